@@ -1,0 +1,253 @@
+"""Settings: frozen, strict pydantic models hold the defaults; files overlay them, `key=value` overrides go on top.
+
+`conf/base.yaml` shows every key with its default and a comment; a test holds the two equal. The key of an endpoint is never a
+value here, only the name of the environment variable or file that holds it.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from personahub.errors import ConfigError
+from personahub.ids import canonical_json, content_id
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Price = Annotated[float, Field(ge=0)]
+Relation = Literal["read", "write", "like", "dislike"]
+
+
+class Settings(BaseModel):
+    """A level of the configuration."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
+
+
+class Bounds(Settings):
+    """A signal must lie within; null leaves a side open."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class DocumentFilters(Settings):
+    min_characters: int | None = 100
+    max_characters: int | None = 1_000_000
+    max_symbol_ratio: Share | Literal["auto"] | None = "auto"
+    max_repeated_line_ratio: Share | Literal["auto"] | None = "auto"
+    signals: dict[str, Bounds] = {}
+
+
+class Documents(Settings):
+    format: Literal["redpajama_v2", "jsonl", "parquet", "delta", "c4", "fineweb", "dolma"] = "redpajama_v2"
+    path: str | None = None
+    languages: tuple[str, ...] = ("en",)
+    buckets: tuple[Literal["head", "middle", "tail"], ...] = ("head", "middle")
+    max_documents: Count | None = None
+    text_column: str | None = None
+    id_column: str | None = None
+    filters: DocumentFilters = DocumentFilters()
+
+
+class Model(Settings):
+    base_url: str = "http://127.0.0.1:8000/v1"
+    model: str = "mock"
+    api_key_env: str | None = "OPENAI_API_KEY"
+    api_key_file: str | None = None
+    max_concurrent_requests: Count = 64
+    max_requests_per_minute: Count | None = None
+    max_tokens_per_minute: Count | None = None
+    request_timeout: Annotated[float, Field(gt=0)] = 120.0
+    max_retries: Annotated[int, Field(ge=0)] = 8
+    deadline_seconds: Annotated[float, Field(gt=0)] = 900.0
+    generation_params: dict[str, Any] = {"max_tokens": 1024}
+    response_format: Literal["auto", "json_schema", "json_object", "none"] = "auto"
+    in_mtok_cost: Price | None = None
+    out_mtok_cost: Price | None = None
+
+    @property
+    def max_answer_tokens(self) -> int:
+        """The upper bound of one answer, in tokens; 4,096 is assumed where generation_params sets none."""
+        params = self.generation_params
+        return int(params.get("max_completion_tokens") or params.get("max_tokens") or 4096)
+
+    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Dollars; None where a price is unknown."""
+        if self.in_mtok_cost is None or self.out_mtok_cost is None:
+            return None
+        return (prompt_tokens * self.in_mtok_cost + completion_tokens * self.out_mtok_cost) / 1e6
+
+
+class Generate(Settings):
+    commit_every: Count = 1000
+    windows_in_flight: Count = 4
+    tasks_per_window: Count | Literal["auto"] = "auto"
+    journal: Literal["auto", "on", "off"] = "auto"
+    journal_path: str | None = None
+    budget_usd: Price | None = None
+    max_error_rate: Share = 0.6
+
+
+class TextToPersona(Settings):
+    model: str = "default"
+    relations: Annotated[tuple[Relation, ...], Field(min_length=1)] = ("read", "write", "like", "dislike")
+    relations_per_request: Count = 4
+    granularity: Literal["coarse", "fine", "finest"] = "fine"
+    personas_per_relation: Count = 1
+    max_text_characters: Count = 6000
+
+
+class PersonaFilters(Settings):
+    min_words: Count = 3
+    max_words: Count = 120
+    unsafe: bool = True
+    languages: tuple[str, ...] = ()
+
+
+class Personas(Settings):
+    filters: PersonaFilters = PersonaFilters()
+
+
+class Synthesis(Settings):
+    model: str = "default"
+    tasks: tuple[str, ...] = ("math",)
+
+
+class Spark(Settings):
+    master: str | None = None
+    conf: dict[str, str] = {}
+
+
+class Config(Settings):
+    """The whole configuration. `root` is where the tables lie, unless `catalog` names a `catalog.schema`."""
+
+    root: str = "hub"
+    catalog: str | None = None
+    documents: Documents = Documents()
+    models: dict[str, Model] = {"default": Model()}
+    generate: Generate = Generate()
+    text_to_persona: TextToPersona = TextToPersona()
+    personas: Personas = Personas()
+    synthesis: Synthesis = Synthesis()
+    spark: Spark = Spark()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        for stage, alias in (("text_to_persona", self.text_to_persona.model), ("synthesis", self.synthesis.model)):
+            if alias not in self.models:
+                near = _nearest(alias, self.models)
+                raise ValueError(f"{stage}.model names {alias!r}, which is not under models{near}")
+            model = self.models[alias]
+            if self.generate.budget_usd is not None and None in (model.in_mtok_cost, model.out_mtok_cost):
+                raise ValueError(
+                    f"generate.budget_usd is set, but models.{alias} has no prices: "
+                    f"set models.{alias}.in_mtok_cost and models.{alias}.out_mtok_cost ($ per million tokens)"
+                )
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the values, so that comments and the order of keys do not matter."""
+        return content_id(canonical_json(self.model_dump(mode="json")))[:16]
+
+
+def load(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Config:
+    """Defaults, then each YAML file in order, then each `a.b=value` (the value is YAML too).
+
+    Raises ConfigError: it names the dotted path and, for an unknown key, the nearest right one.
+    """
+    data: dict[str, Any] = Config().model_dump(mode="json")
+    for file in files:
+        data = _overlay(data, _read(Path(file)))
+    for override in overrides:
+        data = _overlay(data, _parse_override(override))
+    try:
+        # JSON mode: strict types, yet lists become tuples
+        return Config.model_validate_json(json.dumps(data))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValidationError):
+            raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise ConfigError(f"a value in the configuration is not plain YAML data (quote dates): {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold keys and values, not a {type(data).__name__}")
+    return data
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set takes key=value, for example generate.budget_usd=5; got {override!r}")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: the value is not valid YAML: {error}") from None
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return nested
+
+
+# what these hold is replaced as a whole: a user's own generation_params or signals do not mix with the defaults
+_WHOLE = {"generation_params", "signals"}
+
+
+def _overlay(below: dict[str, Any], above: Mapping[Any, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merge = isinstance(old, dict) and isinstance(value, Mapping) and key not in _WHOLE
+        merged[str(key)] = _overlay(old, value) if merge else value
+    return merged
+
+
+def _explain(problem: Any) -> str:
+    path = [part for part in problem["loc"] if not (isinstance(part, str) and ("[" in part or "literal" in part))]
+    where = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown config key {where}{_nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"config key {where}: {message} (got {problem['input']!r})" if where else message
+
+
+def _keys_beside(path: list[Any]) -> list[str]:
+    """The field names of the model that the last part of `path` was looked up in."""
+    model: Any = Config
+    for part in path[:-1]:
+        if part in getattr(model, "model_fields", {}):
+            model = model.model_fields[part].annotation
+            if get_origin(model) is dict:
+                model = _Values(get_args(model)[1])
+        elif isinstance(model, _Values):
+            model = model.model
+    return list(getattr(model, "model_fields", {}))
+
+
+class _Values:
+    """A dict of models: any key leads to the model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+
+def _nearest(word: str, candidates: Iterable[str], prefix: str = "") -> str:
+    candidates = list(candidates)
+    near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.4)
+    full = [f"{prefix}.{name}" if prefix else name for name in near or sorted(candidates)]
+    if near:
+        return f"; did you mean {full[0]}?"
+    return f"; known here: {', '.join(full)}" if full else ""

@@ -1,0 +1,90 @@
+"""The values that travel through `llm`: what is asked, what one try gave, what one call became."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from personahub.errors import ErrorKind
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One rendered request. `schema` is the JSON Schema the answer must satisfy, or None for free text."""
+
+    completion_id: str
+    source_id: str
+    sample_index: int
+    prompt_name: str
+    prompt_version: str
+    messages: list[dict[str, str]]
+    schema: dict[str, Any] | None = None
+    schema_name: str = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request and what came of it. `kind` None means a whole, non-empty answer."""
+
+    kind: ErrorKind | None
+    text: str | None = None
+    finish_reason: str | None = None
+    message: str | None = None  # for people; at most 500 characters, never the key
+    retry_after: float | None = None  # seconds the endpoint asked to wait
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One row of `completions` in the making: the last attempt, with the tokens of all of them."""
+
+    call: Call
+    final: bool
+    kind: ErrorKind | None
+    text: str | None
+    finish_reason: str | None
+    message: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    latency_s: float  # of the last attempt
+    attempts: int
+    created_at: float  # seconds since the epoch, when the outcome was known
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a task tells the governor, about twice a second. Counts are since its last report.
+
+    `task` names window and slot; `attempt` grows with each retry of the task: an older one is fenced.
+    `usd` and `tokens` are the upper estimates of *one* request of this task, reserved for each start that is granted.
+    """
+
+    task: str
+    attempt: int
+    wants: int  # requests it could have in flight now
+    in_flight: int
+    started: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    settled: int = 0  # requests that ended, however they ended
+    settled_tokens: int = 0  # what they really used
+    settled_usd: float = 0.0
+    answered: int = 0  # rows that ended final
+    failed: int = 0  # rows that ended not final
+    errors: dict[str, int] = field(default_factory=dict)  # ErrorKind -> attempts that ended so
+    fatal: str | None = None  # a message: authorisation, quota, unknown model
+    fatal_kind: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The governor's answer, a lease: valid until the next report, or for `expires_in` seconds."""
+
+    concurrency: int  # requests that may be in flight at once
+    starts: int  # requests that may be started before the next report
+    report_in: float  # seconds until the next report is due
+    expires_in: float  # unheard for longer: start nothing
+    stop: str | None = None  # why no further request may start, ever

@@ -1,0 +1,121 @@
+"""One StructType per table: the contract between stages (DESIGN section 3). A transform ends in a select of one of these."""
+
+from pyspark.sql import types as T
+
+_STRING, _LONG, _INT, _DOUBLE, _BOOL = T.StringType(), T.LongType(), T.IntegerType(), T.DoubleType(), T.BooleanType()
+
+
+def _table(**columns: T.DataType) -> T.StructType:
+    return T.StructType([T.StructField(name, kind) for name, kind in columns.items()])
+
+
+DOCUMENTS = _table(
+    document_id=_STRING,
+    source=_STRING,  # the corpus format, for example redpajama_v2
+    url=_STRING,
+    language=_STRING,
+    text=_STRING,
+    quality=T.MapType(_STRING, _DOUBLE),
+)
+
+REQUESTS = _table(
+    stage=_STRING,
+    source_id=_STRING,
+    sample_index=_INT,
+    completion_id=_STRING,
+    prompt_name=_STRING,
+    variables=_STRING,  # canonical JSON: what the prompt is rendered from
+)
+
+COMPLETIONS = _table(
+    completion_id=_STRING,
+    stage=_STRING,
+    source_id=_STRING,
+    sample_index=_INT,
+    model=_STRING,
+    base_url=_STRING,
+    prompt_name=_STRING,
+    prompt_version=_STRING,
+    text=_STRING,
+    finish_reason=_STRING,
+    final=_BOOL,
+    error_kind=_STRING,
+    error_message=_STRING,
+    prompt_tokens=_LONG,
+    completion_tokens=_LONG,
+    cost_usd=_DOUBLE,
+    latency_s=_DOUBLE,
+    attempts=_INT,
+    run_id=_STRING,
+    created_at=T.TimestampType(),
+)
+
+PERSONAS = _table(persona_id=_STRING, persona=_STRING, hop=_INT, language=_STRING)
+
+LINEAGE = _table(child_id=_STRING, parent_id=_STRING, relation=_STRING, completion_id=_STRING)
+
+EXAMPLES = _table(
+    example_id=_STRING,
+    task=_STRING,
+    mode=_STRING,
+    persona_id=_STRING,
+    content=_STRING,  # JSON by the task's schema
+    completion_id=_STRING,
+    model=_STRING,
+    run_id=_STRING,
+    synthetic=_BOOL,  # always true: whoever trains on it must be able to tell
+)
+
+REJECTS = _table(
+    reject_id=_STRING,
+    stage=_STRING,
+    source_id=_STRING,
+    completion_id=_STRING,
+    reason=_STRING,
+    detail=_STRING,
+    raw=_STRING,  # at most 2,000 characters
+    run_id=_STRING,
+)
+
+DUPLICATES = _table(
+    id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT
+)
+
+TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
+
+RUNS = _table(
+    run_id=_STRING,
+    stage=_STRING,
+    config_fingerprint=_STRING,
+    counts=T.MapType(_STRING, _LONG),
+    prompt_tokens=_LONG,
+    completion_tokens=_LONG,
+    cost_usd=_DOUBLE,
+    seconds=_DOUBLE,
+    ended=_STRING,  # done, or the name of the error that ended the stage
+    created_at=T.TimestampType(),
+)
+
+TABLES: dict[str, T.StructType] = {
+    "documents": DOCUMENTS,
+    "requests": REQUESTS,
+    "completions": COMPLETIONS,
+    "personas": PERSONAS,
+    "lineage": LINEAGE,
+    "duplicates": DUPLICATES,
+    "examples": EXAMPLES,
+    "rejects": REJECTS,
+    "tombstones": TOMBSTONES,
+    "runs": RUNS,
+}
+KEYS: dict[str, tuple[str, ...]] = {
+    "documents": ("document_id",),
+    "requests": ("stage", "source_id", "sample_index"),
+    "personas": ("persona_id",),
+    "lineage": ("child_id", "parent_id", "relation", "completion_id"),
+    "duplicates": ("id", "kind"),
+    "examples": ("example_id",),
+    "rejects": ("reject_id",),
+    "tombstones": ("id", "kind"),
+}
+PARTITIONS: dict[str, tuple[str, ...]] = {"completions": ("stage",)}

@@ -1,0 +1,132 @@
+"""The only builder of a SparkSession: local mode with Delta, spark-submit, an active notebook session, or Spark Connect."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from personahub.config import Config
+from personahub.errors import ConfigError, PersonahubError
+
+# what the paid step relies on; runtime settings, so they hold in a session that we did not build, too
+_RUNTIME = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.databricks.delta.optimizeWrite.enabled": "false",
+    "spark.databricks.delta.autoCompact.enabled": "false",
+}
+
+
+def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
+    """The active session where there is one (a notebook), else Connect if SPARK_REMOTE is set, else spark-submit's, else a local one.
+
+    The local one keeps what the JVM and Ivy print in a file, unless `verbose`. Raises PersonahubError with that file's last lines.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return _prepare(active)
+    if os.environ.get("SPARK_REMOTE"):
+        return _prepare(SparkSession.builder.getOrCreate())
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has started the JVM and knows the master and the packages
+        builder = SparkSession.builder.appName("personahub")
+        for key, value in {**_delta_sql(), **config.spark.conf}.items():
+            builder = builder.config(key, value)
+        return _prepare(builder.getOrCreate())
+    return _prepare(_local(config, verbose))
+
+
+def local_slots(config: Config) -> int:
+    """Calls wait, they do not compute: a local master has room for every paid task and two of Delta's own."""
+    return max(os.cpu_count() or 1, config.generate.windows_in_flight * tasks_per_window(config, os.cpu_count() or 1) + 2)
+
+
+def tasks_per_window(config: Config, slots: int) -> int:
+    """`generate.tasks_per_window`; auto leaves two slots to Delta's own jobs (PAID_STEP 3)."""
+    wanted = config.generate.tasks_per_window
+    if wanted != "auto":
+        return wanted
+    return max(1, (slots - 2) // config.generate.windows_in_flight, min(2, slots // 2) if slots <= 8 else 1)
+
+
+def _delta_sql() -> dict[str, str]:
+    return {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    }
+
+
+def _delta_package() -> str:
+    """The Maven coordinate that fits the installed pyspark and delta-spark: from Delta 4.1 on it carries the Spark minor."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        delta, spark = version("delta-spark"), version("pyspark")
+    except PackageNotFoundError as error:
+        raise ConfigError(f"{error.name} is not installed: pip install 'personahub[spark]', or `make setup`") from None
+    minor = ".".join(spark.split(".")[:2])
+    return f"io.delta:delta-spark_2.13:{delta}" if delta.startswith("4.0.") else f"io.delta:delta-spark_{minor}_2.13:{delta}"
+
+
+def _local(config: Config, verbose: bool) -> SparkSession:
+    master = config.spark.master or f"local[{local_slots(config)}]"
+    if master.startswith("local"):
+        # without it workers run the PATH's python3 and miss every package
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    settings = {
+        **_delta_sql(),
+        "spark.jars.packages": _delta_package(),
+        "spark.driver.memory": "2g",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
+        "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 makes each first read of a table take seconds
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
+        **config.spark.conf,
+    }
+    builder = SparkSession.builder.appName("personahub").master(master)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    log = Path(tempfile.gettempdir()) / f"personahub-spark-{os.getpid()}.log"
+    try:
+        with _descriptors_to(None if verbose else log):
+            return builder.getOrCreate()
+    except Exception as error:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
+        raise PersonahubError(
+            f"Spark did not start: {error}\n{tail}\n(the whole log: {log}; Java 17 or 21 must be on the PATH or in JAVA_HOME, and "
+            f"the first start fetches {_delta_package()} and what it needs)"
+        ) from error
+
+
+@contextmanager
+def _descriptors_to(path: Path | None) -> Iterator[None]:
+    """The JVM inherits our stdout and stderr for its whole life; give it a file instead."""
+    if path is None:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in enumerate(saved, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _prepare(spark: SparkSession) -> SparkSession:
+    for key, value in _RUNTIME.items():
+        spark.conf.set(key, value)
+    return spark

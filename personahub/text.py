@@ -1,0 +1,29 @@
+"""One normaliser and one tokeniser, used by ids, dedup and tests alike. Pure Python."""
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"\w+")
+
+
+def normalise(text: str) -> str:
+    """NFKC, casefold, every run of whitespace to one space, stripped."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def tokens(text: str) -> frozenset[str]:
+    r"""The set of `\w+` words of the normalised text."""
+    return frozenset(_WORD.findall(normalise(text)))
+
+
+def cut_at_sentence(text: str, limit: int) -> str:
+    """The longest prefix of at most `limit` characters that ends with a sentence, else with a word, else at the limit."""
+    if len(text) <= limit:
+        return text
+    head = text[:limit]
+    for end in reversed(list(re.finditer(r"[.!?。！？](?=[\s\"')\]]|$)|\n|[。！？]", head))):
+        if end.end() >= limit // 2:
+            return head[: end.end()].rstrip()
+        break
+    space = head.rfind(" ")
+    return head[:space].rstrip() if space >= limit // 2 else head
