@@ -4,7 +4,6 @@
 value here, only the name of the environment variable or file that holds it.
 """
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from personahub.errors import ConfigError
 from personahub.ids import canonical_json, content_id
+from personahub.text import nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -140,7 +140,7 @@ class Config(Settings):
     def _consistent(self) -> "Config":
         for stage, alias in (("text_to_persona", self.text_to_persona.model), ("synthesis", self.synthesis.model)):
             if alias not in self.models:
-                near = _nearest(alias, self.models)
+                near = nearest(alias, self.models)
                 raise ValueError(f"{stage}.model names {alias!r}, which is not under models{near}")
             model = self.models[alias]
             if self.generate.budget_usd is not None and None in (model.in_mtok_cost, model.out_mtok_cost):
@@ -219,7 +219,7 @@ def _explain(problem: Any) -> str:
     path = [part for part in problem["loc"] if not (isinstance(part, str) and ("[" in part or "literal" in part))]
     where = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
-        return f"unknown config key {where}{_nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
+        return f"unknown config key {where}{nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"config key {where}: {message} (got {problem['input']!r})" if where else message
 
@@ -242,12 +242,3 @@ class _Values:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-
-
-def _nearest(word: str, candidates: Iterable[str], prefix: str = "") -> str:
-    candidates = list(candidates)
-    near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.4)
-    full = [f"{prefix}.{name}" if prefix else name for name in near or sorted(candidates)]
-    if near:
-        return f"; did you mean {full[0]}?"
-    return f"; known here: {', '.join(full)}" if full else ""

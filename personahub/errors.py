@@ -1,14 +1,14 @@
 """What can go wrong, as types. Each carries the exit code of the process and a message that says what to do next.
 
-    PersonahubError            1   a bug, if it is nothing more special
-    +-- ConfigError            2   a key, a value or the usage is wrong
-    |   +-- InputError         2   an input path is missing or holds nothing readable
-    +-- TransientFailures      3   done, but some calls failed in passing: run again
-    +-- BudgetExceeded         4   generate.budget_usd leaves no room for another call
-    +-- EndpointError          5   the endpoint is down or fails too often
-    |   +-- AuthorisationError 5   the key is missing, unreadable or refused
-    +-- RootInUse              6   another run holds the lease of this root
-    +-- Interrupted          130   Ctrl-C: what was in flight has been committed
+PersonahubError            1   a bug, if it is nothing more special
++-- ConfigError            2   a key, a value or the usage is wrong
+|   +-- InputError         2   an input path is missing or holds nothing readable
++-- TransientFailures      3   done, but some calls failed in passing: run again
++-- BudgetExceeded         4   generate.budget_usd leaves no room for another call
++-- EndpointError          5   the endpoint is down or fails too often
+|   +-- AuthorisationError 5   the key is missing, unreadable or refused
++-- RootInUse              6   another run holds the lease of this root
++-- Interrupted          130   Ctrl-C: what was in flight has been committed
 """
 
 from enum import Enum

@@ -77,9 +77,7 @@ REJECTS = _table(
     run_id=_STRING,
 )
 
-DUPLICATES = _table(
-    id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT
-)
+DUPLICATES = _table(id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
 
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
 

@@ -38,17 +38,25 @@ def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
     return _prepare(_local(config, verbose))
 
 
-def local_slots(config: Config) -> int:
-    """Calls wait, they do not compute: a local master has room for every paid task and two of Delta's own."""
-    return max(os.cpu_count() or 1, config.generate.windows_in_flight * tasks_per_window(config, os.cpu_count() or 1) + 2)
+def tasks_per_window(spark: SparkSession, config: Config) -> int:
+    """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need (PAID_STEP 3)."""
+    if config.generate.tasks_per_window != "auto":
+        return config.generate.tasks_per_window
+    if spark.conf.get("spark.master", "local").startswith("local"):
+        return _local_tasks(config)
+    cores = int(spark.conf.get("spark.executor.cores", "1")) * int(spark.conf.get("spark.executor.instances", "2"))
+    return max(1, (cores - 2) // config.generate.windows_in_flight)
 
 
-def tasks_per_window(config: Config, slots: int) -> int:
-    """`generate.tasks_per_window`; auto leaves two slots to Delta's own jobs (PAID_STEP 3)."""
-    wanted = config.generate.tasks_per_window
-    if wanted != "auto":
-        return wanted
-    return max(1, (slots - 2) // config.generate.windows_in_flight, min(2, slots // 2) if slots <= 8 else 1)
+def _local_tasks(config: Config) -> int:
+    tasks = config.generate.tasks_per_window
+    return max(1, (os.cpu_count() or 1) // 2) if tasks == "auto" else tasks
+
+
+def _local_master(config: Config) -> str:
+    """Calls wait, they do not compute: there may be more slots than cores. A task that dies is tried again: it reads its journal."""
+    slots = max(os.cpu_count() or 1, config.generate.windows_in_flight * _local_tasks(config) + 2)
+    return f"local[{slots},3]"
 
 
 def _delta_sql() -> dict[str, str]:
@@ -71,7 +79,7 @@ def _delta_package() -> str:
 
 
 def _local(config: Config, verbose: bool) -> SparkSession:
-    master = config.spark.master or f"local[{local_slots(config)}]"
+    master = config.spark.master or _local_master(config)
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

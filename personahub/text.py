@@ -1,7 +1,9 @@
 """One normaliser and one tokeniser, used by ids, dedup and tests alike. Pure Python."""
 
+import difflib
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _WORD = re.compile(r"\w+")
 
@@ -27,3 +29,13 @@ def cut_at_sentence(text: str, limit: int) -> str:
         break
     space = head.rfind(" ")
     return head[:space].rstrip() if space >= limit // 2 else head
+
+
+def nearest(word: str, candidates: Iterable[str], prefix: str = "") -> str:
+    """The tail of an error message about an unknown name: the nearest right one, else all of them."""
+    candidates = list(candidates)
+    near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.4)
+    full = [f"{prefix}.{name}" if prefix else name for name in near or sorted(candidates)]
+    if near:
+        return f"; did you mean {full[0]}?"
+    return f"; known here: {', '.join(full)}" if full else ""

@@ -1,0 +1,102 @@
+"""Before the first call: what the endpoint honours, what holds on the executors, what may be spent."""
+
+import asyncio
+import math
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from personahub import generate
+from personahub.buy.missing import Estimate, Missing, Order, characters
+from personahub.buy.recovery import journal_folder
+from personahub.buy.windows import Shape
+from personahub.config import Config, Model
+from personahub.errors import AuthorisationError, BudgetExceeded, ConfigError, EndpointError
+from personahub.llm import client, journal
+from personahub.llm.governor import Governor, Limits, Snapshot
+from personahub.llm.governor_server import GovernorServer
+from personahub.store import Store
+
+BUDGET_MESSAGE = (
+    "generate.budget_usd leaves no room for another request; what was bought is kept. "
+    "Raise it and run again: the run goes on where it was"
+)
+CHARACTERS_PER_TOKEN_AT_LEAST = 2.0  # for a reservation, which must not fall short
+
+
+class Buyer(Protocol):
+    """What the loop tells its user (the terminal, or nobody)."""
+
+    def confirm(self, estimate: Estimate) -> bool: ...
+
+    def watch(self, stage: str, total: int, snapshot: Callable[[], Snapshot]) -> AbstractContextManager[Any]: ...
+
+    def say(self, text: str) -> None: ...
+
+
+def limits_of(store: Store, config: Config, order: Order, missing: Missing) -> Limits:
+    model = order.model
+    fixed = max(characters(prompt, None) for prompt in order.prompts.values())
+    tokens = math.ceil((missing.longest + fixed) / CHARACTERS_PER_TOKEN_AT_LEAST) + model.max_answer_tokens
+    budget = config.generate.budget_usd
+    if budget is not None:
+        budget -= store.table("completions").agg(F.sum("cost_usd")).collect()[0][0] or 0.0
+        if budget < (model.cost_usd(tokens, 0) or 0.0):
+            raise BudgetExceeded(BUDGET_MESSAGE)
+    return Limits(
+        concurrency=model.max_concurrent_requests,
+        requests_per_minute=model.max_requests_per_minute,
+        tokens_per_minute=model.max_tokens_per_minute,
+        budget_usd=budget,
+        max_error_rate=config.generate.max_error_rate,
+        tokens_each=tokens,
+        usd_each=model.cost_usd(tokens - model.max_answer_tokens, model.max_answer_tokens) or 0.0,
+    )
+
+
+def ask_executors(
+    store: Store, config: Config, plan: generate.Plan, governor: Governor, stack: ExitStack, shape: Shape, ui: Buyer
+) -> generate.Plan:
+    """Asks the executors once what holds there; says what the user should know."""
+    folder, nonce = journal_folder(store, config), secrets.token_hex(8)
+    if folder is not None and not journal.write_nonce(folder, nonce):
+        folder = None
+    local = store.spark.conf.get("spark.master", "local").startswith("local")
+    host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
+    server = stack.enter_context(GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host))
+    tasks = min(4, shape.tasks * shape.in_flight)
+    found = generate.preflight(store.spark, plan.model, server.address, folder, nonce, tasks)
+    if found.key_problem:
+        raise AuthorisationError(f"the executors cannot read the key: {found.key_problem}")
+    if not found.governed:
+        ui.say("the executors cannot reach this driver: each task works on a fixed share of the limits")
+    if not found.journaled and config.generate.journal != "off":
+        if config.generate.journal == "on":
+            raise ConfigError("generate.journal is on, but the executors do not share its folder: set generate.journal_path")
+        bound = config.generate.commit_every * config.generate.windows_in_flight
+        ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} answers")
+    return replace(plan, governor=server.address if found.governed else None, journal_folder=folder if found.journaled else None)
+
+
+def response_format_of(store: Store, run_id: str, model: Model) -> Any:
+    """What the endpoint was found to honour; found out once per endpoint and model, and remembered in the ledger."""
+    if model.response_format != "auto":
+        return model.response_format
+    same = (F.col("stage") == "probe") & (F.col("base_url") == model.base_url) & (F.col("model") == model.model)
+    known = store.table("completions").where(same & F.col("final")).orderBy(F.desc("created_at")).limit(1).collect()
+    if known:
+        return known[0].prompt_version
+    probe = asyncio.run(client.probe(model, client.read_key(model)))
+    rows = [journal.row_of(outcome, "probe", run_id, model) for outcome in probe.outcomes()]
+    if rows:
+        store.append(store.spark.createDataFrame(pa.Table.from_batches([generate.completions_batch(rows)])), "completions")
+    if probe.response_format is None:
+        problem = AuthorisationError if probe.kind == "authorisation" else EndpointError
+        raise problem(f"{model.base_url} does not answer as {model.model}: {probe.message}")
+    return probe.response_format

@@ -1,0 +1,108 @@
+"""Step 1 of buying: what the ledger does not answer yet, and what it would cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+
+from personahub import schemas
+from personahub.config import Model
+from personahub.prompts import Prompt
+from personahub.store import Store
+
+SAMPLE = 200  # requests that an estimate renders
+CHARACTERS_PER_TOKEN = 4.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One stage's wish: its requests (schemas.REQUESTS), the model that answers them and the prompts they are rendered by."""
+
+    stage: str
+    requests: DataFrame
+    model: Model
+    prompts: Mapping[str, Prompt]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The staged requests that the ledger does not answer."""
+
+    rows: DataFrame
+    calls: int
+    reused: int
+    longest: int  # characters of the longest variables
+    asked_before: int  # answered earlier under another prompt version, model or settings
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a stage is about to buy. `calls` is exact; tokens are sampled; dollars are None where a price is unknown."""
+
+    stage: str
+    calls: int
+    reused: int  # distinct requests that the ledger answers already
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    model: str = ""
+    base_url: str = ""
+    note: str = ""
+
+
+def find_missing(store: Store, order: Order) -> Missing:
+    """Step 1: distinct by completion_id, anti-joined with the ledger, written once. Nothing is bought from a plan that runs twice."""
+    seen = Observation()
+    first_asker = F.min(F.struct("source_id", "sample_index", "stage", "prompt_name", "variables")).alias("first")
+    distinct = order.requests.groupBy("completion_id").agg(first_asker).select("completion_id", "first.*")
+    distinct = distinct.observe(seen, F.count(F.lit(1)).alias("requests"))
+    ledger = store.table("completions").where("final")
+    rows = distinct.join(ledger.select("completion_id"), on="completion_id", how="left_anti")
+    rows = store.materialise(rows.select(*schemas.REQUESTS.names), f"{order.stage}.missing")
+    calls, longest = rows.agg(F.count("*"), F.max(F.length("variables"))).collect()[0]
+    total = seen.get["requests"]
+    before = ledger.where(F.col("stage") == order.stage).select("source_id", "sample_index").distinct()
+    again = rows.join(before, on=["source_id", "sample_index"], how="left_semi").count() if calls else 0
+    return Missing(rows, calls, total - calls, longest or 0, again)
+
+
+def estimate(store: Store, order: Order, missing: Missing) -> Estimate:
+    """Exact calls; tokens from up to 200 rendered requests and, for the answers, from what the ledger says of this prompt and model."""
+    sample = missing.rows.limit(SAMPLE).collect()
+    lengths = [characters(order.prompts[row.prompt_name], row.variables) for row in sample]
+    per_prompt = sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN if lengths else 0.0
+    known = (
+        store.table("completions")
+        .where(F.col("final") & F.col("prompt_name").isin(list(order.prompts)) & (F.col("model") == order.model.model))
+        .agg(F.avg("prompt_tokens"), F.avg("completion_tokens"))
+        .collect()[0]
+    )
+    per_answer = known[1] if known[1] is not None else order.model.max_answer_tokens
+    notes = [] if known[1] is not None else ["answers counted at max_tokens: `personahub preview` finds out how long they are"]
+    if missing.asked_before:
+        notes.append(
+            f"{missing.asked_before} of them were answered before, under another prompt version, model or settings: "
+            "they would be bought again"
+        )
+    prompt_tokens, completion_tokens = round(per_prompt * missing.calls), round(per_answer * missing.calls)
+    return Estimate(
+        stage=order.stage,
+        calls=missing.calls,
+        reused=missing.reused,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost_usd=order.model.cost_usd(prompt_tokens, completion_tokens),
+        model=order.model.model,
+        base_url=order.model.base_url,
+        note="; ".join(notes),
+    )
+
+
+def characters(prompt: Prompt, variables: str | None) -> int:
+    """Of the rendered messages and the answer's schema; without variables, of what is the same for all requests, generously."""
+    schema = len(orjson.dumps(prompt.schema)) if prompt.schema else 0
+    if variables is None:
+        return schema + len(prompt.system) + 2 * len(prompt.user) + 400
+    return schema + sum(len(message["content"]) for message in prompt.render(orjson.loads(variables)))

@@ -1,0 +1,85 @@
+"""Steps 2 and 3 of buying: stage what is missing, cut it into windows, run several at once, commit each."""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from personahub import generate, schemas, session
+from personahub.buy.missing import Missing, Order
+from personahub.config import Config
+from personahub.errors import PersonahubError
+from personahub.lease import Lease
+from personahub.llm import journal
+from personahub.llm.governor import Governor
+from personahub.store import Store
+
+MAX_WINDOWS = 2000  # a larger stage gets larger windows
+STAGED = T.StructType(
+    [*schemas.REQUESTS.fields, T.StructField("window", T.IntegerType()), T.StructField("slot", T.IntegerType())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    windows: int
+    tasks: int  # slots of one window
+    in_flight: int
+
+
+def shape_of(store: Store, config: Config, calls: int) -> Shape:
+    windows = min(MAX_WINDOWS, max(1, calls // config.generate.commit_every))
+    in_flight = min(config.generate.windows_in_flight, windows)
+    tasks = session.tasks_per_window(store.spark, config)
+    if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there
+        tasks = tasks * config.generate.windows_in_flight // windows
+    return Shape(windows, max(1, min(tasks, math.ceil(calls / windows / 8))), in_flight)
+
+
+def stage(store: Store, order: Order, missing: Missing, shape: Shape) -> str:
+    """Step 2: window and slot from the completion_id, one file a slot."""
+
+    def part(start: int, of: int) -> Any:
+        return (F.conv(F.substring("completion_id", start, 8), 16, 10).cast("long") % of).cast("int")
+
+    rows = missing.rows.withColumn("window", part(1, shape.windows)).withColumn("slot", part(9, shape.tasks))
+    files = min(shape.windows * shape.tasks, 64)
+    name = f"{order.stage}.windows"
+    store.materialise(rows.repartition(files, "window", "slot"), name, partition_by=("window", "slot"))
+    return name
+
+
+def run_windows(
+    store: Store, plan: generate.Plan, staged: str, shape: Shape, governor: Governor, lease: Lease
+) -> Exception | None:
+    """Step 3. Returns the error that was no answer of the endpoint, if there was one; what is in flight is committed all the same."""
+
+    def one(window: int) -> None:
+        if governor.stop is None:
+            store.append(generate.answer(store.window(staged, STAGED, window), plan), "completions")
+            if plan.journal_folder is not None:
+                journal.forget_window(plan.journal_folder, plan.stage, window)
+
+    failure: Exception | None = None
+    with ThreadPoolExecutor(shape.in_flight, thread_name_prefix="window") as pool:
+        pending: set[Future[None]] = {pool.submit(one, window) for window in _windows(store, staged, shape)}
+        while pending:
+            done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                error = future.exception()
+                if error is not None and failure is None:
+                    failure = error if isinstance(error, Exception) else PersonahubError(str(error))
+                    governor.drain(f"a window failed: {str(error).splitlines()[0]}", "failure")
+            if lease.lost.is_set() and governor.stop is None:
+                governor.drain("another run has taken over this root", "lease")
+    return failure
+
+
+def _windows(store: Store, staged: str, shape: Shape) -> Iterator[int]:
+    """Those that hold rows: hashing may leave one empty."""
+    rows = store.scratch(staged, STAGED).select("window").distinct().collect()
+    yield from sorted(row.window for row in rows)

@@ -1,0 +1,134 @@
+"""The terminal as the paid step's user interface: it asks before anything is bought and shows how the buying goes."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from personahub.errors import ConfigError
+
+if TYPE_CHECKING:  # Spark stays out of `personahub --help`
+    from personahub.buy import Estimate
+    from personahub.llm.governor import Snapshot
+
+PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
+PANEL_PER_SECOND = 4
+
+
+class TerminalUI:
+    """Asks on a terminal unless `yes`; a live panel there, elsewhere a plain line now and then."""
+
+    def __init__(self, console: Console | None = None, *, yes: bool = False, priced: bool = True) -> None:
+        self.console = console or Console(highlight=False)
+        self._yes = yes
+        self._priced = priced
+
+    def confirm(self, estimate: "Estimate") -> bool:
+        """True if the calls may be made. Raises ConfigError where nobody is there to be asked."""
+        if not estimate.calls:
+            return True
+        self.say(f"{estimate.stage}: about to buy {offer(estimate)}")
+        if self._yes:
+            return True
+        if not (sys.stdin.isatty() and self.console.is_terminal):
+            raise ConfigError("nothing was bought: without a terminal to ask on, --yes is needed")
+        return self.console.input("go on? [y/N] ", markup=False).strip().lower() in ("y", "yes")
+
+    @contextmanager
+    def watch(self, stage: str, total: int, snapshot: "Callable[[], Snapshot]") -> Iterator[None]:
+        if self.console.is_terminal:
+            draw = lambda: panel(stage, snapshot(), self._priced)  # noqa: E731
+            with Live(get_renderable=draw, console=self.console, refresh_per_second=PANEL_PER_SECOND):
+                yield
+            return
+        ended = threading.Event()
+
+        def write() -> None:
+            while not ended.wait(PLAIN_SECONDS):
+                self.say(line(stage, snapshot(), self._priced))
+
+        writer = threading.Thread(target=write, name="progress", daemon=True)
+        writer.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            writer.join()
+            self.say(line(stage, snapshot(), self._priced))
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def offer(estimate: "Estimate") -> str:
+    """What would be bought, where, for how much; `reused` is what the ledger holds already."""
+    tokens = estimate.prompt_tokens + estimate.completion_tokens
+    price = "price unknown" if estimate.cost_usd is None else f"~{dollars(estimate.cost_usd)}"
+    where = f" from {estimate.model} at {estimate.base_url}" if estimate.model else ""
+    reused = f"; {estimate.reused:,} answers are in the ledger already" if estimate.reused else ""
+    note = f" ({estimate.note})" if estimate.note else ""
+    return f"{estimate.calls:,} calls (~{tokens:,} tokens, {price}){where}{reused}{note}"
+
+
+def panel(stage: str, now: "Snapshot", priced: bool = True) -> RenderableType:
+    """The live panel: as wide as the terminal, four lines at most."""
+    eta = "" if now.eta_s is None else f", about {duration(now.eta_s)} left"
+    failed = f", {now.failed:,} not answered" if now.failed else ""
+    lines: list[RenderableType] = [
+        ProgressBar(total=max(1, now.total), completed=now.done),
+        Text(f"{now.done:,} of {now.total:,} requests{failed}{eta}"),
+        Text(
+            f"{now.requests_per_minute:,.0f} requests/min, {now.tokens_per_minute:,.0f} tokens/min, {_spent(now, priced)}, "
+            f"{now.in_flight} in flight (limit {now.limit})"
+        ),
+    ]
+    if now.errors:
+        lines.append(Text("errors: " + by_kind(now.errors), style="yellow"))
+    if now.stop:
+        lines.append(Text(f"stopping: {now.stop}", style="red"))
+    return Panel(Group(*lines), title=Text(stage), title_align="left")
+
+
+def line(stage: str, now: "Snapshot", priced: bool = True) -> str:
+    """The same as one plain line."""
+    parts = [
+        f"{stage}: {now.done:,}/{now.total:,}",
+        f"{now.requests_per_minute:,.0f} requests/min",
+        f"{now.tokens_per_minute:,.0f} tokens/min",
+        _spent(now, priced),
+        f"in flight {now.in_flight}/{now.limit}",
+    ]
+    parts += [f"errors: {by_kind(now.errors)}"] if now.errors else []
+    parts += [f"not answered: {now.failed:,}"] if now.failed else []
+    parts += [f"ETA {duration(now.eta_s)}"] if now.eta_s is not None else []
+    parts += [f"stopping: {now.stop}"] if now.stop else []
+    return ", ".join(parts)
+
+
+def _spent(now: "Snapshot", priced: bool) -> str:
+    return dollars(now.cost_usd) if priced else "price unknown"
+
+
+def by_kind(counts: "dict[str, int]") -> str:
+    return ", ".join(f"{kind} {count:,}" for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def dollars(usd: float | None) -> str:
+    """Small sums keep their digits: $0.0004."""
+    if usd is None:
+        return "price unknown"
+    return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, hours = divmod(round(seconds), 60)[0], round(seconds) // 3600
+    return f"{hours} h {minutes - hours * 60:02d} min" if hours else f"{minutes} min {round(seconds) % 60:02d} s"

@@ -1,0 +1,132 @@
+"""What commands print: results, estimates, previews, the state of a hub. Corpus text is data and never read as markup."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from personahub.cli.console import by_kind, dollars, duration
+
+if TYPE_CHECKING:
+    from personahub.buy import Estimate
+    from personahub.pipeline import Preview, StageResult
+    from personahub.report import Ledger, Samples, Status
+
+
+def result(console: Console, result: "StageResult") -> None:
+    """One line: what a stage did."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in result.counts.items()) or "nothing to do"
+    tokens = result.prompt_tokens + result.completion_tokens
+    paid = f"; {tokens:,} tokens, {dollars(result.cost_usd)}" if tokens else ""
+    console.print(Text.assemble((result.stage, "bold"), f": {counts}{paid}; {duration(result.seconds)}"), soft_wrap=True)
+
+
+def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
+    table = _table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
+    for one in estimates:
+        price = "?" if one.cost_usd is None else dollars(one.cost_usd)
+        table.add_row(one.stage, *_figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
+    console.print(table)
+    for one in estimates:
+        notes = [one.note, "no prices: set models.<alias>.in_mtok_cost and out_mtok_cost" if one.cost_usd is None else ""]
+        for note in filter(None, notes):
+            _plain(console, f"{one.stage}: {note}")
+
+
+def previews(console: Console, previews: "Sequence[Preview]") -> None:
+    for number, one in enumerate(previews, start=1):
+        _plain(console, f"{number}. {one.source_id}", style="bold")
+        for message in one.messages:
+            console.print(Panel(Text(message["content"]), title=Text(message["role"]), title_align="left"))
+        if one.text is not None:
+            console.print(Panel(Text(one.text), title="answer", title_align="left", border_style="green"))
+        if one.error is not None:
+            _plain(console, f"not usable: {one.error}", style="red")
+        _plain(console, f"{one.prompt_tokens:,} tokens in, {one.completion_tokens:,} out, {dollars(one.cost_usd)}\n")
+    if not previews:
+        _plain(console, "nothing to preview: this stage finds no input; run the stages before it first")
+
+
+def status(console: Console, status: "Status", where: str) -> None:
+    """The funnel, what was refused, the ledger, and what is missing."""
+    _plain(console, where, style="bold")
+    funnel = _table("hub", ">rows", "")
+    funnel.add_row("documents", *_figures(status.documents), f"{status.refused:,} pages and files refused" if status.refused else "")
+    hops = ", ".join(f"hop {hop}: {rows:,}" for hop, rows in status.personas_by_hop.items())
+    funnel.add_row("personas", *_figures(status.personas), hops)
+    funnel.add_row("kept", *_figures(status.kept), "")
+    funnel.add_row("examples", *_figures(status.examples), by_kind(dict(status.examples_by_task)))
+    console.print(funnel)
+    if status.rejects:
+        rejects = _table("rejects of stage", "reason", ">rows")
+        for reject in status.rejects:
+            rejects.add_row(reject.stage, reject.reason, *_figures(reject.rows))
+        console.print(rejects)
+    bought = [stage for stage in status.stages if stage.attempts]
+    if bought:
+        ledger = _table("bought at stage", ">answers", ">no use", ">missing", ">attempts", ">tokens", ">$", ">time")
+        for stage in bought:
+            ledger.add_row(*_ledger_row(stage))
+        console.print(ledger)
+    for sentence in _open(status):
+        _plain(console, sentence)
+
+
+def _ledger_row(stage: "Ledger") -> list[str]:
+    useless = sum((stage.not_answered or {}).values())
+    tokens = stage.prompt_tokens + stage.completion_tokens
+    price = "?" if stage.cost_usd is None else dollars(stage.cost_usd)
+    return [stage.stage, *_figures(stage.answered, useless, stage.missing, stage.attempts, tokens), price, duration(stage.seconds)]
+
+
+def _open(status: "Status") -> list[str]:
+    """What is missing, and what to do about it, in sentences."""
+    sentences = []
+    for stage in status.stages:
+        if stage.not_answered:
+            sentences.append(f"{stage.stage}: final, but of no use: {by_kind(dict(stage.not_answered))}")
+        if stage.missing:
+            kinds = by_kind({kind or "unknown": count for kind, count in (stage.missing_because or {}).items()})
+            sentences.append(f"{stage.stage}: {stage.missing:,} calls failed in passing ({kinds}): run again to ask for those")
+        if stage.ended not in (None, "done"):
+            sentences.append(f"{stage.stage}: its last run ended with {stage.ended}")
+    if status.documents_open:
+        sentences.append(f"{status.documents_open:,} documents have led to no persona and no reject yet: run text-to-persona")
+    if status.kept_open:
+        sentences.append(f"{status.kept_open:,} kept personas have led to no example and no reject yet: run synthesize")
+    return sentences or ["nothing is missing"]
+
+
+def samples(console: Console, samples: "Samples") -> None:
+    for one in samples.personas:
+        body = Text.assemble((one.persona, "bold"), "\n\n", (_short(one.excerpt or "(imported)", 300), "dim"))
+        console.print(Panel(body, title=Text(f"{one.relation}: {one.document_id}"), title_align="left"))
+    for example in samples.examples:
+        content = example.content
+        fields = content.items() if isinstance(content, Mapping) else [("content", content)]
+        lines = [part for name, value in fields for part in ((f"\n{name}: ", "bold"), str(value))]
+        console.print(Panel(Text.assemble((example.persona, "dim"), *lines), title=Text(example.task), title_align="left"))
+
+
+def _short(text: str, characters: int) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= characters else one_line[:characters].rstrip() + " ..."
+
+
+def _table(*columns: str) -> Table:
+    """`>` sets a column flush right: figures."""
+    table = Table(title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def _figures(*figures: int) -> list[str]:
+    return [f"{figure:,}" for figure in figures]
+
+
+def _plain(console: Console, text: str, style: Any = None) -> None:
+    console.print(text, style=style, markup=False, soft_wrap=True)

@@ -1,0 +1,161 @@
+"""Finding files and streaming their lines: URIs (s3://, gs://, hdfs://, ...) through pyarrow.fs, local paths plainly."""
+
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import zstandard
+from pyarrow import fs
+
+from personahub.errors import InputError
+
+# what tells that the bytes of a file are damaged, or cannot be had. FileNotFoundError is an OSError: catch it first
+DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
+_COMPRESSED_CHUNK = 64 * 1024
+_PLAIN_CHUNK = 1024 * 1024
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+class Place:
+    """Where the files of a `documents.path` lie: the file system, found anew in each process, and the path in it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+                # what stands before the first wildcard is a URI by any reading; the rest is put back as it is
+                wild = _WILDCARD.search(path)
+                fixed = path[: wild.start()] if wild else path
+                self.filesystem, self.inner = fs.FileSystem.from_uri(fixed)
+                cut = fixed.endswith("/") and not self.inner.endswith("/")
+                self.inner += ("/" if wild and cut else "") + path[len(fixed) :]
+            else:
+                self.filesystem, self.inner = fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            raise InputError(f"documents.path {path!r} cannot be opened: {error}") from None
+        self.local = isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def kind(self, path: str) -> str:
+        """file, directory or missing."""
+        kind = self.filesystem.get_file_info(path).type
+        return {fs.FileType.File: "file", fs.FileType.Directory: "directory"}.get(kind, "missing")
+
+    def below(self, folder: str) -> list[str]:
+        """All files below a folder, sorted."""
+        found = self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        return sorted(info.path for info in found if info.type == fs.FileType.File)
+
+    def open(self, path: str) -> Any:
+        """The raw bytes, a file object."""
+        return Path(path).open("rb") if self.local else self.filesystem.open_input_stream(path, compression=None)
+
+    def open_parquet(self, path: str) -> Any:
+        """A file object that can seek."""
+        return self.filesystem.open_input_file(path)
+
+
+def select(path: str) -> tuple[str, list[str]]:
+    """The folder that names are relative to, and the files, sorted: of a folder (recursively), of a glob, or the one file.
+
+    In a glob `*` and `?` stay within a folder, `**` crosses folders. Raises InputError if there is no such path.
+    """
+    place = Place(path)
+    kind = place.kind(place.inner)
+    if kind == "file":
+        return place.inner.rpartition("/")[0], [place.inner]
+    if kind == "directory":
+        folder = place.inner.rstrip("/")
+        return folder, place.below(folder)
+    wild = _WILDCARD.search(place.inner)
+    if wild is None:
+        raise InputError(
+            f"documents.path {path!r} does not exist: set documents.path to a folder, a file or a glob such as 'corpus/*.gz'"
+        )
+    folder = place.inner[: wild.start()].rpartition("/")[0]
+    matches = re.compile(_glob(place.inner)).fullmatch
+    return folder, [file for file in place.below(folder or "/") if matches(file)]
+
+
+def _glob(pattern: str) -> str:
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    tokens = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    return "".join(
+        parts.get(token) or ("[" + token[1:].replace("!", "^", 1) if re.fullmatch(r"\[[^\]]+\]", token) else re.escape(token))
+        for token in tokens
+        if token
+    )
+
+
+def lines(place: Place, path: str) -> Iterator[bytes]:
+    r"""The lines of a plain, .gz or .zst file without their \n, streamed.
+
+    Raises FileNotFoundError, or one of DAMAGE after every whole line that stands before the damage.
+    """
+    rest: list[bytes] = []  # pieces of a line that is not yet whole
+    for block in _blocks(place, path):
+        if b"\n" not in block:
+            rest.append(block)
+            continue
+        found = block.split(b"\n")
+        if rest:
+            rest.append(found[0])
+            found[0] = b"".join(rest)
+        last = found.pop()
+        yield from found
+        rest = [last] if last else []
+    if rest:
+        yield b"".join(rest)
+
+
+def _blocks(place: Place, path: str) -> Iterator[bytes]:
+    with place.open(path) as stream:
+        if path.endswith(".gz"):
+            yield from _inflate(stream)
+        elif path.endswith((".zst", ".zstd")):
+            yield from _members(stream, lambda: zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj(), _decompress)
+        else:
+            while block := stream.read(_PLAIN_CHUNK):
+                yield block
+
+
+def _inflate(stream: Any) -> Iterator[bytes]:
+    return _members(stream, lambda: zlib.decompressobj(wbits=31), _decompress_or_salvage)
+
+
+def _members(stream: Any, new: Callable[[], Any], decompress: Callable[[Any, bytes], Iterator[bytes]]) -> Iterator[bytes]:
+    """The members of a gzip file, or the frames of a zstandard one, one after another."""
+    decoder, empty = new(), True
+    while chunk := stream.read(_COMPRESSED_CHUNK):
+        empty = False
+        while chunk:
+            if decoder.eof:
+                chunk = chunk.lstrip(b"\0")  # padding
+                if not chunk:
+                    break
+                decoder = new()
+            yield from decompress(decoder, chunk)
+            chunk = decoder.unused_data if decoder.eof else b""
+    if empty or not decoder.eof:
+        raise EOFError("the file is empty" if empty else "the file ends before its end marker")
+
+
+def _decompress(decoder: Any, chunk: bytes) -> Iterator[bytes]:
+    if block := decoder.decompress(chunk):
+        yield block
+
+
+def _decompress_or_salvage(decoder: Any, chunk: bytes) -> Iterator[bytes]:
+    """The decoder gives nothing of a damaged chunk: feed it again byte by byte, up to the damage."""
+    before = decoder.copy()
+    try:
+        block = decoder.decompress(chunk)
+    except zlib.error:
+        for position in range(len(chunk)):
+            if block := before.decompress(chunk[position : position + 1]):
+                yield block
+        raise
+    if block:
+        yield block

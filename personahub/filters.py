@@ -1,0 +1,302 @@
+"""What makes a document or a persona unfit: small named predicates, each with a reason code. Pure Python, no Spark.
+
+Documents: too_short, too_long, symbol_ratio, repeated_lines, signal. Personas: not_a_person, refusal, copied_prompt, contact,
+unsafe, too_short, too_long, wrong_language. DOCUMENT_CHECKS and PERSONA_CHECKS are the lists; the first that objects names the reason.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from personahub.config import DocumentFilters, PersonaFilters
+from personahub.text import normalise
+
+Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
+
+# "auto": the thresholds of Gopher (Rae et al. 2021, arXiv 2112.11446, table A1), which RedPajama-V2's own recipes use, too
+AUTO_SYMBOL_RATIO = 0.1
+AUTO_REPEATED_LINE_RATIO = 0.3
+MIN_LANGUAGE_CHARACTERS = 40  # shorter texts get no verdict: the identifier guesses there
+COPIED_WORDS = 12  # so many consecutive words of the parent are a quotation, not a description
+
+
+def document_reason(text: str, quality: Mapping[str, float], filters: DocumentFilters, on_by_default: bool) -> Verdict:
+    """Why a document is refused, as (reason, detail), or None.
+
+    text: the document. quality: the corpus's own signals, name -> score. on_by_default: what "auto" means, Gopher's threshold
+    (True: RedPajama-V2) or off (False). A threshold of null is off, in any format.
+    """
+    for check in DOCUMENT_CHECKS:
+        verdict = check(text, quality, filters, on_by_default)
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def persona_reason(persona: str, parent_text: str, relation: str | None, filters: PersonaFilters) -> Verdict:
+    """Why a persona is refused, as (reason, detail), or None.
+
+    parent_text: what the persona was made from, a text or another persona. relation: read, write, colleague, ...; no predicate
+    depends on it yet. A word is what stands between spaces; in scripts without spaces, two characters count as one.
+    """
+    for check in PERSONA_CHECKS:
+        verdict = check(persona, parent_text, filters)
+        if verdict is not None:
+            return verdict
+    return None
+
+
+def language(text: str) -> str | None:
+    """The ISO 639-1 code of the text by py3langid, offline; None below 40 characters. The model loads once a process (0.2 s).
+
+    Nigerian Pidgin (pcm) is told as English: the identifier takes short English for it, 10 times in 2,500 real personas.
+    """
+    text = text.strip()
+    if len(text) < MIN_LANGUAGE_CHARACTERS:
+        return None
+    import py3langid
+
+    code = str(py3langid.classify(text)[0])
+    return "en" if code == "pcm" else code
+
+
+# documents
+
+
+def count_symbols(text: str) -> int:
+    """Hashes and ellipses: # … and ..., the symbols of Gopher's symbol-to-word ratio."""
+    return text.count("#") + text.count("…") + text.count("...")
+
+
+def repeated_line_ratio(text: str) -> float:
+    """The share of non-empty lines that have stood before in the text, spaces at their ends aside (Gopher's duplicate lines)."""
+    lines = [line for line in map(str.strip, text.split("\n")) if line]
+    return 1 - len(set(lines)) / len(lines) if lines else 0.0
+
+
+def _document_too_short(text: str, quality: Mapping[str, float], filters: DocumentFilters, auto: bool) -> Verdict:
+    least = filters.min_characters
+    return ("too_short", f"{len(text)} characters < {least}") if least is not None and len(text) < least else None
+
+
+def _document_too_long(text: str, quality: Mapping[str, float], filters: DocumentFilters, auto: bool) -> Verdict:
+    most = filters.max_characters
+    return ("too_long", f"{len(text)} characters > {most}") if most is not None and len(text) > most else None
+
+
+def _symbols(text: str, quality: Mapping[str, float], filters: DocumentFilters, auto: bool) -> Verdict:
+    """Symbols per word, words being what stands between spaces."""
+    most = _threshold(filters.max_symbol_ratio, AUTO_SYMBOL_RATIO, auto)
+    if most is None or not (symbols := count_symbols(text)):
+        return None
+    # splitting a whole text costs more than parsing it did: stop where there are words enough
+    words = len(text.split(maxsplit=int(symbols / most) + 1)) if most else 1
+    return ("symbol_ratio", f"{symbols / words:.3f} symbols per word > {most}") if symbols > most * words else None
+
+
+def _repeated_lines(text: str, quality: Mapping[str, float], filters: DocumentFilters, auto: bool) -> Verdict:
+    most = _threshold(filters.max_repeated_line_ratio, AUTO_REPEATED_LINE_RATIO, auto)
+    if most is None or (ratio := repeated_line_ratio(text)) <= most:
+        return None
+    return "repeated_lines", f"{ratio:.3f} of the lines repeat > {most}"
+
+
+def _signals(text: str, quality: Mapping[str, float], filters: DocumentFilters, auto: bool) -> Verdict:
+    for name, bounds in filters.signals.items():
+        score = quality.get(name)  # a missing signal passes: tail has none
+        if score is None:
+            continue
+        if bounds.min is not None and score < bounds.min:
+            return "signal", f"{name} {score:g} < {bounds.min:g}"
+        if bounds.max is not None and score > bounds.max:
+            return "signal", f"{name} {score:g} > {bounds.max:g}"
+    return None
+
+
+def _threshold(setting: float | str | None, auto_value: float, auto: bool) -> float | None:
+    if isinstance(setting, str):
+        return auto_value if auto else None
+    return setting
+
+
+DOCUMENT_CHECKS = (_document_too_short, _document_too_long, _symbols, _repeated_lines, _signals)
+
+
+# personas
+
+_PLACEHOLDER = re.compile(
+    r"(?:n/?\.?a\.?|none|null|nil|unknown|undefined|not (?:applicable|available|specified)|no persona\w*|nobody|no one|"
+    r"(?:a |an |any |the )?"
+    r"(?:people|persons?|personas?|someone|anyone|everyone|individuals?|humans?|users?|readers?|authors?|writers?)"
+    r"(?: in general)?)[\s.!?]*",
+    re.I,
+)
+# nothing that would make the noun after it someone's: "a fan of the company that ..." is a person
+_PLAIN_WORDS = r"(?:(?!(?:of|at|for|in|from|with|by|to|on|and|or|who|whose|an?|the|\w+['’]s)\b)[\w&-]+\s+){0,4}?"
+_ORGANISATION = re.compile(
+    rf"(?:an?|the|this)\s+{_PLAIN_WORDS}(?:company|corporation|start-?up|firm|organi[sz]ation|institution|institute|agency|non-?profit|"
+    r"school district|university|website|platform|charity|foundation|manufacturer|brand|consortium)"
+    r"\s+(?:that|which|speciali[sz]ing|responsible|dedicated|providing|offering|focus+ed|focus+ing|working|known)\b",
+    re.I,
+)
+_THING = re.compile(
+    rf"(?:an?|the|this)\s+{_PLAIN_WORDS}"
+    r"(?:book|novel|article|document|text|report|essay|webpage|web page|blog post|passage|story|song|"
+    r"poem|recipe|list|summary|description|product|tool|app|application|software|system|dataset|law|event|place|city|country)"
+    r"\s+(?:that|which|about|titled|describing|discussing|explaining)\b",
+    re.I,
+)
+_ABOUT_THE_TEXT = re.compile(
+    r"(?:the|this|that)\s+(?:given |provided |above |following )?"
+    r"(?:text|document|article|passage|page|web ?page|website|content|post|story|excerpt|snippet|paragraph)"
+    r"\s*(?:$|[,.:;]|(?:is|are|was|were|has|have|does|do|did|can|cannot|could|would|should|may|might|will|"
+    r"seems?|appears?|discusses|describes|provides|contains|mentions|focuses|talks|explains|presents|highlights|lists|outlines)\b)",
+    re.I,
+)
+_REFUSAL = re.compile(
+    r"(?:i['’]?m|i am|we are|we['’]re)\s+(?:(?:so|very|really|truly|terribly)\s+)?sorry\b|"
+    r"(?:sorry|apologies),?\s+(?:but\s+)?(?:i|we|as an)\b|"
+    r"my apologies|i apologi[sz]e|"
+    r"(?:unfortunately,?\s+)?i\s+(?:can\s?not|can['’]t|am (?:unable|not able) to|won['’]t|will not|must decline)\s*"
+    r"(?:to )?(?:assist|help(?! but)|provide|generate|create|fulfil|comply|identify|determine|infer|produce)|"
+    r"(?:as|i am|i['’]m)\s+(?:just\s+|only\s+)?an?\s+"
+    r"(?:ai|artificial intelligence|(?:ai |large )?language model|ai (?:assistant|model))"
+    r"\s*(?:,|\.|i\b|and\s+(?:i\s+)?(?:can|do|am|cannot))|"
+    r"lo siento|como (?:una? )?(?:modelo de lengua|inteligencia artificial)|"
+    r"(?:je suis )?désolée?,|en tant qu(?:e modèle de langage|['’](?:ia|intelligence artificielle)\b)|"
+    r"(?:es )?tut mir leid|als (?:ki|ki-(?:sprach)?modell|(?:großes )?sprachmodell)(?![\w-])|"
+    r"mi dispiace|come (?:un )?modello linguistico|"
+    r"desculpe|sinto muito|como (?:um )?modelo de linguagem|"
+    r"(?:很|非常)?抱歉|对不起|作为(?:一个|一名)?(?:ai|人工智能)?(?:语言模型|助手|模型)?[，,]?我|申し訳|"
+    r"(?:к сожалению|извините|простите),?\s+(?:но\s+)?я|как (?:языковая модель|ии)(?![\w-])",
+    re.I,
+)
+_TEMPLATE = re.compile(
+    r"\{\{|\}\}|\{%|%\}|<\|\w+|</?\s*(?:personas?|text|document|source|instructions?|input|output|think|relation)\b[^<>]*>|"
+    r"\[(?:insert|your|name|text|persona|placeholder)\b[^\]]*\]|[\"']personas?[\"']\s*:|"
+    r"\b(?:is|are|would be)?\s*likely to (?:read|write|like|dislike) (?:the|this) (?:following |given )?(?:text|document)\b|"
+    r"\bdescription of (?:one|a) hypothetical person\b|\bunderstood without the text\b|"
+    r"\b(?:your (?:response|answer|output)|the personas?) (?:should|must) (?:be|start|begin|always)\b|"
+    r"\b(?:here (?:is|are)|below (?:is|are)) (?:a|the|some|\w+)?\s*(?:possible |likely |fine-grained )*personas?\b",
+    re.I,
+)
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b", re.I)
+_PHONE = re.compile(
+    r"(?<![\w.+])(?:\+\d[\d\s().-]{7,}\d|\(\d{2,5}\)\s?\d{3,4}[\s.-]?\d{3,4}|\d{3}[\s.-]\d{3}[\s.-]\d{4}|"
+    r"0\d{1,4}[\s/-]\d{3,4}[\s-]?\d{3,5})(?![\w-])|\b(?:phone|tel|telephone|whatsapp|mobile|call)\b\D{0,12}\d[\d\s().-]{6,}\d",
+    re.I,
+)
+_MINOR = (
+    r"(?:child|children|minors?|kids?|toddlers?|infants?|preteens?|teens?|teenagers?|schoolgirls?|schoolboys?|underage|"
+    r"(?:young|little) (?:girl|boy)s?)"
+)
+_SEXUAL = r"(?:sexual|sexually|sex|erotic\w*|porn\w*|nudes?|naked|lusts?|seduc\w+|molest\w*)"
+_SEXUAL_MINOR = re.compile(
+    rf"\b{_SEXUAL}\W+(?:\w+\W+){{0,4}}{_MINOR}\b|\b{_MINOR}\W+(?:\w+\W+){{0,2}}{_SEXUAL}\b|\bp(?:a|ae)?edophil\w*", re.I
+)
+_PROTECTIVE = re.compile(
+    r"abus|assault|traffick|educat|teach|prevent|surviv|victim|protect|against|counsel|therap|health|advoca|investigat|detective|police|"
+    r"lawyer|law |legal|prosecut|judge|psycholog|psychiat|social worker|research|journalis|campaign|combat|fight|"
+    r"concern|parent|mother|father",
+    re.I,
+)
+_SLUR = re.compile(r"\b(?:nigg(?:er|a)s?|fagg?ots?|kikes?|wetbacks?|ragheads?|towelheads?|gooks?|untermensch\w*)\b", re.I)
+_VIOLENT = re.compile(
+    r"\b(?:wants?|plans?|plotting|planning|hopes?|desires?|enjoys?|loves?|likes?|eager|seeks?|fantasi[sz]es about)\s+(?:to\s+)?"
+    r"(?:rap(?:e|ing)|(?:kill|murder|massacre|tortur|lynch|exterminat)(?:e|ing)?\s+(?:\w+\s+){0,2}?"
+    r"(?:people|women|men|children|kids|jews|muslims|christians|blacks|gays|immigrants|innocents?|civilians|strangers))\b",
+    re.I,
+)
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_WORD = re.compile(r"\w+")
+_LEADING = " \t\r\n\"'“”‘’«»*-–—•:：#`("
+
+
+def count_words(text: str) -> int:
+    """Words between spaces; in scripts without spaces (Chinese, Japanese, Thai, ...) two characters count as one word."""
+    unspaced = len(_UNSPACED.findall(text))
+    return len(_UNSPACED.sub(" ", text).split()) + (unspaced + 1) // 2 if unspaced else len(text.split())
+
+
+def _not_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    """A placeholder, a sentence about the text, an organisation or a thing. Kept narrow: a group of people passes."""
+    head = persona.strip(_LEADING)
+    if not head or _PLACEHOLDER.fullmatch(head):
+        return "not_a_person", "a placeholder"
+    for pattern, what in ((_ABOUT_THE_TEXT, "about the text"), (_ORGANISATION, "an organisation"), (_THING, "a thing")):
+        if found := pattern.match(head):
+            return "not_a_person", f"{what}: {found.group()}"
+    return None
+
+
+def _refusal(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    """The model declines, at the start: English, Spanish, French, German, Italian, Portuguese, Chinese, Japanese, Russian."""
+    found = _REFUSAL.match(persona.strip(_LEADING))
+    return ("refusal", found.group()) if found else None
+
+
+def _copied_prompt(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    """Leftovers of a template or of the instruction, or a run of COPIED_WORDS words of the parent."""
+    if found := _TEMPLATE.search(persona):
+        return "copied_prompt", found.group().strip()
+    words = _WORD.findall(normalise(persona))
+    if len(words) < COPIED_WORDS:
+        return None
+    parent = _spaced_words(parent_text)
+    for start in range(len(words) - COPIED_WORDS + 1):
+        run = " ".join(words[start : start + COPIED_WORDS])
+        if f" {run} " in parent:
+            return "copied_prompt", f"{COPIED_WORDS} words of the parent: {run}"
+    return None
+
+
+@lru_cache(maxsize=16)  # the personas of one text come one after another
+def _spaced_words(text: str) -> str:
+    return f" {' '.join(_WORD.findall(normalise(text)))} "
+
+
+def _contact(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    """An e-mail address or a telephone number. The detail does not repeat it."""
+    if _EMAIL.search(persona):
+        return "contact", "an e-mail address"
+    return ("contact", "a telephone number") if _PHONE.search(persona) else None
+
+
+def _unsafe(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    """A lexical heuristic, no judgement: a sexual word close to a minor (unless a word of protection stands by), a slur from a
+    short English list, a stated wish to rape or to kill people. It misses much and knows English only.
+    """
+    if not filters.unsafe:
+        return None
+    if _SEXUAL_MINOR.search(persona) and not _PROTECTIVE.search(persona):
+        return "unsafe", "sexual content about minors"
+    if _SLUR.search(persona):
+        return "unsafe", "a slur"
+    return ("unsafe", "violence") if _VIOLENT.search(persona) else None
+
+
+def _persona_too_short(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    words = count_words(persona)
+    return ("too_short", f"{words} words < {filters.min_words}") if words < filters.min_words else None
+
+
+def _persona_too_long(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    words = count_words(persona)
+    return ("too_long", f"{words} words > {filters.max_words}") if words > filters.max_words else None
+
+
+def _wrong_language(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    found = language(persona) if filters.languages else None
+    return ("wrong_language", found) if found is not None and found not in filters.languages else None
+
+
+PERSONA_CHECKS = (
+    _not_a_person,
+    _refusal,
+    _copied_prompt,
+    _contact,
+    _unsafe,
+    _persona_too_short,
+    _persona_too_long,
+    _wrong_language,
+)

@@ -1,0 +1,209 @@
+"""The one bridge between Spark and `llm`: staged requests in, completions out, one `mapInArrow` (PAID_STEP 2).
+
+The paid plan is narrow: a scan of one window, this, an append. Nothing may be sorted, joined, counted or shown on it.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
+
+from personahub import schemas
+from personahub.config import Model
+from personahub.errors import AuthorisationError
+from personahub.llm import journal
+from personahub.llm.caller import Caller
+from personahub.llm.client import ChatClient, read_key
+from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor_server import Address, HttpLink, Link, LocalLink, reachable
+from personahub.llm.types import Call
+from personahub.prompts import Prompt
+from personahub.rows import arrow_schema
+
+BACKLOG = 512  # rows a task holds beyond those in flight
+YIELD_EVERY = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a task must know to make its calls. It travels in the closure, so it never holds the key, only where to read it."""
+
+    stage: str
+    run_id: str
+    model: Model
+    response_format: Literal["json_schema", "json_object", "none"]
+    prompts: dict[str, Prompt]
+    limits: Limits  # of one task, used where there is no governor
+    governor: Address | None = None
+    journal_folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What holds on the executors; each is true only if every task said so."""
+
+    governed: bool
+    journaled: bool
+    key_problem: str | None
+
+
+def answer(rows: DataFrame, plan: Plan) -> DataFrame:
+    """Rows of `requests` with window and slot, one slot a partition -> rows of `completions`. A row without an answer is not there."""
+    return rows.mapInArrow(partial(_answer, plan), schemas.COMPLETIONS)
+
+
+def preflight(
+    spark: SparkSession, model: Model, governor: Address | None, journal_folder: str | None, nonce: str, tasks: int
+) -> Preflight:
+    """Asks the executors, before anything is spent: is the driver in reach, is the journal's folder shared, is the key there?"""
+    columns = "governed boolean, journaled boolean, key_problem string"
+    ask = partial(_preflight, model, governor, journal_folder, nonce)
+    said = spark.range(0, tasks, 1, tasks).mapInArrow(ask, columns).collect()
+    return Preflight(
+        governed=all(row.governed for row in said),
+        journaled=all(row.journaled for row in said),
+        key_problem=next((row.key_problem for row in said if row.key_problem), None),
+    )
+
+
+# -- on the executors -------------------------------------------------------------------------------------------------------------------
+
+
+def _preflight(
+    model: Model, governor: Address | None, folder: str | None, nonce: str, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    for _ in batches:
+        pass
+    try:
+        read_key(model)
+        problem = None
+    except AuthorisationError as error:
+        problem = str(error)
+    governed = governor is not None and asyncio.run_coroutine_threadsafe(reachable(governor), _loop()).result()
+    journaled = folder is not None and journal.shares_folder(folder, nonce)
+    row = {"governed": [governed], "journaled": [journaled], "key_problem": [problem]}
+    schema = pa.schema([("governed", pa.bool_()), ("journaled", pa.bool_()), ("key_problem", pa.string())])
+    yield pa.RecordBatch.from_pydict(row, schema=schema)
+
+
+def _answer(plan: Plan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    context = TaskContext.get()
+    attempt = context.taskAttemptId() if context is not None else 0
+    caller: Caller | None = None
+    writer: journal.Writer | None = None
+    known: set[str] = set()
+    try:
+        for batch in batches:
+            rows = batch.to_pylist()
+            if not rows:
+                continue
+            if caller is None:
+                window, slot = rows[0]["window"], rows[0]["slot"]
+                writer, bought = _open_journal(plan, window, slot, attempt)
+                known = {row["completion_id"] for row in bought if row["final"]}
+                yield from _batches(bought)
+                caller = _start(plan, f"{window}/{slot}", attempt, writer)
+            if caller.stopped:
+                continue  # read the input to its end, start nothing
+            caller.offer([_call(plan, row) for row in rows if row["completion_id"] not in known])
+            while caller.backlog() > BACKLOG and not caller.stopped:
+                yield from _batches(_rows(plan, caller.take(YIELD_EVERY)[0]))
+        if caller is None:
+            return
+        caller.close_input()
+        ended = False
+        while not ended:
+            outcomes, ended = caller.take(YIELD_EVERY)
+            yield from _batches(_rows(plan, outcomes))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _open_journal(plan: Plan, window: int, slot: int, attempt: int) -> tuple[journal.Writer | None, list[journal.Row]]:
+    """The writer, and what earlier attempts of this slot have already paid for."""
+    if plan.journal_folder is None:
+        return None, []
+    bought = journal.once(journal.read_slot(plan.journal_folder, plan.stage, window, slot))
+    return journal.Writer(plan.journal_folder, plan.stage, window, slot, attempt), bought
+
+
+def _start(plan: Plan, task: str, attempt: int, writer: journal.Writer | None) -> Caller:
+    def record(outcome: Any) -> None:
+        if writer is not None:
+            writer.write(journal.row_of(outcome, plan.stage, plan.run_id, plan.model))
+
+    async def build() -> Caller:
+        client = _client(plan)
+        return Caller(client, _link(plan), plan.model, task, attempt, record, asyncio.get_running_loop())
+
+    caller = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
+    caller.start()
+    return caller
+
+
+def _call(plan: Plan, row: dict[str, Any]) -> Call:
+    prompt = plan.prompts[row["prompt_name"]]
+    return Call(
+        completion_id=row["completion_id"],
+        source_id=row["source_id"],
+        sample_index=row["sample_index"],
+        prompt_name=prompt.name,
+        prompt_version=prompt.version,
+        messages=prompt.render(orjson.loads(row["variables"])),
+        schema=prompt.schema,
+        schema_name=prompt.schema_name,
+    )
+
+
+def _rows(plan: Plan, outcomes: list[Any]) -> list[journal.Row]:
+    return [journal.row_of(outcome, plan.stage, plan.run_id, plan.model) for outcome in outcomes]
+
+
+def _batches(rows: list[journal.Row]) -> Iterator[pa.RecordBatch]:
+    if rows:
+        yield completions_batch(rows)
+
+
+def completions_batch(rows: list[journal.Row]) -> pa.RecordBatch:
+    """Journal rows as Arrow, cast to the schema of `completions`: a mismatch of int and long fails in Spark without naming the column."""
+    return pa.RecordBatch.from_pylist(rows, schema=arrow_schema(schemas.COMPLETIONS))
+
+
+_cache: dict[Any, Any] = {}  # one loop, one client and one link per worker process: Spark uses a process for many tasks
+_cache_lock = threading.Lock()
+
+
+def _cached(key: Any, make: Callable[[], Any]) -> Any:
+    with _cache_lock:
+        if key not in _cache:
+            _cache[key] = make()
+        return _cache[key]
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    def make() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="llm", daemon=True).start()
+        return loop
+
+    return _cached(("loop", os.getpid()), make)
+
+
+def _client(plan: Plan) -> ChatClient:
+    key = (os.getpid(), plan.model.model_dump_json(), plan.response_format)
+    return _cached(key, lambda: ChatClient(plan.model, read_key(plan.model), plan.response_format))
+
+
+def _link(plan: Plan) -> Link:
+    if plan.governor is None:
+        return LocalLink(Governor(plan.limits))
+    return _cached((os.getpid(), plan.governor), lambda: HttpLink(plan.governor))

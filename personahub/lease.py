@@ -1,0 +1,134 @@
+"""One spender per root: a lease in a file, renewed while the run lives (PAID_STEP 6)."""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from personahub.errors import RootInUse
+
+NAME = "_lease.json"
+EXPIRY_SECONDS = 60.0
+BEAT_SECONDS = 15.0
+
+
+class Lease:
+    """Hold with `with`. `lost` is set when another run has taken it over: whoever spends must stop.
+
+    Raises RootInUse where another run holds it: one whose heartbeat is younger than a minute, unless that run's process is known to
+    be gone (same host), which frees the root at once after a kill.
+    """
+
+    def __init__(self, folder: str | Path, run_id: str) -> None:
+        self._path = Path(folder) / NAME
+        self._run_id = run_id
+        self._end = threading.Event()
+        self.lost = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(5):  # a lease may be given back or taken over between two looks
+            if self._create():
+                self._thread.start()
+                return self
+            holder = _read(self._path)
+            if holder is not None and _alive(holder):
+                break
+            self._put_aside()
+        raise RootInUse(_describe(self._path, _read(self._path)))
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(timeout=5)
+        holder = _read(self._path)
+        if holder is not None and holder.get("run_id") == self._run_id:
+            self._path.unlink(missing_ok=True)
+
+    def _create(self) -> bool:
+        # written whole beside it, then linked: nobody ever reads half a lease, and only one link succeeds
+        mine = self._path.with_name(f"{NAME}.{self._run_id}")
+        mine.write_text(json.dumps(self._holder()))
+        try:
+            os.link(mine, self._path)
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            mine.unlink(missing_ok=True)
+
+    def _put_aside(self) -> None:
+        """Of several that find the same dead lease, one succeeds in moving it."""
+        aside = self._path.with_name(f"{NAME}.{uuid.uuid4().hex}")
+        try:
+            os.rename(self._path, aside)
+            aside.unlink()
+        except FileNotFoundError:
+            pass
+
+    def _holder(self) -> dict[str, Any]:
+        pid = os.getpid()
+        return {"run_id": self._run_id, "host": _host(), "pid": pid, "started": _started(pid), "heartbeat": time.time()}
+
+    def _beat(self) -> None:
+        while not self._end.wait(BEAT_SECONDS):
+            holder = _read(self._path)
+            if holder is None or holder.get("run_id") != self._run_id:
+                self.lost.set()
+                return
+            fresh = self._path.with_name(f"{NAME}.{self._run_id}")
+            fresh.write_text(json.dumps(self._holder()))
+            os.replace(fresh, self._path)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        holder = json.loads(path.read_text())
+        return holder if isinstance(holder, dict) else {}
+    except OSError:
+        return None
+    except ValueError:
+        return {}
+
+
+def _alive(holder: dict[str, Any]) -> bool:
+    if holder.get("host") == _host():
+        started = _started(int(holder.get("pid", -1)))
+        return started is not None and started == holder.get("started")
+    return time.time() - float(holder.get("heartbeat", 0)) < EXPIRY_SECONDS
+
+
+def _started(pid: int) -> str | None:
+    """When the process began, so that a number used again is not mistaken for it; None if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        pass
+    try:
+        os.kill(pid, 0)
+        return "unknown"
+    except PermissionError:
+        return "unknown"
+    except (OSError, OverflowError):
+        return None
+
+
+def _host() -> str:
+    try:
+        return f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _describe(path: Path, holder: dict[str, Any] | None) -> str:
+    holder = holder or {}
+    age = time.time() - float(holder.get("heartbeat", time.time()))
+    return (
+        f"the root {path.parent} is in use by run {holder.get('run_id', 'unknown')} "
+        f"(process {holder.get('pid', '?')} on {str(holder.get('host', '?')).split('/')[0]}, last heard {age:.0f} s ago). "
+        f"Wait for it to end, or use another root"
+    )

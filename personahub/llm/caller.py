@@ -1,0 +1,311 @@
+"""The calls of one slot: a sliding window under the governor's grant, retries ahead of new rows, every outcome journaled at once.
+
+Everything here but `offer`, `close_input` and `take` runs in one event loop; those three are for the task's own thread.
+"""
+
+import asyncio
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from personahub.config import Model
+from personahub.errors import ErrorKind
+from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
+from personahub.llm.governor_server import Link
+from personahub.llm.retry import FATAL, Decision, Tries, decide
+from personahub.llm.types import Attempt, Call, Grant, Outcome, Report
+
+ASK_AGAIN = 0.05  # seconds: the least time between two reports
+GIVE_UP = 120.0  # seconds without a word from the governor: nobody waits for this task any more
+OPEN_INPUT = 1_000_000  # what a task wants while it does not know its last row
+
+
+class Client(Protocol):
+    async def attempt(self, call: Call, messages: list[dict[str, str]] | None = None) -> Attempt: ...
+
+
+@dataclass(slots=True)
+class _Row:
+    call: Call
+    tries: Tries = field(default_factory=Tries)
+    first_send: float | None = None
+    messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Unreported:
+    """What happened since the last report."""
+
+    started: int = 0
+    settled: int = 0
+    answered: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Caller:
+    """`record` is called with each outcome as it arrives, before anybody else sees it: the journal."""
+
+    def __init__(
+        self,
+        client: Client,
+        link: Link,
+        model: Model,
+        task: str,
+        attempt: int,
+        record: Callable[[Outcome], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._client, self._link, self._model = client, link, model
+        self._task, self._attempt, self._record, self._loop = task, attempt, record, loop
+        self._new: deque[_Row] = deque()
+        self._again: deque[_Row] = deque()
+        self._waiting = 0  # rows that sleep before their next try
+        self._in_flight = 0
+        self._held = 0  # permits kept back after a 429 until its wait is over
+        self._input_open = True
+        self._grant = Grant(0, 0, REPORT_SECONDS, LEASE_SECONDS)
+        self._granted_at = self._heard_at = time.monotonic()
+        self._starts = 0
+        self._stop = False
+        self._fatal: tuple[ErrorKind, str] | None = None
+        self._since = _Unreported()
+        self._wake = asyncio.Event()
+        self._out: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    # -- for the task's own thread --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._run(), self._loop)
+
+    def offer(self, calls: list[Call]) -> None:
+        self._loop.call_soon_threadsafe(self._accept, calls)
+
+    def close_input(self) -> None:
+        self._loop.call_soon_threadsafe(self._close)
+
+    def backlog(self) -> int:
+        """Rows not yet in flight; an estimate, read without a lock."""
+        return len(self._new)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop
+
+    def take(self, timeout: float, at_most: int = 256) -> tuple[list[Outcome], bool]:
+        """What has arrived, waiting up to `timeout` seconds for the first; True once there will be no more."""
+        outcomes: list[Outcome] = []
+        try:
+            while len(outcomes) < at_most:
+                outcome = self._out.get(timeout=timeout) if not outcomes else self._out.get_nowait()
+                if outcome is None:
+                    if self._failure is not None:
+                        raise self._failure
+                    return outcomes, True
+                outcomes.append(outcome)
+        except queue.Empty:
+            pass
+        return outcomes, False
+
+    # -- in the loop ----------------------------------------------------------------------------------------------------------------
+
+    def _accept(self, calls: list[Call]) -> None:
+        self._new.extend(_Row(call) for call in calls)
+        self._pump()
+
+    def _close(self) -> None:
+        self._input_open = False
+        self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            while not self._finished():
+                await self._report()
+                self._pump()
+                await self._until_next_report()
+            await self._report(done=True)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._out.put(None)
+
+    def _finished(self) -> bool:
+        if self._in_flight:
+            return False
+        return self._stop or not (self._input_open or self._new or self._again or self._waiting)
+
+    async def _until_next_report(self) -> None:
+        """The governor's interval, cut short when there is news, but never below ASK_AGAIN."""
+        began = time.monotonic()
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout=self._grant.report_in)
+        except asyncio.TimeoutError:
+            pass
+        short = ASK_AGAIN - (time.monotonic() - began)
+        if short > 0 and not self._finished():
+            await asyncio.sleep(short)
+        self._wake.clear()
+
+    async def _report(self, done: bool = False) -> None:
+        since, self._since = self._since, _Unreported()
+        wants = self._in_flight + len(self._new) + len(self._again) + (OPEN_INPUT if self._input_open else 0)
+        usd = self._model.cost_usd(since.prompt_tokens, since.completion_tokens) or 0.0
+        grant = await self._link.report(
+            Report(
+                task=self._task,
+                attempt=self._attempt,
+                wants=0 if done or self._stop else min(wants, OPEN_INPUT),
+                in_flight=self._in_flight,
+                started=since.started,
+                settled=since.settled,
+                settled_tokens=since.prompt_tokens + since.completion_tokens,
+                settled_usd=usd,
+                answered=since.answered,
+                failed=since.failed,
+                errors=dict(since.errors),
+                fatal=self._fatal[1] if self._fatal else None,
+                fatal_kind=self._fatal[0].value if self._fatal else None,
+                prompt_tokens=since.prompt_tokens,
+                completion_tokens=since.completion_tokens,
+                done=done,
+            )
+        )
+        now = time.monotonic()
+        if grant is None:
+            self._keep(since)
+            if now - self._heard_at > GIVE_UP:
+                self._stop = True
+            return
+        # what was started while the report travelled comes off the new lease
+        self._grant, self._granted_at, self._heard_at = grant, now, now
+        self._starts = grant.starts - self._since.started
+        if grant.stop is not None:
+            self._stop = True
+
+    def _keep(self, since: _Unreported) -> None:
+        """The report did not arrive: tell it again next time."""
+        now = self._since
+        for name in ("started", "settled", "answered", "failed", "prompt_tokens", "completion_tokens"):
+            setattr(now, name, getattr(now, name) + getattr(since, name))
+        now.errors.update(since.errors)
+
+    def _pump(self) -> None:
+        """Start what may start: first the rows that have been tried already."""
+        fresh = time.monotonic() - self._granted_at <= self._grant.expires_in
+        while not self._stop and fresh and (self._again or self._new):
+            if self._in_flight + self._held >= self._grant.concurrency:
+                break
+            if self._starts <= 0:
+                self._wake.set()
+                break
+            row = self._again.popleft() if self._again else self._new.popleft()
+            self._starts -= 1
+            self._since.started += 1
+            self._in_flight += 1
+            task = self._loop.create_task(self._send(row))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        idle = not (self._again or self._new or self._input_open)
+        if self._finished() or (idle and self._in_flight < self._grant.concurrency):
+            self._wake.set()  # hand the permits on
+
+    async def _send(self, row: _Row) -> None:
+        if row.first_send is None:
+            row.first_send = time.monotonic()
+        try:
+            try:
+                attempt = await self._client.attempt(row.call, row.messages)
+            finally:
+                self._in_flight -= 1
+                self._since.settled += 1
+            self._count(row, attempt)
+            decision = decide(attempt.kind, row.tries, self._model, time.monotonic() - row.first_send, attempt.retry_after)
+            self._follow(row, attempt, decision)
+        except BaseException as error:  # a bug or a full disk: the task must end, not hang
+            self._failure, self._stop = error, True
+        self._pump()
+
+    def _count(self, row: _Row, attempt: Attempt) -> None:
+        row.prompt_tokens += attempt.prompt_tokens
+        row.completion_tokens += attempt.completion_tokens
+        self._since.prompt_tokens += attempt.prompt_tokens
+        self._since.completion_tokens += attempt.completion_tokens
+        if attempt.kind is not None:
+            self._since.errors[attempt.kind.value] += 1
+
+    def _follow(self, row: _Row, attempt: Attempt, decision: Decision) -> None:
+        if attempt.kind in FATAL:
+            self._fatal = self._fatal or (attempt.kind, attempt.message or attempt.kind.value)
+            self._stop = True
+            self._wake.set()
+            return
+        if decision.retry_in is None:
+            self._end(row, attempt, decision)
+            return
+        if attempt.kind is ErrorKind.INVALID and attempt.text:
+            row.messages = _corrected(row.call, attempt)
+        if attempt.kind is ErrorKind.RATE_LIMIT:
+            self._hold(min(decision.retry_in, 0.5))
+        if decision.retry_in <= 0:
+            self._again.append(row)
+        else:
+            self._waiting += 1
+            self._loop.call_later(decision.retry_in, self._woken, row)
+
+    def _woken(self, row: _Row) -> None:
+        self._waiting -= 1
+        self._again.append(row)
+        self._pump()
+
+    def _hold(self, seconds: float) -> None:
+        """A 429 costs its permit for a moment: the next row would be refused as well."""
+        self._held += 1
+        self._wake.set()
+
+        def release() -> None:
+            self._held -= 1
+            self._pump()
+
+        self._loop.call_later(seconds, release)
+
+    def _end(self, row: _Row, attempt: Attempt, decision: Decision) -> None:
+        if decision.final:
+            self._since.answered += 1
+        else:
+            self._since.failed += 1
+        outcome = Outcome(
+            call=row.call,
+            final=decision.final,
+            kind=decision.kind,
+            text=attempt.text,
+            finish_reason=attempt.finish_reason,
+            message=attempt.message if decision.kind is not None else None,
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.completion_tokens,
+            latency_s=attempt.latency_s,
+            attempts=row.tries.requests,
+            created_at=time.time(),
+        )
+        self._record(outcome)
+        self._out.put(outcome)
+
+
+def _corrected(call: Call, attempt: Attempt) -> list[dict[str, str]]:
+    """The second try shows the model its answer and what was wrong with it."""
+    return [
+        *call.messages,
+        {"role": "assistant", "content": attempt.text or ""},
+        {
+            "role": "user",
+            "content": f"That answer was not accepted: {attempt.message}. Answer again, with the corrected JSON only.",
+        },
+    ]

@@ -1,0 +1,257 @@
+"""Calls one OpenAI-compatible chat endpoint: the `openai` SDK on aiohttp, without its retries, which are wrong for paid batches.
+
+One attempt is one HTTP request; whatever comes of it is a value (`types.Attempt`), never an exception. Policy lives elsewhere.
+"""
+
+import asyncio
+import dataclasses
+import ipaddress
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import openai
+
+from personahub.config import Model
+from personahub.errors import AuthorisationError, ConfigError, ErrorKind
+from personahub.ids import canonical_json, content_id
+from personahub.llm import answers, responses
+from personahub.llm.types import Attempt, Call, Outcome
+
+ResponseFormat = Literal["json_schema", "json_object", "none"]
+
+_MESSAGE = 500  # characters of an error message that are kept
+# left out: they describe the user's machine to the endpoint, and cost 6 % of a call's CPU
+_TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async", "Retry-Count", "Read-Timeout")
+
+
+def read_key(model: Model) -> str | None:
+    """The endpoint's key: from `api_key_env`, else from `api_key_file`. None where none is needed.
+
+    That is on loopback without any key, and anywhere if both settings are null. Raises AuthorisationError, which says what to set.
+    """
+    env, file = model.api_key_env, model.api_key_file
+    key = os.environ.get(env, "").strip() if env else ""
+    if not key and file:
+        try:
+            key = Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise AuthorisationError(f"cannot read the key from api_key_file {file}: {why}") from None
+        if not key:
+            raise AuthorisationError(f"api_key_file {file} is blank: put the endpoint's key into it")
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        where = f"environment variable {env}" if env and os.environ.get(env, "").strip() else f"file {file}"
+        raise AuthorisationError(
+            f"the key in the {where} holds spaces, line breaks or characters outside ASCII: is it the right one?"
+        )
+    if key or _is_loopback(model.base_url) or not (env or file):
+        return key or None
+    raise AuthorisationError(
+        f"no key for {model.base_url}: set the environment variable {env or 'that api_key_env names'} where the calls are made "
+        "(on a cluster: on the executors), or name a file with api_key_file; if the endpoint needs none, set api_key_env to null"
+    )
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+class ChatClient:
+    """One client per event loop: make it, use it and close it inside the same running loop."""
+
+    def __init__(self, model: Model, key: str | None, response_format: ResponseFormat) -> None:
+        """`response_format` is what the endpoint holds (see `probe`). Opens no connection yet."""
+        self.response_format = response_format
+        self._model = model
+        self._key = key
+        # the SDK builds on httpx or httpx2, by version; the last base of its client tells which
+        http = sys.modules[openai.DefaultAioHttpClient.__mro__[-2].__module__.partition(".")[0]]
+        pool = max(100, model.max_concurrent_requests)
+        self._client = openai.AsyncOpenAI(
+            base_url=model.base_url,
+            api_key=key or "none",  # never None: the SDK would look for another key in the environment
+            max_retries=0,
+            timeout=model.request_timeout,
+            default_headers={f"X-Stainless-{name}": openai.Omit() for name in _TELEMETRY},
+            http_client=openai.DefaultAioHttpClient(limits=http.Limits(max_connections=pool, max_keepalive_connections=pool)),
+        )
+
+    async def attempt(self, call: Call, messages: Sequence[Mapping[str, str]] | None = None) -> Attempt:
+        """Exactly one HTTP request for `call`, with `messages` in place of its own if given. Raises nothing but CancelledError.
+
+        Ends within `request_timeout` seconds, however slowly a body drips. A bad answer carries the tokens it was billed with.
+        """
+        started = time.perf_counter()
+        try:
+            request = self._client.post("/chat/completions", cast_to=object, body=self.body(call, messages))
+            result = responses.judge(await asyncio.wait_for(request, self._model.request_timeout), call.schema)
+        except Exception as error:
+            result = _failed(error, self._model)
+        message, text = self._scrub(result.message), self._scrub(result.text)
+        return dataclasses.replace(
+            result, message=message and message[:_MESSAGE], text=text, latency_s=time.perf_counter() - started
+        )
+
+    def body(self, call: Call, messages: Sequence[Mapping[str, str]] | None = None) -> dict[str, Any]:
+        """The JSON body of the request, as `preview` shows it."""
+        asked = list(call.messages if messages is None else messages)
+        body: dict[str, Any] = {"model": self._model.model, "messages": asked} | self._model.generation_params
+        if call.schema is None:
+            return body
+        if self.response_format == "json_schema":
+            named = {"name": call.schema_name, "schema": call.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
+            return body
+        if self.response_format == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        body["messages"] = _with_schema(asked, call.schema)
+        return body
+
+    async def close(self) -> None:
+        """Closes the connections. Requests still in flight fail."""
+        await self._client.close()
+
+    def _scrub(self, text: str | None) -> str | None:
+        """Some endpoints echo the key in their errors."""
+        return text.replace(self._key, "***") if text and self._key and self._key in text else text
+
+
+def _with_schema(messages: list[Mapping[str, str]], schema: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    described = answers.describe(schema)
+    if messages and messages[0].get("role") == "system":
+        first = {**messages[0], "content": f"{messages[0]['content']}\n\n{described}"}
+        return [first, *messages[1:]]
+    return [{"role": "system", "content": described}, *messages]
+
+
+def _failed(error: Exception, model: Model) -> Attempt:
+    if isinstance(error, asyncio.TimeoutError | openai.APITimeoutError):
+        return Attempt(ErrorKind.TIMEOUT, message=f"no whole response within request_timeout ({model.request_timeout:g} s)")
+    if isinstance(error, openai.APIStatusError):
+        return responses.judge_error(error.status_code, error.body, error.response.headers)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__ or error
+        return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(cause).__name__}: {cause}")
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | openai.APIResponseValidationError | RecursionError):
+        return Attempt(ErrorKind.MALFORMED, message=f"the response is cut off or no JSON: {type(error).__name__}: {error}")
+    if isinstance(error, ConfigError | TypeError | ValueError):
+        return Attempt(ErrorKind.BAD_REQUEST, message=f"the request can not be written as JSON: {type(error).__name__}: {error}")
+    return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(error).__name__}: {error}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probe:
+    """What an endpoint holds. `response_format` None: nothing can be bought there, and `kind` and `message` say why.
+
+    With a `response_format`, `kind` None means that an answer of that format came and satisfied its schema; another kind means that the
+    endpoint works but the model gave no such answer (`message` says what came), so that only tolerant parsing is left.
+    """
+
+    response_format: ResponseFormat | None
+    kind: ErrorKind | None
+    message: str | None
+    attempts: tuple[tuple[Call, Attempt], ...]  # each HTTP request made; prompt_version of a call is the format that it tried
+
+    def outcomes(self) -> list[Outcome]:
+        """For the ledger: a row per format tried, with the tokens of its requests; final is the one that was chosen."""
+        rows: dict[str, Outcome] = {}
+        for call, made in self.attempts:
+            before = rows.get(call.completion_id)
+            rows[call.completion_id] = Outcome(
+                call=call,
+                final=call.prompt_version == self.response_format,
+                kind=made.kind,
+                text=made.text,
+                finish_reason=made.finish_reason,
+                message=made.message,
+                prompt_tokens=made.prompt_tokens + (before.prompt_tokens if before else 0),
+                completion_tokens=made.completion_tokens + (before.completion_tokens if before else 0),
+                latency_s=made.latency_s,
+                attempts=1 + (before.attempts if before else 0),
+                created_at=time.time(),
+            )
+        return list(rows.values())
+
+
+_PROBE_SCHEMA = {
+    "type": "object",
+    # a name that no model comes up with: an answer that has it has seen the schema
+    "properties": {"rainbow_colour_7f": {"type": "string"}},
+    "required": ["rainbow_colour_7f"],
+    "additionalProperties": False,
+}
+_PROBE_TRIES = 6  # requests per format; only failures in passing, and odd answers once, are asked again
+_PROBE_WAIT = 30.0  # seconds; the longest wait between two of them
+_ANSWERED_ODDLY = (ErrorKind.INVALID, ErrorKind.EMPTY, ErrorKind.TRUNCATED, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER)
+_IN_PASSING = (
+    ErrorKind.RATE_LIMIT,
+    ErrorKind.OVERLOADED,
+    ErrorKind.SERVER,
+    ErrorKind.CONNECTION,
+    ErrorKind.MALFORMED,
+    ErrorKind.TIMEOUT,
+)
+_NAMES_FORMAT = re.compile(r"response_format|json_?schema|structured|guided|grammar|xgrammar|outlines", re.IGNORECASE)
+
+
+async def probe(model: Model, key: str | None) -> Probe:
+    """Finds out with a few tiny requests what `response_format` the endpoint holds: json_schema, else json_object, else none.
+
+    Steps down on a 400 or 422, on a 5xx that names the field, and on an answer that ignores the format twice. A `response_format`
+    other than auto in the config is tried alone. Failures in passing are asked again a few times. Raises nothing but CancelledError.
+    """
+    formats: tuple[ResponseFormat, ...] = ("json_schema", "json_object", "none")
+    if model.response_format != "auto":
+        formats = (model.response_format,)
+    made: list[tuple[Call, Attempt]] = []
+    client = ChatClient(model, key, formats[0])
+    try:
+        for response_format in formats:
+            client.response_format = response_format
+            attempt = await _probe_format(client, _probe_call(model, response_format), made)
+            if attempt.kind is None or not _steps_down(attempt):
+                break
+        usable = attempt.kind is None or attempt.kind in _ANSWERED_ODDLY
+        return Probe(response_format if usable else None, attempt.kind, attempt.message, tuple(made))
+    finally:
+        await client.close()
+
+
+def _probe_call(model: Model, response_format: ResponseFormat) -> Call:
+    # never reused, so its id is of this moment
+    identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, time.time_ns()]))
+    messages = [{"role": "user", "content": "Name one colour of the rainbow."}]
+    return Call(identity, model.base_url, 0, "probe", response_format, messages, _PROBE_SCHEMA, "probe")
+
+
+async def _probe_format(client: ChatClient, call: Call, made: list[tuple[Call, Attempt]]) -> Attempt:
+    odd = 0
+    for number in range(_PROBE_TRIES):
+        attempt = await client.attempt(call)
+        made.append((call, attempt))
+        odd += attempt.kind in _ANSWERED_ODDLY
+        waits = attempt.kind in _IN_PASSING and not _steps_down(attempt)
+        last = number + 1 == _PROBE_TRIES or (attempt.kind is ErrorKind.TIMEOUT and number > 0)
+        if last or odd > 1 or not (waits or attempt.kind in _ANSWERED_ODDLY):
+            break
+        if waits:
+            await asyncio.sleep(min(_PROBE_WAIT, attempt.retry_after or 0.25 * 2**number))
+    return attempt
+
+
+def _steps_down(attempt: Attempt) -> bool:
+    """Whether a weaker response_format may fare better."""
+    if attempt.kind in (ErrorKind.BAD_REQUEST, *_ANSWERED_ODDLY):
+        return True
+    return attempt.kind is ErrorKind.SERVER and bool(_NAMES_FORMAT.search(attempt.message or ""))

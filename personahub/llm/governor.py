@@ -1,0 +1,306 @@
+"""Who may call how fast: one governor decides for all tasks of a stage (PAID_STEP 7). Arithmetic on a clock, no I/O.
+
+Every HTTP request needs a permit: retries, repairs and probes too. A permit reserves the upper estimate of one request in tokens and
+dollars; the report that settles it gives back what was not used. What a lost task had reserved counts as spent.
+"""
+
+import math
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from personahub.errors import ErrorKind
+from personahub.llm.concurrency import AdaptiveLimit, fair_shares
+from personahub.llm.types import Grant, Report
+
+REPORT_SECONDS = 0.25
+LEASE_SECONDS = 10.0  # a task unheard for longer starts no call, and its share goes to the others
+UNLIMITED = 1_000_000
+ERROR_WINDOW = 200  # the error rate is that of the last so many attempts
+ERROR_MINIMUM = 100  # ... once there are this many
+DEAD_AFTER = 20  # attempts without a single answer
+# waiting is not failing, and a model that declines is not down
+_NO_FAILURE = frozenset(kind.value for kind in (ErrorKind.RATE_LIMIT, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER))
+_THROTTLED = (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all tasks of a stage may do together. `tokens_each` and `usd_each`: the upper estimates of one request."""
+
+    concurrency: int
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_usd: float | None = None  # what may still be spent
+    max_error_rate: float = 1.0
+    tokens_each: int = 0
+    usd_each: float = 0.0
+
+    def share(self, tasks: int) -> "Limits":
+        """The static share of one of `tasks`, for executors that cannot reach the driver."""
+
+        def part(value: int | None) -> int | None:
+            return None if value is None else max(1, value // tasks)
+
+        return Limits(
+            concurrency=max(1, self.concurrency // tasks),
+            requests_per_minute=part(self.requests_per_minute),
+            tokens_per_minute=part(self.tokens_per_minute),
+            budget_usd=None if self.budget_usd is None else self.budget_usd / tasks,
+            max_error_rate=self.max_error_rate,
+            tokens_each=self.tokens_each,
+            usd_each=self.usd_each,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The figures of the live panel. `cost_usd` is of this stage in this run."""
+
+    done: int
+    total: int
+    failed: int
+    requests: int
+    requests_per_minute: float
+    tokens_per_minute: float
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    errors: dict[str, int]
+    in_flight: int
+    limit: int
+    eta_s: float | None
+    stop: str | None
+
+
+class Pace:
+    """A token bucket under a sliding minute: in any 60 s no more than `per_minute` leave, even if a permit waits `lag` s for its use."""
+
+    def __init__(self, per_minute: int, now: float, lag: float = 1.0) -> None:
+        self.burst = max(1.0, per_minute * 0.01)
+        self.rate = max(per_minute - self.burst, per_minute * 0.5) / (60.0 + lag)
+        self.level = self.burst
+        self._at = now
+
+    def available(self, now: float) -> float:
+        """What may leave now; negative after an underestimate."""
+        self.level = min(self.burst, self.level + max(0.0, now - self._at) * self.rate) if self.level < self.burst else self.level
+        self._at = now
+        return self.level
+
+    def take(self, amount: float) -> None:
+        self.level -= amount
+
+
+@dataclass(slots=True)
+class _Task:
+    attempt: int
+    heard: float
+    wants: int = 0
+    in_flight: int = 0
+    allowed: int = 0  # requests it may have in flight until it reports again
+    granted: int = 0  # permits given and not yet reported as started
+    open: int = 0  # permits started and not yet settled
+    done: bool = False
+
+
+@dataclass(slots=True)
+class _Totals:
+    answered: int = 0
+    failed: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+class Governor:
+    """Takes `Report`s, gives `Grant`s. Thread-safe."""
+
+    def __init__(self, limits: Limits, total: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.total = total
+        self.stop: str | None = None  # why nothing may start any more
+        self.stop_kind: str | None = None  # budget, drain, error_rate, or an ErrorKind
+        self._clock = clock
+        now = clock()
+        self._begin = now
+        self._adaptive = AdaptiveLimit(limits.concurrency)
+        self._requests = Pace(limits.requests_per_minute, now) if limits.requests_per_minute else None
+        self._tokens = Pace(limits.tokens_per_minute, now) if limits.tokens_per_minute else None
+        self._tasks: dict[str, _Task] = {}
+        self._totals = _Totals()
+        self._lost_usd = 0.0
+        self._recent: deque[tuple[int, int]] = deque()  # attempts that failed, that did not, of each report
+        self._minute: deque[tuple[float, int, int]] = deque()  # time, requests, tokens
+        self._lock = threading.Lock()
+
+    # -- what tasks and drivers call -----------------------------------------------------------------------------------------------
+
+    def report(self, report: Report) -> Grant:
+        """Settle what happened, then decide what may start."""
+        with self._lock:
+            now = self._clock()
+            task = self._tasks.get(report.task)
+            if task is not None and report.attempt < task.attempt:
+                return Grant(0, 0, REPORT_SECONDS, LEASE_SECONDS, stop="a newer attempt of this task has taken over")
+            if task is None or report.attempt > task.attempt:
+                if task is not None:
+                    self._give_up(task)
+                task = self._tasks[report.task] = _Task(report.attempt, now)
+            self._settle(task, report, now)
+            self._learn(report, now)
+            return self._grant(task, report, now)
+
+    def drain(self, reason: str = "interrupted", kind: str = "drain") -> None:
+        """Nothing more starts; what is in flight ends and is kept. A user's wish comes before any other reason."""
+        with self._lock:
+            self.stop, self.stop_kind = reason, kind
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            now = self._clock()
+            self._forget_old_minutes(now)
+            span = min(60.0, max(now - self._begin, 1e-9))
+            totals = self._totals
+            done = totals.answered + totals.failed
+            elapsed = now - self._begin
+            left = self.total - done
+            return Snapshot(
+                done=done,
+                total=self.total,
+                failed=totals.failed,
+                requests=totals.requests,
+                requests_per_minute=sum(n for _, n, _ in self._minute) * 60 / span,
+                tokens_per_minute=sum(n for _, _, n in self._minute) * 60 / span,
+                prompt_tokens=totals.prompt_tokens,
+                completion_tokens=totals.completion_tokens,
+                cost_usd=totals.usd,
+                errors=dict(totals.errors),
+                in_flight=sum(task.in_flight for task in self._tasks.values()),
+                limit=self._adaptive.limit,
+                eta_s=elapsed / done * left if done and left > 0 else None,
+                stop=self.stop,
+            )
+
+    # -- arithmetic ----------------------------------------------------------------------------------------------------------------
+
+    def _settle(self, task: _Task, report: Report, now: float) -> None:
+        for pace in (self._requests, self._tokens):
+            if pace:
+                pace.available(now)  # time first: what is given back must not fill the bucket before it
+        unused = max(0, task.granted - report.started)
+        if self._requests:
+            self._requests.take(-unused)
+        if self._tokens:
+            self._tokens.take(-unused * self.limits.tokens_each)
+            self._tokens.take(report.settled_tokens - report.settled * self.limits.tokens_each)
+        task.granted = 0
+        task.open = max(0, task.open + report.started - report.settled)
+        task.heard, task.wants, task.in_flight, task.done = now, report.wants, report.in_flight, report.done
+        totals = self._totals
+        totals.answered += report.answered
+        totals.failed += report.failed
+        totals.requests += report.started
+        totals.prompt_tokens += report.prompt_tokens
+        totals.completion_tokens += report.completion_tokens
+        totals.usd += report.settled_usd
+        totals.errors.update(report.errors)
+        if report.started or report.settled_tokens:
+            self._minute.append((now, report.started, report.settled_tokens))
+            self._forget_old_minutes(now)
+
+    def _learn(self, report: Report, now: float) -> None:
+        """The concurrency limit and the circuit breaker."""
+        throttled = sum(report.errors.get(kind.value, 0) for kind in _THROTTLED)
+        wants = sum(task.wants for task in self._live(now).values())
+        in_flight = sum(task.in_flight for task in self._live(now).values())
+        self._adaptive.observe(now, report.settled, throttled, in_flight, wants >= self._adaptive.limit)
+        if report.fatal:
+            self._halt(report.fatal, report.fatal_kind or "fatal")
+        errors = sum(count for kind, count in report.errors.items() if kind not in _NO_FAILURE)
+        good = max(0, report.settled - sum(report.errors.values()))
+        if errors or good:
+            self._recent.append((errors, good))
+        while sum(map(sum, self._recent)) - sum(self._recent[0] if self._recent else ()) >= ERROR_WINDOW:
+            self._recent.popleft()
+        failures, attempts = sum(bad for bad, _ in self._recent), sum(map(sum, self._recent))
+        dead = attempts >= DEAD_AFTER and failures == attempts
+        if dead or (attempts >= ERROR_MINIMUM and failures > self.limits.max_error_rate * attempts):
+            kinds = ", ".join(f"{kind} {count}" for kind, count in self._totals.errors.most_common())
+            self._halt(f"{failures} of the last {attempts} attempts failed ({kinds})", "error_rate")
+
+    def _grant(self, task: _Task, report: Report, now: float) -> Grant:
+        live = self._live(now)
+        interval = REPORT_SECONDS * max(1.0, len(live) / 64)
+        if self.stop is not None or report.done:
+            task.allowed = 0
+            return Grant(0, 0, interval, LEASE_SECONDS, stop=self.stop)
+        share = fair_shares(self._adaptive.limit, {name: each.wants for name, each in live.items()}).get(report.task, 0)
+        # what others still hold is theirs until they report that they gave it back
+        held = sum(max(each.allowed, each.in_flight) for name, each in live.items() if name != report.task)
+        task.allowed = share = max(0, min(share, self._adaptive.limit - held))
+        room = max(0, share - report.in_flight)
+        starts, wait = self._permits(room, now)
+        if starts < UNLIMITED:
+            task.granted = starts
+            if self._requests:
+                self._requests.take(starts)
+            if self._tokens:
+                self._tokens.take(starts * self.limits.tokens_each)
+        if starts == 0 and room and self._spent_out():
+            self._halt("generate.budget_usd leaves no room for another request", "budget")
+            return Grant(0, 0, interval, LEASE_SECONDS, stop=self.stop)
+        return Grant(share, starts, min(interval, max(0.05, wait)) if starts == 0 and room else interval, LEASE_SECONDS)
+
+    def _permits(self, room: int, now: float) -> tuple[int, float]:
+        """How many of `room` requests may start, and in how many seconds to ask again if none."""
+        starts, wait = UNLIMITED, REPORT_SECONDS
+        for pace, each in ((self._requests, 1), (self._tokens, max(1, self.limits.tokens_each))):
+            if pace is not None:
+                level = pace.available(now)
+                # a request larger than the whole burst may leave a full bucket, which then goes below zero
+                fits = math.floor(level / each) if level >= each else int(level >= pace.burst)
+                starts = min(starts, room, fits)
+                if not fits:
+                    wait = (min(each, pace.burst) - level) / pace.rate
+        if self.limits.budget_usd is not None:
+            left = self.limits.budget_usd - self._committed_usd()
+            fits = room if self.limits.usd_each <= 0 else math.floor(left / self.limits.usd_each + 1e-9)
+            starts = min(starts, room, max(0, fits))
+        return max(0, starts), wait
+
+    def _committed_usd(self) -> float:
+        reserved = sum(task.granted + task.open for task in self._tasks.values())
+        return self._totals.usd + self._lost_usd + reserved * self.limits.usd_each
+
+    def _spent_out(self) -> bool:
+        """The budget is what holds requests back, and nothing is out that could still give some of it back."""
+        if self.limits.budget_usd is None or any(task.granted or task.open for task in self._tasks.values()):
+            return False
+        return self.limits.budget_usd - self._committed_usd() < self.limits.usd_each * (1 - 1e-9)
+
+    def _live(self, now: float) -> dict[str, _Task]:
+        for name, task in list(self._tasks.items()):
+            if task.done and not task.open:
+                del self._tasks[name]
+            elif now - task.heard > 6 * LEASE_SECONDS:
+                self._give_up(task)
+                del self._tasks[name]
+        return {name: task for name, task in self._tasks.items() if now - task.heard <= LEASE_SECONDS and not task.done}
+
+    def _give_up(self, task: _Task) -> None:
+        """What a lost task had in flight may have been bought."""
+        self._lost_usd += (task.granted + task.open) * self.limits.usd_each
+        task.granted = task.open = 0
+
+    def _halt(self, reason: str, kind: str) -> None:
+        if self.stop is None:
+            self.stop, self.stop_kind = reason, kind
+
+    def _forget_old_minutes(self, now: float) -> None:
+        while self._minute and self._minute[0][0] < now - 60:
+            self._minute.popleft()

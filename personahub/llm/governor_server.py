@@ -1,0 +1,138 @@
+"""Carries the governor between the driver and the tasks: a small HTTP server here, a link there. It never sees the endpoint's key."""
+
+import asyncio
+import hmac
+import secrets
+import threading
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from personahub.llm.governor import Governor
+from personahub.llm.types import Grant, Report
+
+
+class Link(Protocol):
+    """How a task reaches its governor; None means that it could not, this time."""
+
+    async def report(self, report: Report) -> Grant | None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a governor listens, and the token that opens it."""
+
+    url: str
+    token: str
+
+
+class LocalLink:
+    """A governor of this task's own, with a static share of the limits."""
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+
+    async def report(self, report: Report) -> Grant | None:
+        return self._governor.report(report)
+
+    async def close(self) -> None:
+        pass
+
+
+class HttpLink:
+    """The governor on the driver. Make and use it in one event loop."""
+
+    def __init__(self, address: Address) -> None:
+        self._url = f"{address.url}/report"
+        self._session = aiohttp.ClientSession(
+            headers={"authorization": f"Bearer {address.token}"}, timeout=aiohttp.ClientTimeout(total=3), trust_env=False
+        )
+
+    async def report(self, report: Report) -> Grant | None:
+        try:
+            async with self._session.post(self._url, data=orjson.dumps(asdict(report))) as response:
+                return Grant(**orjson.loads(await response.read())) if response.status == 200 else None
+        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, TypeError):
+            return None
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+async def reachable(address: Address) -> bool:
+    """Can this process talk to the governor?"""
+    try:
+        timeout = aiohttp.ClientTimeout(total=3)
+        headers = {"authorization": f"Bearer {address.token}"}
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers, trust_env=False) as session:
+            async with session.get(f"{address.url}/health") as response:
+                return response.status == 200
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        return False
+
+
+class GovernorServer:
+    """Serves one governor from a thread of the driver. Use as a context manager; `address` is what the tasks need."""
+
+    def __init__(self, governor: Governor, host: str = "127.0.0.1", advertise: str | None = None) -> None:
+        self._governor = governor
+        self._host = host
+        self._advertise = advertise or host
+        self._token = secrets.token_hex(16)
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="governor", daemon=True)
+        self.address = Address("", self._token)
+
+    def __enter__(self) -> "GovernorServer":
+        self._thread.start()
+        self._ready.wait(timeout=30)
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            runner = self._loop.run_until_complete(self._start())
+        except OSError as error:
+            self._failure = error
+            self._ready.set()
+            return
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    async def _start(self) -> web.AppRunner:
+        app = web.Application()
+        app.add_routes([web.post("/report", self._report), web.get("/health", self._health)])
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        site = web.TCPSite(runner, self._host, 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        self.address = Address(f"http://{self._advertise}:{port}", self._token)
+        return runner
+
+    def _allowed(self, request: web.Request) -> bool:
+        return hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {self._token}")
+
+    async def _report(self, request: web.Request) -> web.Response:
+        if not self._allowed(request):
+            return web.Response(status=401)
+        grant = self._governor.report(Report(**orjson.loads(await request.read())))
+        return web.Response(body=orjson.dumps(asdict(grant)), content_type="application/json")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.Response(status=200 if self._allowed(request) else 401)

@@ -1,0 +1,140 @@
+"""The journal: each outcome is on disk as it arrives, before it is yielded, so that a kill costs what is in flight (PAID_STEP 5).
+
+Layout: `<folder>/<stage>/<window>/<slot>-<attempt>.jsonl`, one row of `completions` a line. Lines are appended with one write each
+(O_APPEND), so that a kill tears at most the last one.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from personahub.llm.types import Outcome
+
+Row = dict[str, Any]
+
+
+def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
+    """The row of `completions`; `created_at` in microseconds since the epoch. `cost_usd` sums every billed attempt, wasted ones too."""
+    call = outcome.call
+    return {
+        "completion_id": call.completion_id,
+        "stage": stage,
+        "source_id": call.source_id,
+        "sample_index": call.sample_index,
+        "model": model.model,
+        "base_url": model.base_url,
+        "prompt_name": call.prompt_name,
+        "prompt_version": call.prompt_version,
+        "text": None if outcome.text is None else outcome.text.encode("utf-8", "replace").decode("utf-8"),
+        "finish_reason": outcome.finish_reason,
+        "final": outcome.final,
+        "error_kind": None if outcome.kind is None else outcome.kind.value,
+        "error_message": outcome.message,
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.completion_tokens,
+        "cost_usd": model.cost_usd(outcome.prompt_tokens, outcome.completion_tokens),
+        "latency_s": outcome.latency_s,
+        "attempts": outcome.attempts,
+        "run_id": run_id,
+        "created_at": int(outcome.created_at * 1e6),
+    }
+
+
+class Writer:
+    """Appends to the file of one task attempt."""
+
+    def __init__(self, folder: str, stage: str, window: int, slot: int, attempt: int) -> None:
+        self._path = window_folder(folder, stage, window) / f"{slot}-{attempt}.jsonl"
+        self._file: int | None = None
+
+    def write(self, row: Row) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        line = memoryview(orjson.dumps(row) + b"\n")
+        while line:  # one write, unless the disk is full or a signal cuts it
+            line = line[os.write(self._file, line) :]
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def window_folder(folder: str, stage: str, window: int) -> Path:
+    return Path(folder) / stage / str(window)
+
+
+def read_slot(folder: str, stage: str, window: int, slot: int) -> list[Row]:
+    """What earlier attempts of this slot have bought."""
+    return [row for path in sorted(window_folder(folder, stage, window).glob(f"{slot}-*.jsonl")) for row in _rows(path)]
+
+
+def read_all(folder: str) -> Iterator[Row]:
+    """What a run that died has left behind, of every stage."""
+    for path in sorted(Path(folder).glob("*/*/*.jsonl")):
+        yield from _rows(path)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                continue  # torn by a kill
+            if isinstance(row, dict) and "completion_id" in row:
+                yield row
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """At most one final row per completion_id; failures are kept, for what they cost."""
+    final: dict[str, Row] = {}
+    failed: list[Row] = []
+    for row in rows:
+        if row["final"]:
+            final.setdefault(row["completion_id"], row)
+        else:
+            failed.append(row)
+    return [*final.values(), *failed]
+
+
+def forget_window(folder: str, stage: str, window: int) -> None:
+    """A committed window needs no journal."""
+    shutil.rmtree(window_folder(folder, stage, window), ignore_errors=True)
+
+
+def forget_all(folder: str) -> None:
+    for path in Path(folder).glob("*/*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+NONCE = ".nonce"
+
+
+def write_nonce(folder: str, nonce: str) -> bool:
+    """On the driver: can the journal live here at all?"""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / NONCE).write_text(nonce)
+        return True
+    except OSError:
+        return False
+
+
+def shares_folder(folder: str, nonce: str) -> bool:
+    """In a task: is this the driver's folder, and may I append to it?"""
+    try:
+        if (Path(folder) / NONCE).read_text() != nonce:
+            return False
+        probe = Path(folder) / f".probe-{os.getpid()}-{nonce}"
+        probe.write_text("")
+        probe.unlink()
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,125 @@
+"""What the mock server counts: requests, sales, faults, and how busy its places were. One clock: `time.monotonic`."""
+
+from collections import Counter, deque
+from typing import Any
+
+MINUTE = 60.0
+
+
+class Window:
+    """A sliding minute: what happened in it, and the most it ever held."""
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[float, int]] = deque()
+        self.total = 0
+        self.peak = 0
+
+    def add(self, now: float, amount: int) -> None:
+        self.forget(now)
+        self.entries.append((now, amount))
+        self.total += amount
+        self.peak = max(self.peak, self.total)
+
+    def forget(self, now: float) -> None:
+        while self.entries and self.entries[0][0] <= now - MINUTE:
+            self.total -= self.entries.popleft()[1]
+
+
+class Stats:
+    """Counters since the start or the last reset. Bodies are remembered by a 64-bit hash only.
+
+    `sold` counts good completions that the model ran to the end, whether or not the client still listened: that is what a
+    provider bills. `answers` counts those that were sent whole. `bought_twice` counts sales of a body that had been sold before.
+    `billed` adds to `sold` the completions that a fault spoiled after the model had run. `abandoned` counts clients that left.
+    """
+
+    def __init__(self) -> None:
+        self.requests = self.answers = self.sold = self.billed = self.bought_twice = self.abandoned = 0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.by_status: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()  # capacity, rpm, key, request: said no on purpose, not by a fault
+        self.attempts: dict[int, int] = {}
+        self.sold_bodies: set[int] = set()
+        self.in_flight = self.max_in_flight = self.busy = self.max_busy = 0
+        self.busy_seconds = self.busy_seconds_to_last_request = 0.0
+        self.first_request: float | None = None
+        self.last_request: float | None = None
+        self.last_answer: float | None = None
+        self._changed = 0.0
+        self.minute_requests, self.minute_tokens = Window(), Window()
+
+    def arrive(self, now: float) -> None:
+        self.requests += 1
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        if self.first_request is None:
+            self.first_request = now
+        self.last_request = now
+        self.occupy(now, 0)
+        self.busy_seconds_to_last_request = self.busy_seconds
+        self.minute_requests.add(now, 1)
+
+    def occupy(self, now: float, change: int) -> None:
+        """`change` places more are busy from now on."""
+        self.busy_seconds += self.busy * (now - self._changed)
+        self._changed = now
+        self.busy += change
+        self.max_busy = max(self.max_busy, self.busy)
+
+    def attempt(self, body: int) -> int:
+        """How often this body was admitted before."""
+        before = self.attempts.get(body, 0)
+        self.attempts[body] = before + 1
+        return before
+
+    def bill(self, now: float, prompt_tokens: int, completion_tokens: int) -> None:
+        self.billed += 1
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+        self.minute_tokens.add(now, prompt_tokens + completion_tokens)
+
+    def sell(self, now: float, body: int, delivered: bool) -> None:
+        self.sold += 1
+        self.bought_twice += body in self.sold_bodies
+        self.sold_bodies.add(body)
+        if delivered:
+            self.answers += 1
+            self.last_answer = now
+        else:
+            self.abandoned += 1
+
+    def reset(self, now: float) -> "Stats":
+        """A new count that still knows which requests are open. Attempts start anew, so the same faults come again."""
+        fresh = Stats()
+        fresh.in_flight = fresh.max_in_flight = self.in_flight
+        fresh.busy = fresh.max_busy = self.busy
+        fresh._changed = now
+        return fresh
+
+    def snapshot(self, now: float, capacity: int) -> dict[str, Any]:
+        """JSON-ready. `utilisation` is busy places over all places from the first request to now or the last answer;
+        `body_utilisation` the same up to the last request's arrival.
+        """
+        self.occupy(now, 0)
+        result = {name: value for name, value in vars(self).items() if isinstance(value, int | float | None)}
+        del result["_changed"]
+        result |= {
+            "simulated": True,
+            "now": now,
+            "capacity": capacity,
+            "distinct_bodies": len(self.attempts),
+            "by_status": dict(self.by_status),
+            "faults": dict(self.faults),
+            "refused": dict(self.refused),
+            "max_requests_per_minute": self.minute_requests.peak,
+            "max_tokens_per_minute": self.minute_tokens.peak,
+            "utilisation": self._share(self.busy_seconds, now if self.in_flight else self.last_answer, capacity),
+            "body_utilisation": self._share(self.busy_seconds_to_last_request, self.last_request, capacity),
+        }
+        return result
+
+    def _share(self, busy_seconds: float, end: float | None, capacity: int) -> float | None:
+        if self.first_request is None or end is None or end <= self.first_request:
+            return None
+        return busy_seconds / (capacity * (end - self.first_request))

@@ -1,0 +1,202 @@
+"""Prompts are data: one YAML file each, with its version, its messages as Jinja2 templates and the JSON Schema of the answer.
+
+A file holds exactly these keys:
+
+    name        the file's name without .yaml
+    version     a string; change it whenever a change of the wording shall buy new answers (it is part of the completion id, while
+                comments, layout and the wording itself are not)
+    system      template; holds no data, so that an endpoint can cache it as a prefix
+    user        template
+    variables   the names that the two templates use, no more and no fewer
+    data        which of these hold text from elsewhere, each with the name of its delimiter: {text: document}
+    schema      the JSON Schema of the answer, or null for free text; every object closed and all its properties required, as strict
+                structured output asks for
+
+Data is a value, never template source. It is rendered between <document-CODE> and </document-CODE>, where the code is derived
+from the content and does not occur in it, so that no text can close its own delimiter; what a chat template could take for a turn
+is defused too.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2.sandbox import SandboxedEnvironment
+
+from personahub import ids
+from personahub.config import Model
+from personahub.errors import ConfigError
+
+_KEYS = {"name", "version", "system", "user", "variables", "data", "schema"}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A loaded prompt: plain values, so that it travels to the workers; each process compiles its templates once.
+
+    system, user: template source. data: variable -> the delimiter it is rendered between.
+    """
+
+    name: str
+    version: str
+    schema: dict[str, Any] | None
+    variables: frozenset[str]
+    data: dict[str, str]
+    system: str
+    user: str
+
+    @property
+    def schema_name(self) -> str:
+        """The name under which the schema is sent to the endpoint."""
+        return self.name
+
+    def render(self, variables: Mapping[str, Any]) -> list[dict[str, str]]:
+        """The chat messages; equal variables give equal bytes. Raises ConfigError if the variables are not those declared."""
+        if variables.keys() != self.variables:
+            raise ConfigError(
+                f"prompt {self.name} takes the variables {', '.join(sorted(self.variables))}; got {', '.join(sorted(variables))}"
+            )
+        values = dict(variables)
+        if self.data:
+            code = _code(variables, self.data)
+            for variable, tag in self.data.items():
+                values[variable] = _fenced(tag, code, variables[variable])
+        try:
+            system, user = _template(self.system).render(values), _template(self.user).render(values)
+        except TemplateError as error:
+            raise ConfigError(f"prompt {self.name} cannot be rendered: {error}") from error
+        return [{"role": "system", "content": system.strip()}, {"role": "user", "content": user.strip()}]
+
+    def completion_id(self, variables: Mapping[str, Any], model: Model, sample_index: int = 0) -> str:
+        """The id of the answer to this prompt with these variables, by this model."""
+        return ids.completion_id(
+            prompt_name=self.name,
+            prompt_version=self.version,
+            variables=variables,
+            answer_schema=self.schema,
+            model=model.model,
+            generation_params=model.generation_params,
+            sample_index=sample_index,
+        )
+
+
+@cache
+def load(name: str, folder: str | Path | None = None) -> Prompt:
+    """The prompt `<folder>/<name>.yaml`, by default one of the package's own; read and compiled once per process.
+
+    Raises ConfigError: no such prompt (it names the nearest), an unknown or missing key, a template that does not compile or uses
+    other variables than those declared, a schema that strict structured output would refuse.
+    """
+    home: Any = Path(folder) if folder is not None else resources.files(__name__)
+    file = home / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        known = sorted(entry.name.removesuffix(".yaml") for entry in home.iterdir() if entry.name.endswith(".yaml"))
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+        raise ConfigError(f"there is no prompt {name!r} in {home}; {hint}")
+    try:
+        entry = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from None
+    try:
+        return _compiled(name, entry)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _compiled(name: str, entry: Any) -> Prompt:
+    if not isinstance(entry, dict):
+        raise ConfigError("a prompt must hold keys and values")
+    if entry.keys() != _KEYS:
+        unknown, missing = sorted(map(str, entry.keys() - _KEYS)), sorted(_KEYS - entry.keys())
+        what = [f"unknown key {key}" for key in unknown] + [f"missing key {key}" for key in missing]
+        raise ConfigError(f"{', '.join(what)}; a prompt holds exactly {', '.join(sorted(_KEYS))}")
+    for key in ("name", "version", "system", "user"):
+        if not isinstance(entry[key], str):
+            raise ConfigError(f"{key} must be a string (put it in quotes), not {entry[key]!r}")
+    if entry["name"] != name:
+        raise ConfigError(f"the file is called {name}.yaml, but its name is {entry['name']!r}")
+    declared, data = entry["variables"], entry["data"]
+    if not isinstance(declared, list) or not isinstance(data, dict):
+        raise ConfigError("variables must be a list of names, data a mapping from a variable to its delimiter")
+    used = {key: _variables(key, entry[key]) for key in ("system", "user")}
+    if set(declared) != used["system"] | used["user"]:
+        raise ConfigError(f"variables declares {sorted(declared)}, the templates use {sorted(used['system'] | used['user'])}")
+    if not set(data) <= used["user"] - used["system"] or not all(_NAME.fullmatch(str(tag)) for tag in data.values()):
+        raise ConfigError(f"data {data} must name variables of the user template only (never of system), each with a simple tag")
+    if entry["schema"] is not None:
+        for problem in _loose("schema", entry["schema"]):
+            raise ConfigError(problem)
+    return Prompt(
+        name=name,
+        version=entry["version"],
+        schema=entry["schema"],
+        variables=frozenset(declared),
+        data=data,
+        system=entry["system"],
+        user=entry["user"],
+    )
+
+
+@cache
+def _template(source: str) -> Template:
+    return _ENVIRONMENT.from_string(source)
+
+
+def _variables(key: str, source: str) -> set[str]:
+    try:
+        tree = _ENVIRONMENT.parse(source)
+        _template(source)  # the compiler finds what the parser lets through, such as an unknown filter
+        return meta.find_undeclared_variables(tree)
+    except TemplateError as error:
+        raise ConfigError(f"{key} is not a valid template: {error}") from None
+
+
+def _loose(where: str, schema: Any) -> Iterator[str]:
+    """What strict structured output refuses: an open object, an optional property."""
+    if not isinstance(schema, dict):
+        yield f"{where} must be a JSON Schema, not {schema!r}"
+        return
+    if schema.get("type") == "object":
+        properties = schema.get("properties") or {}
+        if schema.get("additionalProperties") is not False:
+            yield f"{where} must say additionalProperties: false"
+        if sorted(schema.get("required") or []) != sorted(properties):
+            yield f"{where} must list all its properties under required"
+        for name, inner in properties.items():
+            yield from _loose(f"{where}.properties.{name}", inner)
+    if "items" in schema:
+        yield from _loose(f"{where}.items", schema["items"])
+    for number, inner in enumerate(schema.get("anyOf", ())):
+        yield from _loose(f"{where}.anyOf.{number}", inner)
+
+
+def _code(variables: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """Eight hex digits that follow from the content and do not occur in it."""
+    for variable in data:
+        if not isinstance(variables[variable], str):
+            raise ConfigError(f"variable {variable} must be text, not {type(variables[variable]).__name__}")
+    code = ids.content_id(ids.canonical_json(dict(variables)))[:8]
+    while any(code in variables[variable] for variable in data):
+        code = ids.content_id(code)[:8]
+    return code
+
+
+def _fenced(tag: str, code: str, text: str) -> str:
+    text = _lookalikes(tag).sub("‹", text).replace("[INST]", "(INST)").replace("[/INST]", "(/INST)")
+    return f"<{tag}-{code}>\n{text}\n</{tag}-{code}>"
+
+
+@cache
+def _lookalikes(tag: str) -> re.Pattern[str]:
+    # endpoints tokenise <|im_end|>, <end_of_turn>, </s> or [/INST] as the end of a turn, wherever they stand
+    return re.compile(rf"<(?=(?i:\s*/?\s*{tag}\b|[|｜]|/?s>|/?think>|(?:start|end)_of_turn>|</?SYS>|/?answer_schema>))")

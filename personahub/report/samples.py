@@ -1,0 +1,61 @@
+"""A few rows to look at: personas beside the text they came from, examples beside their persona."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+EXCERPT = 600  # characters of a text
+
+
+@dataclass(frozen=True)
+class PersonaSample:
+    """A persona, the document it came from (None where it was imported) and how it relates to it."""
+
+    persona: str
+    relation: str
+    document_id: str
+    excerpt: str | None  # the first characters of the text
+
+
+@dataclass(frozen=True)
+class ExampleSample:
+    """An example, by the schema of its task, and the persona that it was made with."""
+
+    task: str
+    persona: str
+    content: Any
+
+
+@dataclass(frozen=True)
+class Samples:
+    personas: tuple[PersonaSample, ...]
+    examples: tuple[ExampleSample, ...]
+
+
+def samples(tables: Mapping[str, DataFrame], n: int = 5) -> Samples:
+    """Up to `n` hop-0 personas, each of another document, and `n` examples: always the same ones of the same tables, spread by their ids."""
+    personas = tables["personas"].where(F.col("hop") == 0).select(F.col("persona_id").alias("child_id"), "persona")
+    linked = tables["lineage"].join(personas, on="child_id", how="inner")
+    first = linked.groupBy("parent_id").agg(F.min(F.struct("child_id", "relation", "persona")).alias("first"))
+    few = first.select("parent_id", "first.*").orderBy("child_id", "parent_id").limit(n)
+    texts = tables["documents"].select(F.col("document_id").alias("parent_id"), F.substring("text", 1, EXCERPT).alias("excerpt"))
+    shown = few.join(texts, on="parent_id", how="left").orderBy("child_id", "parent_id")
+
+    names = tables["personas"].select("persona_id", "persona")
+    examples = tables["examples"].select("example_id", "task", "persona_id", "content").orderBy("example_id").limit(n)
+    made = examples.join(names, on="persona_id", how="inner").orderBy("example_id")
+    return Samples(
+        personas=tuple(PersonaSample(row.persona, row.relation, row.parent_id, row.excerpt) for row in shown.collect()),
+        examples=tuple(ExampleSample(row.task, row.persona, _content(row.content)) for row in made.collect()),
+    )
+
+
+def _content(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

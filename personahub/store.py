@@ -1,0 +1,178 @@
+"""The only module that knows where tables lie and that they are Delta: read, append, insert what is new, scratch tables, compaction."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from personahub import schemas
+from personahub.config import Config
+from personahub.errors import InputError
+
+SMALL_FILES = 64  # a table with more files than this is compacted at the end of a stage
+
+
+class Store:
+    """The tables of one root (a path, or `catalog.schema`)."""
+
+    def __init__(self, spark: SparkSession, config: Config) -> None:
+        self.spark = spark
+        self.catalog = config.catalog
+        self.root = config.root if "://" in config.root else str(Path(config.root).absolute())
+        self._known: set[str] = set()
+
+    # -- tables ---------------------------------------------------------------------------------------------------------------------
+
+    def location(self, name: str) -> str:
+        """For people: where the table `name` is."""
+        return f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        if name in self._known:
+            return True
+        try:
+            self._load(name).schema  # noqa: B018  analysed lazily under Connect: ask for the schema
+        except AnalysisException:
+            return False
+        self._known.add(name)
+        return True
+
+    def table(self, name: str) -> DataFrame:
+        """The table; an absent one is an empty one."""
+        if self.exists(name):
+            return self._load(name)
+        return self.spark.createDataFrame([], schemas.TABLES[name])
+
+    def create(self, name: str) -> None:
+        """Before concurrent appends: two that both create a table conflict."""
+        if not self.exists(name):
+            self._save(self.spark.createDataFrame([], schemas.TABLES[name]), name)
+            self._known.add(name)
+
+    def append(self, rows: DataFrame, name: str) -> None:
+        """A blind append: it conflicts with no other. Columns are selected by the table's schema."""
+        self._save(_conform(rows, schemas.TABLES[name]), name)
+        self._known.add(name)
+
+    def insert_new(self, rows: DataFrame, name: str) -> int:
+        """Insert the rows whose key is not in the table yet; of several with one key, one. Returns how many were inserted."""
+        keys = schemas.KEYS[name]
+        self.create(name)
+        view = f"new_{name}_{uuid.uuid4().hex}"  # unique: Connect binds views late
+        _conform(rows, schemas.TABLES[name]).dropDuplicates(list(keys)).createOrReplaceTempView(view)
+        match = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
+        result = self.spark.sql(
+            f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON {match} WHEN NOT MATCHED THEN INSERT *"
+        ).collect()
+        self.spark.catalog.dropTempView(view)
+        return int(result[0]["num_inserted_rows"])
+
+    def compact(self, *names: str) -> None:
+        """Many small files, as windows leave them, make every later read slow."""
+        for name in names:
+            if self.exists(name):
+                files = self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}").select("numFiles").collect()[0][0]
+                if files > SMALL_FILES:
+                    self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
+
+    def read_delta(self, path: str) -> DataFrame:
+        """A user's own Delta table, by path or by name. Raises InputError."""
+        try:
+            by_path = "/" in path or os.path.isdir(path)
+            frame = self.spark.read.format("delta").load(path) if by_path else self.spark.read.table(path)
+            frame.schema  # noqa: B018
+            return frame
+        except AnalysisException as error:
+            raise InputError(f"{path} is not a Delta table that can be read: {str(error).splitlines()[0]}") from None
+
+    # -- scratch: written once, read by the jobs of one stage, then dropped -----------------------------------------------------------
+
+    def materialise(self, rows: DataFrame, name: str, partition_by: Sequence[str] = ()) -> DataFrame:
+        """Write `rows` once and return what was written: the plan behind it never runs again."""
+        if self.catalog:
+            writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+            writer.partitionBy(*partition_by).saveAsTable(self._scratch(name))
+            return self.scratch(name, rows.schema)
+        rows.write.mode("overwrite").partitionBy(*partition_by).parquet(self._scratch(name))
+        return self.scratch(name, rows.schema)
+
+    def scratch(self, name: str, schema: T.StructType) -> DataFrame:
+        """A scratch table written before."""
+        if self.catalog:
+            return self.spark.read.table(self._scratch(name))
+        return self.spark.read.schema(schema).parquet(self._scratch(name))
+
+    def window(self, name: str, schema: T.StructType, window: int) -> DataFrame:
+        """The rows of one window of a scratch table that is partitioned by window and slot."""
+        if self.catalog:
+            return self.spark.read.table(self._scratch(name)).where(F.col("window") == window)
+        folder = f"{self._scratch(name)}/window={window}"
+        return self.spark.read.schema(schema).option("basePath", self._scratch(name)).parquet(folder)
+
+    def drop_scratch(self, *names: str) -> None:
+        for name in names:
+            if self.catalog:
+                self.spark.sql(f"DROP TABLE IF EXISTS {self._scratch(name)}")
+            elif "://" not in self.root:
+                shutil.rmtree(self._scratch(name), ignore_errors=True)
+
+    def drop_all_scratch(self) -> None:
+        """What a run that died has left; the caller holds the lease."""
+        if self.catalog:
+            left = [row.tableName for row in self.spark.sql(f"SHOW TABLES IN {self.catalog} LIKE 'scratch_*'").collect()]
+            for name in left:
+                self.spark.sql(f"DROP TABLE IF EXISTS {self.catalog}.{name}")
+        elif "://" not in self.root:
+            shutil.rmtree(f"{self.root}/_scratch", ignore_errors=True)
+
+    @contextmanager
+    def one_file_per_task(self) -> Iterator[None]:
+        """While windows are read, each staged file is one task, and rows reach Python in small batches."""
+        settings = {
+            "spark.sql.files.maxPartitionBytes": "1g",
+            "spark.sql.files.openCostInBytes": "1g",
+            "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
+        }
+        before = {key: self.spark.conf.get(key, None) for key in settings}
+        for key, value in settings.items():
+            self.spark.conf.set(key, value)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    self.spark.conf.unset(key)
+                else:
+                    self.spark.conf.set(key, value)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------------
+
+    def _load(self, name: str) -> DataFrame:
+        if self.catalog:
+            return self.spark.read.table(f"{self.catalog}.{name}")
+        return self.spark.read.format("delta").load(f"{self.root}/{name}")
+
+    def _save(self, rows: DataFrame, name: str) -> None:
+        writer = rows.write.format("delta").mode("append").option("optimizeWrite", "false")
+        writer = writer.partitionBy(*schemas.PARTITIONS.get(name, ()))
+        if self.catalog:
+            writer.saveAsTable(f"{self.catalog}.{name}")
+        else:
+            writer.save(f"{self.root}/{name}")
+
+    def _sql_name(self, name: str) -> str:
+        return f"{self.catalog}.{name}" if self.catalog else f"delta.`{self.root}/{name}`"
+
+    def _scratch(self, name: str) -> str:
+        return f"{self.catalog}.scratch_{name.replace('-', '_')}" if self.catalog else f"{self.root}/_scratch/{name}"
+
+
+def _conform(rows: DataFrame, schema: T.StructType) -> DataFrame:
+    return rows.select(*(F.col(field.name).cast(field.dataType) for field in schema))

@@ -1,0 +1,170 @@
+"""Synthesis (paper, sections 3 and 4): examples of a task, each made with a kept persona. Pure: nothing is bought or written here.
+
+One example per persona and task, zero-shot. What a task is stands in tasks.py.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from personahub import ids, prompts, schemas
+from personahub.config import Config
+from personahub.llm import answers
+from personahub.synthesis.tasks import TASKS, Task, choose, task_of
+
+__all__ = ["PARSED", "STAGE", "TASKS", "Item", "Task", "build", "kept", "parse", "parse_answer", "prompts_of", "split"]
+
+STAGE = "synthesize"
+MODE = "zero_shot"
+RAW_CHARACTERS = 2000
+_BATCH = 1024  # personas or answers at a time
+
+_STRING = T.StringType()
+PARSED = T.StructType(
+    [
+        T.StructField("example_id", _STRING),
+        T.StructField("task", _STRING),
+        T.StructField("mode", _STRING),
+        T.StructField("source_id", _STRING),  # the persona
+        T.StructField("completion_id", _STRING),
+        T.StructField("model", _STRING),
+        T.StructField("content", _STRING),  # canonical JSON by the task's schema
+        T.StructField("reason", _STRING),  # null: an example; else a reject
+        T.StructField("detail", _STRING),
+        T.StructField("raw", _STRING),
+        T.StructField("reject_id", _STRING),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What one answer became: an example (reason is None) or a reject."""
+
+    content: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    raw: str | None = None
+
+
+def kept(personas: DataFrame, duplicates: DataFrame, tombstones: DataFrame) -> DataFrame:
+    """The personas that represent themselves: without those marked as duplicates and those taken down."""
+    for marks in (duplicates, tombstones):
+        gone = marks.where(F.col("kind") == "persona").select(F.col("id").alias("persona_id"))
+        personas = personas.join(gone, on="persona_id", how="left_anti")
+    return personas
+
+
+def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
+    """The prompts that this stage's requests name. Raises ConfigError for an unknown task."""
+    return {task.prompt: prompts.load(task.prompt) for task in choose(config.synthesis.tasks)}
+
+
+def build(personas: DataFrame, config: Config) -> DataFrame:
+    """Personas (persona_id, persona) -> REQUESTS: one row per persona and task of synthesis.tasks; no persona is left out.
+
+    Raises ConfigError for an unknown task, at once.
+    """
+    model = config.models[config.synthesis.model]
+    asked = [(task, prompts.load(task.prompt)) for task in choose(config.synthesis.tasks)]
+
+    def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for task, prompt in asked:
+            variables = {"persona": row["persona"]}
+            yield {
+                "stage": STAGE,
+                "source_id": row["persona_id"],
+                "sample_index": task.sample_index,
+                "completion_id": prompt.completion_id(variables, model, task.sample_index),
+                "prompt_name": prompt.name,
+                "variables": ids.canonical_json(variables),
+            }
+
+    return _mapped(personas.select("persona_id", "persona"), requests, schemas.REQUESTS)
+
+
+def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: str) -> DataFrame:
+    """REQUESTS and COMPLETIONS, joined on completion_id (final rows only) -> PARSED: one row per request that has a final completion.
+
+    Evaluate the result once: each evaluation parses again.
+    """
+    final = completions.where(F.col("final")).select("completion_id", "model", "text", "error_kind", "error_message")
+    asked = requests.select("source_id", "sample_index", "completion_id", "variables")
+
+    def item(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        task = task_of(row["sample_index"])
+        made = parse_answer(task, row["text"], row["error_kind"], row["error_message"], orjson.loads(row["variables"]))
+        yield _parsed(task, row, made)
+
+    return _mapped(asked.join(final, on="completion_id", how="inner"), item, PARSED)
+
+
+def parse_answer(
+    task: Task, text: str | None, error_kind: str | None, error_message: str | None, variables: Mapping[str, Any]
+) -> Item:
+    """One final completion -> its example or reject. Never raises.
+
+    Reasons of rejects: the completion's error_kind; invalid (no JSON, or not by the task's schema); those of the task's judge.
+    """
+    if error_kind is not None or text is None:
+        return Item(reason=error_kind or "empty", detail=error_message, raw=text)
+    try:
+        value = answers.extract(text)
+    except answers.NoJson as error:
+        return Item(reason="invalid", detail=str(error), raw=text)
+    problem = answers.check(prompts.load(task.prompt).schema or {})(value)
+    if problem is not None:
+        return Item(reason="invalid", detail=problem, raw=text)
+    content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
+    verdict = task.judge(content, variables)
+    if verdict is not None:
+        return Item(reason=verdict[0], detail=verdict[1], raw=text)
+    return Item(content=_storable(ids.canonical_json(content)))
+
+
+def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame]:
+    """PARSED -> (examples, rejects), each by its table's schema."""
+    marked = parsed.withColumn("run_id", F.lit(run_id)).withColumn("stage", F.lit(STAGE))
+    examples = marked.where(F.col("reason").isNull()).withColumns({"persona_id": F.col("source_id"), "synthetic": F.lit(True)})
+    rejects = marked.where(F.col("reason").isNotNull())
+    return examples.select(*schemas.EXAMPLES.names), rejects.select(*schemas.REJECTS.names)
+
+
+def _parsed(task: Task, row: Mapping[str, Any], item: Item) -> dict[str, Any]:
+    source_id, completion_id = row["source_id"], row["completion_id"]
+    made = {"task": task.name, "mode": MODE, "source_id": source_id, "completion_id": completion_id, "model": row["model"]}
+    if item.reason is None:
+        name = ids.content_id(ids.canonical_json([task.name, MODE, source_id, completion_id]))
+        return {**made, "example_id": name, "content": item.content}
+    return {
+        **made,
+        "reason": item.reason,
+        "detail": _storable(item.detail, 500),
+        "raw": _storable(item.raw, RAW_CHARACTERS),
+        "reject_id": ids.reject_id(STAGE, source_id, completion_id, item.reason),
+    }
+
+
+def _storable(text: str | None, most: int | None = None) -> str | None:
+    """A JSON escape can hold half a surrogate pair, which no table can store."""
+    return None if text is None else text[:most].encode("utf-8", "replace").decode()
+
+
+def _mapped(rows: DataFrame, one: Callable[[Mapping[str, Any]], Iterable[dict[str, Any]]], schema: T.StructType) -> DataFrame:
+    """`one` over each row, as Arrow batches cast to `schema`."""
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        arrow = to_arrow_schema(schema)
+        for batch in batches:
+            for start in range(0, batch.num_rows, _BATCH):
+                made = [result for row in batch.slice(start, _BATCH).to_pylist() for result in one(row)]
+                yield pa.RecordBatch.from_pylist(made, schema=arrow)
+
+    return rows.mapInArrow(task, schema)
