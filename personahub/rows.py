@@ -34,3 +34,8 @@ def map_rows(rows: DataFrame, one: Callable[[Mapping[str, Any]], Iterable[dict[s
                 yield pa.RecordBatch.from_pylist(made, schema=arrow)
 
     return rows.mapInArrow(task, schema)
+
+
+def storable(text: str | None, most: int | None = None) -> str | None:
+    """The first `most` characters; a JSON escape can hold half a surrogate pair, which no table can store."""
+    return None if text is None else text[:most].encode("utf-8", "replace").decode()

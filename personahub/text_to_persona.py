@@ -4,27 +4,26 @@ build makes the requests, parse reads the answers back, split sorts what was rea
 user already has, by the same filters.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from personahub import filters, ids, prompts, schemas
 from personahub.config import Config, PersonaFilters, TextToPersona
 from personahub.llm import answers
+from personahub.rows import map_rows, storable
 from personahub.text import cut_at_sentence
 
 STAGE = "text-to-persona"
+IMPORT = "import"
 PROMPT = "text_to_persona"
 RELATIONS = ("read", "write", "like", "dislike")  # the canonical order: that of the config changes no id
 RAW_CHARACTERS = 2000
-_BATCH = 1024  # documents or answers at a time
 
 _STRING, _INT = T.StringType(), T.IntegerType()
 PARSED = T.StructType(
@@ -84,7 +83,7 @@ def build(documents: DataFrame, config: Config) -> DataFrame:
                 "variables": ids.canonical_json(variables),
             }
 
-    return _mapped(documents.select("document_id", "text"), requests, schemas.REQUESTS)
+    return map_rows(documents.select("document_id", "text"), requests, schemas.REQUESTS)
 
 
 def variables_of(text: str | None, settings: TextToPersona) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -125,7 +124,7 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: s
         for item in parse_answer(row["text"], row["error_kind"], row["error_message"], variables, persona_filters):
             yield _parsed(STAGE, row["source_id"], row["completion_id"], item)
 
-    return _mapped(asked.join(final, on="completion_id", how="inner"), items, PARSED)
+    return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)
 
 
 def parse_answer(
@@ -161,19 +160,19 @@ def imported(rows: DataFrame, config: Config) -> DataFrame:
 
     def item(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         persona = _clean(row["text"] or "")
-        yield _parsed("import", row["document_id"], None, _judged(0, "import", persona, "", persona_filters))
+        yield _parsed(IMPORT, row["document_id"], None, _judged(0, IMPORT, persona, "", persona_filters))
 
-    return _mapped(rows.select("document_id", "text"), item, PARSED)
+    return map_rows(rows.select("document_id", "text"), item, PARSED)
 
 
 def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame, DataFrame]:
     """PARSED -> (personas, lineage, rejects), each by its table's schema and distinct by its key.
 
     A persona that several sources or relations lead to is one row, with the surface form of its first discovery: least hop,
-    completion_id, position.
+    completion_id, position (and source_id, for imported ones).
     """
     good = parsed.where(F.col("reason").isNull())
-    first = F.min(F.struct("hop", "completion_id", "position", "persona", "language")).alias("first")
+    first = F.min(F.struct("hop", "completion_id", "position", "source_id", "persona", "language")).alias("first")
     personas = good.groupBy("persona_id").agg(first).select("persona_id", "first.persona", "first.hop", "first.language")
     lineage = good.select(
         F.col("persona_id").alias("child_id"), F.col("source_id").alias("parent_id"), "relation", "completion_id"
@@ -221,8 +220,8 @@ def _parsed(stage: str, source_id: str, completion_id: str | None, item: Item) -
     return {
         **row,
         "reason": item.reason,
-        "detail": _storable(item.detail, 500),
-        "raw": _storable(item.raw, RAW_CHARACTERS),
+        "detail": storable(item.detail, 500),
+        "raw": storable(item.raw, RAW_CHARACTERS),
         "reject_id": ids.reject_id(stage, source_id, completion_id, item.reason, item.position),
     }
 
@@ -232,22 +231,5 @@ def _clean(persona: str) -> str:
     return " ".join(persona.encode("utf-8", "replace").decode().split())
 
 
-def _storable(text: str | None, most: int) -> str | None:
-    return None if text is None else text[:most].encode("utf-8", "replace").decode()
-
-
 def _shown(entry: Any) -> str:
     return repr(entry)[:RAW_CHARACTERS]
-
-
-def _mapped(rows: DataFrame, one: Callable[[Mapping[str, Any]], Iterable[dict[str, Any]]], schema: T.StructType) -> DataFrame:
-    """`one` over each row, as Arrow batches cast to `schema`."""
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        arrow = to_arrow_schema(schema)
-        for batch in batches:
-            for start in range(0, batch.num_rows, _BATCH):
-                made = [result for row in batch.slice(start, _BATCH).to_pylist() for result in one(row)]
-                yield pa.RecordBatch.from_pylist(made, schema=arrow)
-
-    return rows.mapInArrow(task, schema)

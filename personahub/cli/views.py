@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -54,20 +55,22 @@ def status(console: Console, status: "Status", where: str) -> None:
     """The funnel, what was refused, the ledger, and what is missing."""
     _plain(console, where, style="bold")
     funnel = _table("hub", ">rows", "")
-    funnel.add_row("documents", *_figures(status.documents), f"{status.refused:,} pages and files refused" if status.refused else "")
+    funnel.add_row(
+        "documents", *_figures(status.documents), f"{status.refused:,} pages and files refused" if status.refused else ""
+    )
     hops = ", ".join(f"hop {hop}: {rows:,}" for hop, rows in status.personas_by_hop.items())
     funnel.add_row("personas", *_figures(status.personas), hops)
     funnel.add_row("kept", *_figures(status.kept), "")
     funnel.add_row("examples", *_figures(status.examples), by_kind(dict(status.examples_by_task)))
     console.print(funnel)
     if status.rejects:
-        rejects = _table("rejects of stage", "reason", ">rows")
+        rejects = _table("refused at", "reason", ">rows")
         for reject in status.rejects:
             rejects.add_row(reject.stage, reject.reason, *_figures(reject.rows))
         console.print(rejects)
     bought = [stage for stage in status.stages if stage.attempts]
     if bought:
-        ledger = _table("bought at stage", ">answers", ">no use", ">missing", ">attempts", ">tokens", ">$", ">time")
+        ledger = _table("bought for", ">answers", ">no use", ">missing", ">tries", ">tokens", ">$", ">time")
         for stage in bought:
             ledger.add_row(*_ledger_row(stage))
         console.print(ledger)
@@ -79,7 +82,12 @@ def _ledger_row(stage: "Ledger") -> list[str]:
     useless = sum((stage.not_answered or {}).values())
     tokens = stage.prompt_tokens + stage.completion_tokens
     price = "?" if stage.cost_usd is None else dollars(stage.cost_usd)
-    return [stage.stage, *_figures(stage.answered, useless, stage.missing, stage.attempts, tokens), price, duration(stage.seconds)]
+    return [
+        stage.stage,
+        *_figures(stage.answered, useless, stage.missing, stage.attempts, tokens),
+        price,
+        duration(stage.seconds),
+    ]
 
 
 def _open(status: "Status") -> list[str]:
@@ -100,6 +108,13 @@ def _open(status: "Status") -> list[str]:
     return sentences or ["nothing is missing"]
 
 
+def models(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    table = _table("alias", "model", "base_url", "found")
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    console.print(table)
+
+
 def samples(console: Console, samples: "Samples") -> None:
     for one in samples.personas:
         body = Text.assemble((one.persona, "bold"), "\n\n", (_short(one.excerpt or "(imported)", 300), "dim"))
@@ -118,7 +133,7 @@ def _short(text: str, characters: int) -> str:
 
 def _table(*columns: str) -> Table:
     """`>` sets a column flush right: figures."""
-    table = Table(title_justify="left", header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     return table

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import aiohttp
 import openai
 
 from personahub.config import Model
@@ -84,7 +85,10 @@ class ChatClient:
             max_retries=0,
             timeout=model.request_timeout,
             default_headers={f"X-Stainless-{name}": openai.Omit() for name in _TELEMETRY},
-            http_client=openai.DefaultAioHttpClient(limits=http.Limits(max_connections=pool, max_keepalive_connections=pool)),
+            http_client=openai.DefaultAioHttpClient(
+                limits=http.Limits(max_connections=pool, max_keepalive_connections=pool),
+                trust_env=not _is_loopback(model.base_url),  # a proxy of the environment can not reach this machine's loopback
+            ),
         )
 
     async def attempt(self, call: Call, messages: Sequence[Mapping[str, str]] | None = None) -> Attempt:
@@ -135,14 +139,26 @@ def _with_schema(messages: list[Mapping[str, str]], schema: Mapping[str, Any]) -
     return [{"role": "system", "content": described}, *messages]
 
 
+def _is_timeout(error: BaseException) -> bool:
+    if isinstance(error, asyncio.TimeoutError):
+        return True
+    if not isinstance(error, openai.APITimeoutError):
+        return False
+    # the SDK's transport calls every lost connection a connect timeout: only the first cause tells
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return isinstance(cause, asyncio.TimeoutError) or not isinstance(cause, aiohttp.ClientError | OSError)
+
+
 def _failed(error: Exception, model: Model) -> Attempt:
-    if isinstance(error, asyncio.TimeoutError | openai.APITimeoutError):
+    if _is_timeout(error):
         return Attempt(ErrorKind.TIMEOUT, message=f"no whole response within request_timeout ({model.request_timeout:g} s)")
     if isinstance(error, openai.APIStatusError):
         return responses.judge_error(error.status_code, error.body, error.response.headers)
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__ or error
-        return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(cause).__name__}: {cause}")
+        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {cause.__cause__ or cause}")
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | openai.APIResponseValidationError | RecursionError):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is cut off or no JSON: {type(error).__name__}: {error}")
     if isinstance(error, ConfigError | TypeError | ValueError):

@@ -152,7 +152,7 @@ class _Writer:
 
     def _array(self, schema: dict[str, Any], name: str, root: dict[str, Any]) -> list[Any]:
         least = schema.get("minItems", 0)
-        most = schema.get("maxItems", max(least, 10))
+        most = schema.get("maxItems", max(least, 100))
         item = schema.get("items") or {}
         if "$ref" in item:
             item = _resolve(item["$ref"], root)
@@ -161,12 +161,13 @@ class _Writer:
         }
         if not choices:
             return [self.build(item, name, root) for _ in range(min(most, max(least, 2 if "minItems" not in schema else least)))]
-        # one item for each choice that the instruction names, for example each relation it asks about
+        # one item for each choice that the instruction names, for example each relation it asks about; "exactly 8" asks for more
         field = "relation" if "relation" in choices else next(iter(choices))
         named = [value for value in choices[field] if re.search(rf"\b{re.escape(str(value))}\b", self.instruction)] or choices[
             field
         ]
-        count = min(most, max(least, len(named)))
+        asked = re.search(r"\bexactly (\d{1,2})\b", self.instruction)
+        count = min(most, max(least, int(asked.group(1)) if asked else len(named)))
         return [self.build(item, name, root) | {field: named[i % len(named)]} for i in range(count)]
 
     def _number(self, schema: dict[str, Any]) -> int | float:

@@ -41,7 +41,7 @@ def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
         try:
             body = orjson.loads(body)
         except ValueError:
-            return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {_short(body)}")
+            return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {_line(body)}")
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a chat completion")
     usage = body.get("usage")
@@ -50,13 +50,13 @@ def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
     if not isinstance(choices, list) or not choices:
         if body.get("error"):
             return _error_inside(body["error"], tokens)
-        return Attempt(ErrorKind.MALFORMED, message=f"the response has no choices: {_short(body)}", **tokens)
+        return Attempt(ErrorKind.MALFORMED, message=f"the response has no choices: {_line(body)}", **tokens)
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if isinstance(choice, Mapping) and choice.get("error"):
         return _error_inside(choice["error"], tokens)
     if not isinstance(message, Mapping):
-        return Attempt(ErrorKind.MALFORMED, message=f"the choice has no message: {_short(choice)}", **tokens)
+        return Attempt(ErrorKind.MALFORMED, message=f"the choice has no message: {_line(choice)}", **tokens)
     reason = choice.get("finish_reason")
     return _judge_message(message, reason if isinstance(reason, str) else None, schema, tokens)
 
@@ -68,7 +68,7 @@ def _judge_message(
     told: dict[str, Any] = {"text": text, "finish_reason": reason, **tokens}
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip():
-        return Attempt(ErrorKind.REFUSED, message=f"the model declined: {_short(refusal)}", **(told | {"text": text or refusal}))
+        return Attempt(ErrorKind.REFUSED, message=f"the model declined: {_line(refusal)}", **(told | {"text": text or refusal}))
     if reason == "content_filter":
         return Attempt(ErrorKind.CONTENT_FILTER, message="the provider's content filter stopped the answer", **told)
     if reason in _CUT:
@@ -93,7 +93,7 @@ def judge_error(status: int, body: Any, headers: Mapping[str, str]) -> Attempt:
     """The Attempt that a response with an error status is. `body`: parsed JSON if it was that, the text, or None."""
     error = body["error"] if isinstance(body, Mapping) and body.get("error") else body
     code, said = _words(error)
-    message = f"HTTP {status}{f' {code}' if code else ''}: {_short(said) if said else 'no message'}"
+    message = f"HTTP {status}{f' {code}' if code else ''}: {_line(said) if said else 'no message'}"
     if 300 <= status < 400:
         message += "; base_url points to a redirect: use its target"
     return Attempt(_kind(status, f"{code} {said}".lower()), message=message, retry_after=retry_after(headers))
@@ -135,7 +135,7 @@ def _error_inside(error: Any, tokens: dict[str, int]) -> Attempt:
     words = f"{code} {said}".lower()
     told = next((kind for pattern, kind in _CODES if pattern.search(words)), ErrorKind.MALFORMED)
     kind = told if status is None else _kind(status, words)
-    return Attempt(kind, message=f"an error inside a 200: {code} {_short(said)}", **tokens)
+    return Attempt(kind, message=f"an error inside a 200: {code} {_line(said)}", **tokens)
 
 
 def _words(error: Any) -> tuple[str, str]:
@@ -161,5 +161,6 @@ def _count(usage: Any, name: str) -> int:
     return int(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0
 
 
-def _short(value: Any) -> str:
-    return " ".join(str(value).split())[:300]
+def _line(value: Any) -> str:
+    """On one line. Not cut here: the caller first scrubs what must not be shown."""
+    return " ".join(str(value).split())

@@ -37,7 +37,7 @@ class Samples:
 
 
 def samples(tables: Mapping[str, DataFrame], n: int = 5) -> Samples:
-    """Up to `n` hop-0 personas, each of another document, and `n` examples: always the same ones of the same tables, spread by their ids."""
+    """Up to `n` hop-0 personas, each of another document, and `n` examples: always the same ones of the same tables."""
     personas = tables["personas"].where(F.col("hop") == 0).select(F.col("persona_id").alias("child_id"), "persona")
     linked = tables["lineage"].join(personas, on="child_id", how="inner")
     first = linked.groupBy("parent_id").agg(F.min(F.struct("child_id", "relation", "persona")).alias("first"))

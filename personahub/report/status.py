@@ -128,7 +128,9 @@ def _calls(completions: DataFrame) -> list[DataFrame]:
     unpriced = F.sum(F.when(F.col("cost_usd").isNull(), 1).otherwise(0)).cast("long").alias("unpriced")
     spent = completions.groupBy("stage").agg(*money, unpriced).withColumn("figure", F.lit("spent"))
     newest = F.struct("final", "created_at", "error_kind")
-    requests = completions.groupBy("stage", "completion_id").agg(F.max(newest).alias("last"))
+    # formats that a probe found wanting are not asked for again
+    wanted = completions.where((F.col("stage") != "probe") | F.col("final"))
+    requests = wanted.groupBy("stage", "completion_id").agg(F.max(newest).alias("last"))
     figure = F.when(F.col("last.final"), "final").otherwise("missing").alias("figure")
     stands = requests.groupBy("stage", figure, F.col("last.error_kind").alias("name")).agg(F.count("*").alias("rows"))
     return [spent, stands]

@@ -12,11 +12,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from personahub import ids, prompts, schemas
 from personahub.config import Config
 from personahub.llm import answers
+from personahub.rows import map_rows, storable
 from personahub.synthesis.tasks import TASKS, Task, choose, task_of
 
 __all__ = ["PARSED", "STAGE", "TASKS", "Item", "Task", "build", "kept", "parse", "parse_answer", "prompts_of", "split"]
@@ -24,7 +24,6 @@ __all__ = ["PARSED", "STAGE", "TASKS", "Item", "Task", "build", "kept", "parse",
 STAGE = "synthesize"
 MODE = "zero_shot"
 RAW_CHARACTERS = 2000
-_BATCH = 1024  # personas or answers at a time
 
 _STRING = T.StringType()
 PARSED = T.StructType(
@@ -87,7 +86,7 @@ def build(personas: DataFrame, config: Config) -> DataFrame:
                 "variables": ids.canonical_json(variables),
             }
 
-    return _mapped(personas.select("persona_id", "persona"), requests, schemas.REQUESTS)
+    return map_rows(personas.select("persona_id", "persona"), requests, schemas.REQUESTS)
 
 
 def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: str) -> DataFrame:
@@ -103,7 +102,7 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: s
         made = parse_answer(task, row["text"], row["error_kind"], row["error_message"], orjson.loads(row["variables"]))
         yield _parsed(task, row, made)
 
-    return _mapped(asked.join(final, on="completion_id", how="inner"), item, PARSED)
+    return map_rows(asked.join(final, on="completion_id", how="inner"), item, PARSED)
 
 
 def parse_answer(
@@ -126,7 +125,7 @@ def parse_answer(
     verdict = task.judge(content, variables)
     if verdict is not None:
         return Item(reason=verdict[0], detail=verdict[1], raw=text)
-    return Item(content=_storable(ids.canonical_json(content)))
+    return Item(content=storable(ids.canonical_json(content)))
 
 
 def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame]:
@@ -146,25 +145,7 @@ def _parsed(task: Task, row: Mapping[str, Any], item: Item) -> dict[str, Any]:
     return {
         **made,
         "reason": item.reason,
-        "detail": _storable(item.detail, 500),
-        "raw": _storable(item.raw, RAW_CHARACTERS),
+        "detail": storable(item.detail, 500),
+        "raw": storable(item.raw, RAW_CHARACTERS),
         "reject_id": ids.reject_id(STAGE, source_id, completion_id, item.reason),
     }
-
-
-def _storable(text: str | None, most: int | None = None) -> str | None:
-    """A JSON escape can hold half a surrogate pair, which no table can store."""
-    return None if text is None else text[:most].encode("utf-8", "replace").decode()
-
-
-def _mapped(rows: DataFrame, one: Callable[[Mapping[str, Any]], Iterable[dict[str, Any]]], schema: T.StructType) -> DataFrame:
-    """`one` over each row, as Arrow batches cast to `schema`."""
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        arrow = to_arrow_schema(schema)
-        for batch in batches:
-            for start in range(0, batch.num_rows, _BATCH):
-                made = [result for row in batch.slice(start, _BATCH).to_pylist() for result in one(row)]
-                yield pa.RecordBatch.from_pylist(made, schema=arrow)
-
-    return rows.mapInArrow(task, schema)

@@ -27,7 +27,10 @@ def quick_server() -> Iterator[server.Running]:
 def persona_schema() -> dict[str, Any]:
     item = {
         "type": "object",
-        "properties": {"relation": {"type": "string", "enum": ["read", "write", "like", "dislike"]}, "persona": {"type": "string"}},
+        "properties": {
+            "relation": {"type": "string", "enum": ["read", "write", "like", "dislike"]},
+            "persona": {"type": "string"},
+        },
         "required": ["relation", "persona"],
         "additionalProperties": False,
     }

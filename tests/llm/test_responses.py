@@ -74,7 +74,9 @@ def test_an_error_inside_a_200_is_what_it_says(error, kind):
     assert responses.judge({"choices": [{"error": error}]}, None).kind is kind
 
 
-@pytest.mark.parametrize("usage", [None, "x", {}, {"prompt_tokens": None}, {"prompt_tokens": "7"}, {"prompt_tokens": float("nan")}])
+@pytest.mark.parametrize(
+    "usage", [None, "x", {}, {"prompt_tokens": None}, {"prompt_tokens": "7"}, {"prompt_tokens": float("nan")}]
+)
 def test_odd_usage_counts_as_zero(usage):
     attempt = responses.judge(body(usage=usage), None)
     assert (attempt.kind, attempt.prompt_tokens) == (None, 0)

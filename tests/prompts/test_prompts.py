@@ -46,7 +46,9 @@ def test_rendered_prompts_are_those_of_the_golden_files(file, name, values):
 @pytest.mark.parametrize("name", ["text_to_persona", "math"])
 def test_each_schema_compiles_and_refuses_what_is_open_or_incomplete(name):
     validate = fastjsonschema.compile(prompts.load(name).schema)
-    good = {"math": {"problem": "What is 2 + 2?"}, "text_to_persona": {"personas": [{"relation": "read", "persona": "A baker"}]}}[name]
+    good = {"math": {"problem": "What is 2 + 2?"}, "text_to_persona": {"personas": [{"relation": "read", "persona": "A baker"}]}}[
+        name
+    ]
     validate(good)
     for bad in ({}, {**good, "more": 1}):
         with pytest.raises(fastjsonschema.JsonSchemaValueException):
@@ -103,7 +105,7 @@ def test_an_ordinary_text_is_rendered_unchanged():
 def test_the_instruction_names_only_the_relations_that_are_asked_for():
     for relation in ALL:
         instruction = prompts.load("text_to_persona").render(variables(relations=[relation]))[1]["content"].split("</document")[1]
-        assert [name for name in ALL if re.search(rf"\b{name}\b", instruction.replace("this text", ""))] == [relation]
+        assert [name for name in ALL if re.search(rf"\b{name}\b", instruction)] == [relation]
 
 
 def test_a_prompt_travels_to_a_worker():
@@ -127,7 +129,12 @@ GOOD = {
     "data": {"persona": "persona"},
     "system": "Write riddles in a {{ tone }} tone.",
     "user": "{{ persona }}",
-    "schema": {"type": "object", "additionalProperties": False, "required": ["riddle"], "properties": {"riddle": {"type": "string"}}},
+    "schema": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["riddle"],
+        "properties": {"riddle": {"type": "string"}},
+    },
 }
 
 
@@ -212,7 +219,10 @@ def test_only_what_changes_the_answer_changes_the_id():
 
 @pytest.mark.slow
 def test_rendering_a_long_text_takes_about_a_tenth_of_a_millisecond():
-    prompt, values = prompts.load("text_to_persona"), variables(text=("Rain fell on the <b>old</b> roof all night. " * 150)[:6000])
+    prompt, values = (
+        prompts.load("text_to_persona"),
+        variables(text=("Rain fell on the <b>old</b> roof all night. " * 150)[:6000]),
+    )
     best = float("inf")
     for _ in range(5):
         began = time.process_time()

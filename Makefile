@@ -1,0 +1,34 @@
+# `make demo` and `make test` do all set-up themselves. Another Python: make PYTHON=python3.12 ...
+PYTHON ?= python3
+BIN := .venv/bin
+JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
+
+.PHONY: setup demo test test-fast lint bench java
+
+setup: .venv/installed
+
+demo: java .venv/installed
+	$(BIN)/personahub demo
+
+test: java .venv/installed
+	$(BIN)/python -m pytest
+
+test-fast: java .venv/installed
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+bench: java .venv/installed
+	$(BIN)/python benchmarks/llm_stage.py
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "personahub needs Python 3.10 or newer: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spark,dev]'
+	@touch $@
+
+java:
+	@"$(JAVA)" -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || { echo "personahub needs Java 17 or 21: apt-get install openjdk-17-jre-headless, brew install openjdk@21, or https://adoptium.net (then set JAVA_HOME)" >&2; exit 1; }

@@ -1,0 +1,100 @@
+"""What the benchmarks share: a hub of generated personas, a run of the real command, and the bare loop it is held against."""
+
+import asyncio
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from personahub import prompts
+from personahub.config import Model
+from personahub.llm import mock_server
+from personahub.llm.client import ChatClient
+from personahub.llm.types import Call
+
+_WHO = "nurse teacher plumber sailor chemist farmer judge baker pilot librarian cellist welder midwife broker potter ranger".split()
+_WHERE = "village harbour suburb island valley campus prairie border capital mining town resort parish district monastery".split()
+_WHAT = "collects restores teaches repairs studies sells breeds maps translates paints audits brews designs tunes hunts".split()
+_THING = "clocks bridges orchids ledgers violins maps engines bees stamps lenses boats looms radios fossils poems seeds".split()
+
+
+def personas(count: int, seed: int) -> Iterator[str]:
+    """`count` different persona-like texts; the seed is printed by whoever uses them."""
+    draw = random.Random(seed)
+    for number in range(count):
+        yield (
+            f"A {draw.choice(_WHO)} from a {draw.choice(_WHERE)} who {draw.choice(_WHAT)} {draw.choice(_THING)} and "
+            f"{draw.choice(_WHAT)} {draw.choice(_THING)} for the {draw.choice(_WHERE)} club number {number}"
+        )
+
+
+def write_personas(path: Path, count: int, seed: int) -> Path:
+    path.write_text("".join(json.dumps({"persona": text}) + "\n" for text in personas(count, seed)))
+    return path
+
+
+def settings(root: Path, server: mock_server.Running, **more: Any) -> list[str]:
+    """The arguments of a run on `server`."""
+    values = {"root": root, "models.default.base_url": server.base_url, **more}
+    return [argument for key, value in values.items() for argument in ("--set", f"{key}={value}")]
+
+
+def personahub(*arguments: str | Path, check: bool = True) -> float:
+    """Run the command; returns the CPU seconds of it and all its children (driver, JVM, workers)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command(*arguments), check=check, stdin=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "personahub", *map(str, arguments)]
+
+
+@dataclass(frozen=True)
+class Use:
+    """How an endpoint was used, by its own account."""
+
+    requests: int
+    span: float  # seconds from the first request to the last answer
+    util: float  # busy places / places, over the span
+    body: float  # the same up to the last request's arrival
+
+
+def use(server: mock_server.Running) -> Use:
+    stats = server.stats()
+    return Use(
+        stats["requests"], stats["last_answer"] - stats["first_request"], stats["utilisation"], stats["body_utilisation"]
+    )
+
+
+def bare_loop(server: mock_server.Running, count: int, seed: int, places: int) -> float:
+    """The floor: the same prompts by the same client in one asyncio loop, with nothing kept. Returns its CPU seconds."""
+    model = Model(base_url=server.base_url)
+    prompt = prompts.load("math")
+    gate = asyncio.Semaphore(places)
+
+    async def one(client: ChatClient, text: str) -> None:
+        async with gate:
+            messages = prompt.render({"persona": text})
+            await client.attempt(Call("", "", 0, prompt.name, prompt.version, messages, prompt.schema, prompt.schema_name))
+
+    async def all_of_them() -> None:
+        client = ChatClient(model, None, "json_schema")
+        await asyncio.gather(*(one(client, text) for text in personas(count, seed)))
+        await client.close()
+
+    began = time.process_time()
+    asyncio.run(all_of_them())
+    return time.process_time() - began
+
+
+def machine() -> str:
+    return f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"

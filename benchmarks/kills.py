@@ -1,0 +1,143 @@
+"""Kill -9 of the whole run (driver, JVM, workers) at random moments of the paid step, again and again, until all is answered.
+
+    python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--commit-every 250]
+
+Judge: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken:
+every request answered by exactly one final row, no committed answer lost, what was bought again within the bound (per kill, the
+requests in flight with the journal; commit_every x windows_in_flight without), and one more run buys nothing.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from common import command, machine, personahub, settings, write_personas
+
+from personahub.llm import mock_server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--calls", type=int, default=3000)
+    parser.add_argument("--places", type=int, default=32)
+    parser.add_argument("--journal", choices=("auto", "off"), default="auto")
+    parser.add_argument("--commit-every", type=int, default=250)
+    parser.add_argument("--windows-in-flight", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    print(f"{given.kills} kills over {given.calls} calls, {given.places} places, journal {given.journal}, seed {given.seed}; {machine()}")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock_server.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
+    ):
+        broken = _trial(given, Path(folder), server)
+    for problem in broken:
+        print(f"BROKEN: {problem}")
+    sys.exit(1 if broken else 0)
+
+
+def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running) -> list[str]:
+    draw, root, broken = random.Random(given.seed), folder / "hub", []
+    arguments = settings(
+        root,
+        server,
+        **{
+            "models.default.max_concurrent_requests": given.places,
+            "models.default.response_format": "json_schema",
+            "generate.commit_every": given.commit_every,
+            "generate.windows_in_flight": given.windows_in_flight,
+            "generate.journal": given.journal,
+        },
+    )
+    personahub("import", "personas", write_personas(folder / "personas.jsonl", given.calls, given.seed), *arguments)
+    bound = given.places if given.journal == "auto" else given.commit_every * given.windows_in_flight
+    share = given.calls // (given.kills + 1)
+    before: Counter[str] = Counter()
+    done_kills = 0
+    for kill in range(1, given.kills + 1):
+        # with little left to buy, there is no moment left to be killed at
+        if not _killed_run(arguments, server, draw.randint(1, 2 * share - 1)):
+            print(f"the run ended before kill {kill}")
+            break
+        done_kills += 1
+        committed = _final_rows(root)
+        lost = [name for name in before if name not in committed]
+        if lost:
+            broken.append(f"kill {kill} lost {len(lost)} committed answers")
+        before = committed
+        requests, bought = server.stats()["requests"], server.stats()["distinct_bodies"]
+        print(f"kill {kill:2}: {requests} requests, {bought} different, {len(committed)} committed, {requests - bought} bought again")
+    personahub("run", "synthesize", "--yes", *arguments)
+    rows, requests = _final_rows(root), server.stats()["requests"]
+    again = requests - given.calls
+    print(f"{done_kills} kills: {requests} requests for {given.calls} calls, {again} bought again, bound {done_kills * bound}")
+    if set(rows.values()) != {1} or len(rows) != given.calls:
+        broken.append(f"{len(rows)} of {given.calls} calls are answered; rows per call {Counter(rows.values())}")
+    if again > done_kills * bound:
+        broken.append(f"{again} bought again, more than {done_kills * bound}")
+    personahub("run", "synthesize", "--yes", *arguments)
+    more = server.stats()["requests"] - requests
+    print(f"one more run: {more} requests")
+    if more:
+        broken.append(f"a run with nothing missing made {more} requests")
+    return broken
+
+
+def _killed_run(arguments: list[str], server: mock_server.Running, after: int) -> bool:
+    """Start a run and kill it once it has made `after` requests; False if it ended by itself before."""
+    start = server.stats()["requests"]
+    run = subprocess.Popen(command("run", "synthesize", "--yes", *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        while run.poll() is None:
+            if server.stats()["requests"] - start >= after:
+                return True
+            time.sleep(0.02)
+        return False
+    finally:
+        for pid in [*_descendants(run.pid), run.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        run.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
+    found = list(children.get(pid, []))
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def _final_rows(root: Path) -> Counter[str]:
+    """completion_id -> final rows, from the files that the table's log names."""
+    files: dict[str, None] = {}
+    for entry in sorted((root / "completions" / "_delta_log").glob("*.json")):
+        for line in entry.read_text().splitlines():
+            action = json.loads(line)
+            if "add" in action:
+                files[action["add"]["path"]] = None
+            elif "remove" in action:
+                files.pop(action["remove"]["path"], None)
+    rows: Counter[str] = Counter()
+    for file in files:
+        table = pq.ParquetFile(root / "completions" / file).read(columns=["completion_id", "final"]).to_pylist()
+        rows.update(row["completion_id"] for row in table if row["final"])
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""The commands. Each loads the config, opens the hub, makes one call of the pipeline and prints what came of it.
+
+Spark and the pipeline are imported inside the commands that need them: `--help`, `validate` and `mock-server` do without.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from personahub import __version__
+from personahub import config as configuration
+from personahub.cli.console import TerminalUI
+from personahub.errors import PersonahubError
+
+app = typer.Typer(
+    name="personahub",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and one of those may be a key
+    help="Web text -> personas -> synthetic data, on PySpark and Delta Lake (arXiv 2406.20094).",
+    epilog="Exit codes: 0 done, 1 a bug, 2 config or usage, 3 done but for calls that failed in passing, 4 budget, 5 endpoint or key, "
+    "6 the root is in use, 130 interrupted.",
+)
+imports = typer.Typer(no_args_is_help=True, help="Bring in what is there already.")
+app.add_typer(imports, name="import")
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--config", "-c", metavar="FILE", help="YAML over the defaults; may be given again, the later one wins."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. generate.budget_usd=5; may be given again."),
+]
+Stages = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[STAGE]...", help="documents, text-to-persona, synthesize; none named: all, in this order."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what Spark and Ivy print.")]
+
+
+class Overflow(str, Enum):
+    """What the simulated endpoint does with requests above its capacity."""
+
+    QUEUE = "queue"
+    REJECT = "429"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    pass
+
+
+@app.command()
+def run(stages: Stages = None, config: Files = None, sets: Sets = None, yes: Yes = False, verbose: Verbose = False) -> None:
+    """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
+    from personahub import pipeline
+    from personahub.cli import stages as runner
+
+    settings = configuration.load(config or (), sets or ())
+    chosen = pipeline.check(settings, stages or ())
+    ui = _ui(settings, yes=yes)
+    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+        runner.run(hub, chosen, ui)
+
+
+@app.command()
+def validate(config: Files = None, sets: Sets = None) -> None:
+    """Print the whole configuration as it would hold, or what is wrong with it."""
+    settings = configuration.load(config or (), sets or ())
+    typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+    typer.echo(f"valid (fingerprint {settings.fingerprint})", err=True)
+
+
+@app.command("check-models")
+def check_models(config: Files = None, sets: Sets = None) -> None:
+    """Ask each configured endpoint one small question: does it answer, and which response_format does it hold?"""
+    from personahub.cli import models
+
+    models.check(configuration.load(config or (), sets or ()), Console(highlight=False))
+
+
+@app.command()
+def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
+    """What the stages would buy now: the exact number of missing calls, tokens from a sample, dollars. Buys nothing."""
+    from personahub import pipeline
+    from personahub.cli import views
+
+    settings = configuration.load(config or (), sets or ())
+    chosen = pipeline.check(settings, stages or [stage for stage in pipeline.STAGES if stage != "documents"])
+    ui = _ui(settings)
+    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+        views.estimates(ui.console, pipeline.estimates(hub, chosen))
+
+
+@app.command()
+def preview(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="text-to-persona or synthesize")],
+    n: Annotated[int, typer.Option("-n", min=1, help="How many requests.")] = 3,
+    config: Files = None,
+    sets: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Buy the answers of a few requests and show them beside the exact prompts; a later run reuses them."""
+    from personahub import pipeline
+    from personahub.cli import views
+
+    settings = configuration.load(config or (), sets or ())
+    ui = _ui(settings, yes=True)
+    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+        views.previews(ui.console, pipeline.preview(hub, stage, n))
+
+
+@app.command()
+def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
+    """The funnel from documents to examples, rejects by reason, tokens, dollars, and what is missing."""
+    from personahub import pipeline
+    from personahub.cli import views
+
+    settings = configuration.load(config or (), sets or ())
+    ui = _ui(settings)
+    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+        views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root)
+
+
+@imports.command("personas")
+def import_personas(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="jsonl, jsonl.gz, jsonl.zst or parquet")],
+    column: Annotated[str, typer.Option(help="The column that holds the description.")] = "persona",
+    config: Files = None,
+    sets: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Personas that exist already become hop-0 rows. Buys nothing."""
+    from personahub import pipeline
+    from personahub.cli import views
+
+    settings = configuration.load(config or (), sets or ())
+    ui = _ui(settings)
+    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+        views.result(ui.console, pipeline.import_personas(hub, str(file), column))
+
+
+@app.command("mock-server")
+def mock_server(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    capacity: Annotated[int, typer.Option(min=1, help="Requests worked on at once.")] = 64,
+    overflow: Annotated[Overflow, typer.Option(help="Above the capacity: wait in line, or answer 429.")] = Overflow.QUEUE,
+    median: Annotated[float, typer.Option(min=0, help="Median latency in seconds (log-normal).")] = 0.4,
+    sigma: Annotated[float, typer.Option(min=0, help="Sigma of the logarithm of the latency.")] = 0.9,
+    fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of attempts that go wrong.")] = 0.0,
+    faults: Annotated[str | None, typer.Option(metavar="KIND,...", help="Which faults; none named: the usual ones.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, help="Requests admitted per minute; above it 429.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed and request, same answer and latency.")] = 0,
+) -> None:
+    """A simulated OpenAI-compatible endpoint on loopback, to try things on without spending. It is no model."""
+    from personahub.cli import models
+
+    kinds = {"faults": tuple(kind.strip() for kind in faults.split(","))} if faults else {}
+    models.serve(
+        port=port,
+        capacity=capacity,
+        overflow=overflow.value,
+        median=median,
+        sigma=sigma,
+        fault_rate=fault_rate,
+        rpm=rpm,
+        seed=seed,
+        **kinds,
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the corpus and the tables go.")] = Path("demo-hub"),
+    verbose: Verbose = False,
+) -> None:
+    """Everything once, in a minute, on forty short texts and a simulated endpoint: no key, no cost."""
+    from personahub.cli import walkthrough
+
+    walkthrough.demo(out, Console(highlight=False), verbose=verbose)
+
+
+def _ui(settings: configuration.Config, *, yes: bool = False) -> TerminalUI:
+    return TerminalUI(yes=yes, priced=all(model.cost_usd(0, 0) is not None for model in settings.models.values()))
+
+
+def main(arguments: Sequence[str] | None = None) -> Any:
+    """The command line; ends the process with the exit code that `personahub.errors` draws."""
+    stderr = Console(stderr=True, highlight=False)
+
+    def tell(text: str) -> None:
+        stderr.print(text, style="red", markup=False, soft_wrap=True)
+
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="personahub")
+    except PersonahubError as error:
+        if error.exit_code == PersonahubError.exit_code:
+            traceback.print_exc()
+        tell(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        tell("interrupted: what was answered is kept; run again to go on")
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        tell("personahub did not expect this: please report it with the lines above (--verbose shows Spark's log, too)")
+        sys.exit(1)

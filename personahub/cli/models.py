@@ -1,0 +1,54 @@
+"""What the command line has to do with endpoints: a look at the real ones, and a simulated one."""
+
+import asyncio
+from typing import Any
+
+from rich.console import Console
+
+from personahub.cli import views
+from personahub.config import Config, Model
+from personahub.errors import AuthorisationError, ConfigError, EndpointError, ErrorKind
+from personahub.llm import client, mock_server
+
+
+def check(config: Config, console: Console) -> None:
+    """Probe each model. Raises EndpointError or AuthorisationError if nothing can be bought from one of them."""
+    rows, refused, problems = [], False, []
+    for alias, model in config.models.items():
+        kind, finding = _probe(model)
+        rows.append((alias, model.model, model.base_url, finding))
+        if kind is not None:
+            refused = refused or kind is ErrorKind.AUTHORISATION
+            problems.append(f"{alias} ({model.base_url}): {finding}")
+    views.models(console, rows)
+    if problems:
+        raise (AuthorisationError if refused else EndpointError)("\n".join(problems))
+
+
+def _probe(model: Model) -> tuple[ErrorKind | None, str]:
+    """Why nothing can be bought there (None: it can), and what to tell."""
+    try:
+        probe = asyncio.run(client.probe(model, client.read_key(model)))
+    except AuthorisationError as error:
+        return ErrorKind.AUTHORISATION, str(error)
+    if probe.response_format is None:
+        return probe.kind or ErrorKind.CONNECTION, probe.message or "it does not answer"
+    finding = f"answers; response_format {probe.response_format}"
+    return None, finding if probe.kind is None else f"{finding}, but the answer was of no use: {probe.message}"
+
+
+def serve(**settings: Any) -> None:
+    """Blocks until Ctrl-C. `settings` are fields of mock_server.Settings; raises ConfigError for a wrong one or a port in use."""
+    console = Console(highlight=False)
+
+    def ready(base_url: str) -> None:
+        console.print(
+            f"simulated endpoint at {base_url} (Ctrl-C ends it; its counts: {base_url.removesuffix('/v1')}/stats)", soft_wrap=True
+        )
+
+    try:
+        mock_server.serve(mock_server.Settings(**settings), ready)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot listen on 127.0.0.1:{settings['port']}: {error.strerror}; choose another --port") from None

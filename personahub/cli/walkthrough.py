@@ -1,0 +1,46 @@
+"""`personahub demo`: all stages on forty short texts of our own and a simulated endpoint."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from personahub import config as configuration
+from personahub import pipeline, report
+from personahub.cli import stages, views
+from personahub.cli.console import TerminalUI, dollars
+from personahub.demo import corpus
+from personahub.llm import mock_server
+
+SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
+PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
+
+
+def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
+    """Lay out the corpus below `out`, run every stage, print the funnel, five personas with their text, five examples, the cost."""
+    path = corpus.lay_out(out / "redpajama-v2")
+    with mock_server.start(port=0, median=0.05, sigma=0.5, capacity=32) as endpoint:
+        model = {
+            "base_url": endpoint.base_url,
+            "model": "simulated",
+            "api_key_env": None,
+            "max_concurrent_requests": 32,
+            **PRICES,
+        }
+        values = {"root": str(out / "hub"), "documents.path": str(path), "models.default": model}
+        settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
+        ui = TerminalUI(console, yes=True)
+        ui.say("starting Spark (the first start on a machine fetches its jars)")
+        with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+            stages.run(hub, pipeline.STAGES, ui)
+            tables = {name: hub.store.table(name) for name in ("documents", "personas", "lineage", "examples")}
+            shown, state = report.samples(tables), pipeline.status(hub)
+    console.rule("five personas and the texts they came from")
+    views.samples(console, report.Samples(shown.personas, ()))
+    console.rule("five examples")
+    views.samples(console, report.Samples((), shown.examples))
+    console.rule("the hub")
+    views.status(console, state, settings.root)
+    prices = f"${PRICES['in_mtok_cost']:.2f} and ${PRICES['out_mtok_cost']:.2f} per million tokens in and out"
+    ui.say(f"{SIMULATED} At {prices} it would have cost {dollars(state.cost_usd)}.")
+    ui.say(f"The tables are in {settings.root}: a second `personahub demo --out {out}` buys none of these answers again.")
