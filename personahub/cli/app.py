@@ -5,10 +5,10 @@ Spark and the pipeline are imported inside the commands that need them: `--help`
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
@@ -41,7 +41,7 @@ Sets = Annotated[
 ]
 Stages = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[STAGE]...", help="documents, text-to-persona, synthesize; none named: all, in this order."),
+    typer.Argument(metavar="STAGE", help="documents, text-to-persona, synthesize; none named: all, in this order."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what Spark and Ivy print.")]
@@ -199,24 +199,28 @@ def _ui(settings: configuration.Config, *, yes: bool = False) -> TerminalUI:
     return TerminalUI(yes=yes, priced=all(model.cost_usd(0, 0) is not None for model in settings.models.values()))
 
 
-def main(arguments: Sequence[str] | None = None) -> Any:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; ends the process with the exit code that `personahub.errors` draws."""
-    stderr = Console(stderr=True, highlight=False)
+    told(lambda: app(args=None if arguments is None else list(arguments), prog_name="personahub"))
 
-    def tell(text: str) -> None:
-        stderr.print(text, style="red", markup=False, soft_wrap=True)
 
+def told(command: Callable[[], object]) -> None:
+    """Run `command`; what it raises on purpose becomes a message and an exit code, anything else a traceback and 1."""
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="personahub")
+        command()
     except PersonahubError as error:
-        if error.exit_code == PersonahubError.exit_code:
+        if type(error) is PersonahubError:  # nothing more special: it should not have happened
             traceback.print_exc()
-        tell(str(error))
+        _complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        tell("interrupted: what was answered is kept; run again to go on")
+        _complain("interrupted: what was answered is kept; run again to go on")
         sys.exit(130)
     except Exception:
         traceback.print_exc()
-        tell("personahub did not expect this: please report it with the lines above (--verbose shows Spark's log, too)")
+        _complain("personahub did not expect this: please report it with the lines above (--verbose shows Spark's log, too)")
         sys.exit(1)
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, highlight=False).print(text, style="red", markup=False, soft_wrap=True)

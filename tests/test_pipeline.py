@@ -1,0 +1,219 @@
+"""The spine against the mock server: its count of requests is the money."""
+
+import json
+from collections import Counter
+
+import pytest
+from pyspark.sql import functions as F
+
+from personahub import pipeline
+from personahub.config import load
+from personahub.demo import corpus
+from personahub.errors import AuthorisationError, BudgetExceeded, EndpointError, InputError, RootInUse, TransientFailures
+from personahub.lease import Lease
+from personahub.llm import mock_server
+
+
+@pytest.fixture
+def endpoint():
+    with mock_server.start(port=0, capacity=32, median=0.01, sigma=0.3) as server:
+        yield server
+
+
+@pytest.fixture
+def hub_of(tmp_path, spark):
+    """Settings of a hub under tmp_path that buys from a server."""
+
+    def make(server, *overrides):
+        base = [f"root={tmp_path / 'hub'}", f"models.default.base_url={server.base_url}", "models.default.api_key_env=null"]
+        return load(overrides=[*base, *overrides])
+
+    return make
+
+
+def write_personas(path, texts):
+    path.write_text("".join(json.dumps({"persona": text}) + "\n" for text in texts))
+    return str(path)
+
+
+def run(config, *stages):
+    with pipeline.open_hub(config, spend=True) as hub:
+        return pipeline.run(hub, pipeline.check(config, stages))
+
+
+def imported(config, path):
+    with pipeline.open_hub(config, spend=True) as hub:
+        return pipeline.import_personas(hub, path)
+
+
+def table(config, name):
+    with pipeline.open_hub(config) as hub:
+        return hub.store.table(name)
+
+
+PERSONAS = [f"A violin maker from town {n} who teaches children to listen" for n in range(24)]
+
+
+def test_from_documents_to_examples_and_again_without_a_purchase(tmp_path, endpoint, hub_of):
+    config = hub_of(endpoint, f"documents.path={corpus.lay_out(tmp_path / 'corpus')}")
+    first = {result.stage: result.counts for result in run(config)}
+    assert first["documents"] == {"documents": 40, "rejects": 3}
+    assert first["text-to-persona"]["calls"] == 40
+    personas = table(config, "personas").count()
+    assert first["synthesize"]["calls"] == personas == first["text-to-persona"]["personas"]
+    stats = endpoint.stats()
+    assert stats["requests"] == 40 + personas + 1  # one probe
+    again = {result.stage: result.counts for result in run(config)}
+    assert endpoint.stats()["requests"] == stats["requests"]
+    assert all(value == 0 for counts in again.values() for name, value in counts.items() if name != "reused")
+
+    ledger = table(config, "completions")
+    assert ledger.where("final").groupBy("completion_id").count().where("count > 1").count() == 0
+    assert ledger.where("stage != 'probe'").count() == 40 + personas
+    lineage = table(config, "lineage")
+    documents = table(config, "documents").select(F.col("document_id").alias("parent_id"))
+    assert lineage.join(documents, on="parent_id", how="left_anti").count() == 0
+    assert set(table(config, "examples").select("synthetic").distinct().collect()) == {(True,)}
+    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * 6
+
+
+def test_one_text_under_two_ids_is_one_call_and_two_lineages(tmp_path, endpoint, hub_of):
+    text = "The lock keeper opens the gates at six. " * 10
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"id": name, "text": text}) + "\n" for name in ("a", "b")))
+    config = hub_of(endpoint, "documents.format=jsonl", f"documents.path={path}")
+    counts = run(config, "documents", "text-to-persona")[1].counts
+    assert counts["calls"] == 1
+    parents = Counter(row.parent_id for row in table(config, "lineage").collect())
+    assert parents["a"] == parents["b"] == counts["personas"]
+
+
+def test_what_the_ledger_holds_is_not_bought_by_another_stage_order_or_config_order(tmp_path, endpoint, hub_of):
+    config = hub_of(endpoint)
+    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS[:8]))
+    run(config, "synthesize")
+    before = endpoint.stats()["requests"]
+    other = hub_of(
+        endpoint, "models.default.max_retries=2", "generate.commit_every=3", "models.default.max_concurrent_requests=3"
+    )
+    imported(other, write_personas(tmp_path / "more.jsonl", PERSONAS[:12]))
+    assert run(other, "synthesize")[0].counts["calls"] == 4
+    assert endpoint.stats()["requests"] == before + 4
+
+
+def test_faults_end_as_answers_or_rejects_with_their_reason(tmp_path, hub_of):
+    with mock_server.start(port=0, capacity=32, median=0.01, fault_rate=0.3, seed=5) as server:
+        config = hub_of(server, "models.default.request_timeout=1.0", "models.default.response_format=json_schema")
+        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
+        counts = run(config, "synthesize")[0].counts
+        requests = server.stats()["requests"]
+    assert counts["examples"] + counts["rejects"] == len(PERSONAS)
+    assert counts["failed"] == 0
+    attempts = table(config, "completions").where("stage = 'synthesize'").agg(F.sum("attempts")).collect()[0][0]
+    assert attempts == requests > len(PERSONAS)
+
+
+def test_what_fails_in_passing_is_missing_and_asked_again(tmp_path, hub_of):
+    with mock_server.start(port=0, median=0.01, fault_rate=0.5, faults=("500",), seed=1) as server:
+        config = hub_of(server, "models.default.max_retries=0", "models.default.response_format=json_schema")
+        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
+        with pytest.raises(TransientFailures, match="run again"):
+            run(config, "synthesize")
+        final = table(config, "completions").where("final").count()
+        failed = table(config, "completions").where("not final").select("error_kind").collect()
+        assert final + len(failed) == len(PERSONAS)
+        assert {row.error_kind for row in failed} == {"server"}
+        patient = hub_of(server, "models.default.response_format=json_schema")
+        assert run(patient, "synthesize")[0].counts["calls"] == len(failed)
+    assert table(config, "completions").where("final").count() == len(PERSONAS)
+
+
+def test_the_budget_stops_the_run_and_a_higher_one_goes_on(tmp_path, endpoint, hub_of):
+    priced = ["models.default.in_mtok_cost=100", "models.default.out_mtok_cost=100", "models.default.response_format=json_schema"]
+    small = hub_of(endpoint, *priced, "generate.budget_usd=0.6", "models.default.generation_params={max_tokens: 400}")
+    imported(small, write_personas(tmp_path / "p.jsonl", PERSONAS))
+    with pytest.raises(BudgetExceeded, match="Raise it"):
+        run(small, "synthesize")
+    stats = endpoint.stats()
+    spent = (stats["prompt_tokens"] + stats["completion_tokens"]) * 100 / 1e6
+    ledger = table(small, "completions")
+    assert 0 < spent <= 0.6
+    assert ledger.agg(F.sum("cost_usd")).collect()[0][0] == pytest.approx(spent)
+    assert 0 < ledger.count() == stats["requests"] < len(PERSONAS)
+    assert table(small, "examples").count() == ledger.count()  # what was bought is there to be used
+    large = hub_of(endpoint, *priced, "generate.budget_usd=100", "models.default.generation_params={max_tokens: 400}")
+    assert run(large, "synthesize")[0].counts["calls"] == len(PERSONAS) - stats["requests"]
+    assert endpoint.stats()["requests"] == len(PERSONAS)
+
+
+def test_a_refused_key_and_a_dead_endpoint_buy_nothing(tmp_path, hub_of, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "sk-wrong-key-123456")
+    with mock_server.start(port=0, key="sk-right") as server:
+        config = hub_of(server, "models.default.api_key_env=TEST_KEY")
+        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
+        with pytest.raises(AuthorisationError) as refused:
+            run(config, "synthesize")
+        assert "sk-wrong" not in str(refused.value)
+        blind = hub_of(server, "models.default.api_key_env=TEST_KEY", "models.default.response_format=json_schema")
+        with pytest.raises(AuthorisationError, match="refused the key"):  # without a probe, by the first calls
+            run(blind, "synthesize")
+        assert server.stats()["sold"] == 0
+    with pytest.raises(EndpointError):
+        run(config, "synthesize")
+    with pytest.raises(EndpointError, match="attempts failed"):
+        run(blind, "synthesize")
+    assert table(config, "completions").where("final").count() == 0
+    assert [row.ended for row in table(config, "runs").where("stage = 'synthesize'").collect()].count("done") == 0
+
+
+def test_a_root_in_use_is_refused(tmp_path, endpoint, hub_of):
+    config = hub_of(endpoint)
+    with Lease(config.root, "somebody"), pytest.raises(RootInUse, match="run somebody"):
+        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
+
+
+def test_a_preview_shows_prompts_and_answers_and_is_reused(tmp_path, endpoint, hub_of):
+    config = hub_of(endpoint)
+    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
+    for _ in range(2):
+        with pipeline.open_hub(config, spend=True) as hub:
+            shown = pipeline.preview(hub, "synthesize", 3)
+        assert len(shown) == 3
+        assert all(each.text and each.messages[1]["role"] == "user" for each in shown)
+        assert endpoint.stats()["requests"] == 3 + 1  # and the probe
+    with pipeline.open_hub(config) as hub:
+        [estimate] = pipeline.estimates(hub, ["synthesize"])
+    assert (estimate.calls, estimate.reused) == (len(PERSONAS) - 3, 3)
+    assert estimate.prompt_tokens > 0
+    assert "preview" not in estimate.note  # the ledger knows how long answers are
+
+
+def test_a_missing_path_is_told_before_anything_starts():
+    with pytest.raises(InputError, match=r"nowhere"):
+        pipeline.check(load(overrides=["documents.path=/nowhere/at/all"]), ["documents"])
+
+
+def test_bad_lines_of_an_import_are_rejects(tmp_path, endpoint, hub_of):
+    config = hub_of(endpoint)
+    path = tmp_path / "p.jsonl"
+    path.write_text(
+        '{"persona": "A ferry pilot who knits nets for fishermen"}\n{"persona": \n{"persona": "I cannot help with that request"}\n'
+    )
+    counts = imported(config, str(path)).counts
+    assert (counts["personas"], counts["rejects"]) == (1, 2)
+    assert {row.stage for row in table(config, "rejects").collect()} == {"import"}
+
+
+@pytest.mark.parametrize("name", ["redpajama_v2"])
+def test_every_real_document_leads_to_personas_or_a_reject(shared_data, endpoint, hub_of, name):
+    config = hub_of(endpoint, f"documents.path={shared_data / name}")
+    documents, personas = run(config, "documents", "text-to-persona")
+    assert documents.counts["documents"] + documents.counts["rejects"] == 30
+    asked = table(config, "documents").select(F.col("document_id").alias("source_id"))
+    led = (
+        table(config, "lineage")
+        .select(F.col("parent_id").alias("source_id"))
+        .unionByName(table(config, "rejects").select("source_id"))
+    )
+    assert asked.join(led, on="source_id", how="left_anti").count() == 0
+    assert personas.counts["personas"] > 0

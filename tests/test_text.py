@@ -1,0 +1,79 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personahub.text import cut_at_sentence, nearest, normalise, tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  A  Nurse\n\tin Ⅷ shifts ", "a nurse in viii shifts"),
+        ("STRASSE straße", "strasse strasse"),
+        ("ｆｕｌｌ　ｗｉｄｔｈ", "full width"),
+        ("a\u00a0b\u2003c", "a b c"),
+        ("", ""),
+    ],
+)
+def test_normalise(text, expected):
+    assert normalise(text) == expected
+
+
+@given(st.text())
+def test_normalised_text_has_single_spaces_inside_only(text):
+    assert normalise(text) == " ".join(normalise(text).split())
+
+
+@given(st.text(), st.sampled_from([" ", "\n", "\t\t", "\u2003"]))
+def test_white_space_around_does_not_matter(text, space):
+    assert normalise(space + text + space) == normalise(text)
+
+
+def test_tokens_are_a_set_of_words():
+    assert tokens("The nurse, the NURSE's 3rd shift; café 東京") == {"the", "nurse", "s", "3rd", "shift", "café", "東京"}
+
+
+@given(st.lists(st.text(alphabet="abcé9_"), max_size=8))
+def test_tokens_do_not_know_order_or_repetition(words):
+    assert tokens(" ".join(words)) == tokens(" ".join(reversed(words + words)))
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("Short.", 100, "Short."),
+        ("One two. Three four. Five six.", 22, "One two. Three four."),
+        ("He said it (loudly.) Then more and more", 25, "He said it (loudly."),
+        ("first line\nsecond line goes on", 15, "first line"),
+        ("これは文です。つぎの文はながい。", 10, "これは文です。"),
+        ("The value of pi is 3.14159 and so on", 22, "The value of pi is"),
+        ("no end of a sentence here", 12, "no end of a"),
+        ("x" * 30, 10, "x" * 10),
+        ("A. " + "word " * 20, 50, "A. word word word word word word word word word"),  # the sentence ends too early
+    ],
+)
+def test_cut_at_sentence(text, limit, expected):
+    assert cut_at_sentence(text, limit) == expected
+
+
+@given(st.text(alphabet="ab .!?\n。)\"'", max_size=60), st.integers(1, 40))
+def test_a_cut_is_a_prefix_within_the_limit(text, limit):
+    cut = cut_at_sentence(text, limit)
+    assert text.startswith(cut)
+    assert len(cut) <= limit or cut == text
+
+
+@pytest.mark.parametrize(
+    ("word", "prefix", "expected"),
+    [
+        ("synthesise", "", "; did you mean synthesize?"),
+        ("documents2", "stage", "; did you mean stage.documents?"),
+        ("zzz", "", "; known here: documents, synthesize"),
+    ],
+)
+def test_nearest(word, prefix, expected):
+    assert nearest(word, ["synthesize", "documents"], prefix) == expected
+
+
+def test_nothing_is_near_where_nothing_is_known():
+    assert nearest("a", []) == ""
