@@ -1,5 +1,4 @@
 """The only wiring: one function per stage = read, transform, buy, write, return counts."""
-from __future__ import annotations
 
 import json
 import time
@@ -189,7 +188,10 @@ def _synthesize(hub: Hub) -> dict[str, int]:
             hub, order, hub.store.table("examples").select(F.col("persona_id").alias("source_id"), "completion_id")
         )
         parsed = synthesis.parse(pending, hub.store.table("completions"), hub.config, hub.run_id)
-        examples, rejects = synthesis.split(hub.store.materialise(parsed, "synthesize.parsed"), hub.run_id)
+        parsed = hub.store.materialise(parsed, "synthesize.parsed")
+        if parsed.isEmpty():
+            return {"examples": 0, "rejects": 0}
+        examples, rejects = synthesis.split(parsed, hub.run_id)
         return {"examples": hub.store.insert_new(examples, "examples"), "rejects": hub.store.insert_new(rejects, "rejects")}
 
     return _bought_then(hub, order, write)
@@ -239,6 +241,8 @@ def _unparsed(hub: Hub, order: Order, made: DataFrame) -> DataFrame:
 
 
 def _insert_personas(hub: Hub, parsed: DataFrame) -> dict[str, int]:
+    if parsed.isEmpty():
+        return {"personas": 0, "lineage": 0, "rejects": 0}
     personas, lineage, rejects = text_to_persona.split(parsed, hub.run_id)
     # rejects and lineage last: they are what marks a pair as read
     tables = {"personas": personas, "lineage": lineage, "rejects": rejects}
@@ -250,7 +254,7 @@ def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]] | None
     began, counts, ended = time.monotonic(), {}, "done"
     try:
         counts = (work or _RUN[stage])(hub)
-        hub.store.compact("completions", "personas", "lineage", "examples", "rejects")
+        hub.store.compact()
     except BaseException as error:
         ended = type(error).__name__
         raise
@@ -262,6 +266,8 @@ def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]] | None
 
 
 def _spent(hub: Hub, stage: str) -> tuple[int, int, float | None]:
+    if stage not in _ORDERS:
+        return 0, 0, 0.0
     mine = hub.store.table("completions").where((F.col("run_id") == hub.run_id) & (F.col("stage") == stage))
     sums = mine.agg(F.sum("prompt_tokens"), F.sum("completion_tokens"), F.sum("cost_usd"), F.count("*")).collect()[0]
     return sums[0] or 0, sums[1] or 0, sums[2] if sums[3] else 0.0

@@ -1,8 +1,10 @@
 """The only module that knows where tables lie and that they are Delta: read, append, insert what is new, scratch tables, compaction."""
 
 import os
+import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from personahub import schemas
 from personahub.config import Config
 from personahub.errors import InputError
 
-SMALL_FILES = 64  # a table with more files than this is compacted at the end of a stage
+MANY_COMMITS = 16  # a stage that made more than these to a table compacts it
 
 
 class Store:
@@ -26,7 +28,8 @@ class Store:
         self.spark = spark
         self.catalog = config.catalog
         self.root = config.root if "://" in config.root else str(Path(config.root).absolute())
-        self._known: set[str] = set()
+        self._known: set[str] = set()  # tables that exist
+        self._commits: Counter[str] = Counter()  # by table, since the last compaction
 
     # -- tables ---------------------------------------------------------------------------------------------------------------------
 
@@ -60,27 +63,31 @@ class Store:
         """A blind append: it conflicts with no other. Columns are selected by the table's schema."""
         self._save(_conform(rows, schemas.TABLES[name]), name)
         self._known.add(name)
+        self._commits[name] += 1
 
     def insert_new(self, rows: DataFrame, name: str) -> int:
         """Insert the rows whose key is not in the table yet; of several with one key, one. Returns how many were inserted."""
         keys = schemas.KEYS[name]
-        self.create(name)
+        distinct = _conform(rows, schemas.TABLES[name]).dropDuplicates(list(keys))
+        if not self.exists(name):
+            self.append(distinct, name)
+            return self.table(name).count()
         view = f"new_{name}_{uuid.uuid4().hex}"  # unique: Connect binds views late
-        _conform(rows, schemas.TABLES[name]).dropDuplicates(list(keys)).createOrReplaceTempView(view)
+        distinct.createOrReplaceTempView(view)
         match = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
         result = self.spark.sql(
             f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON {match} WHEN NOT MATCHED THEN INSERT *"
         ).collect()
         self.spark.catalog.dropTempView(view)
+        self._commits[name] += 1
         return int(result[0]["num_inserted_rows"])
 
-    def compact(self, *names: str) -> None:
-        """Many small files, as windows leave them, make every later read slow."""
-        for name in names:
-            if self.exists(name):
-                files = self.spark.sql(f"DESCRIBE DETAIL {self._sql_name(name)}").select("numFiles").collect()[0][0]
-                if files > SMALL_FILES:
-                    self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
+    def compact(self) -> None:
+        """At a stage's end: the many small files that windows leave make every later read slow."""
+        for name, commits in self._commits.items():
+            if commits >= MANY_COMMITS:
+                self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
+        self._commits.clear()
 
     def read_delta(self, path: str) -> DataFrame:
         """A user's own Delta table, by path or by name. Raises InputError."""
@@ -97,8 +104,10 @@ class Store:
     def materialise(self, rows: DataFrame, name: str, partition_by: Sequence[str] = ()) -> DataFrame:
         """Write `rows` once and return what was written: the plan behind it never runs again."""
         if self.catalog:
-            writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-            writer.partitionBy(*partition_by).saveAsTable(self._scratch(name))
+            self.drop_scratch(name)
+            # created first, then appended to: an observed frame loses its observation in a create-table-as-select
+            for part in (self.spark.createDataFrame([], rows.schema), rows):
+                part.write.format("delta").mode("append").partitionBy(*partition_by).saveAsTable(self._scratch(name))
             return self.scratch(name, rows.schema)
         rows.write.mode("overwrite").partitionBy(*partition_by).parquet(self._scratch(name))
         return self.scratch(name, rows.schema)
@@ -171,7 +180,7 @@ class Store:
         return f"{self.catalog}.{name}" if self.catalog else f"delta.`{self.root}/{name}`"
 
     def _scratch(self, name: str) -> str:
-        return f"{self.catalog}.scratch_{name.replace('-', '_')}" if self.catalog else f"{self.root}/_scratch/{name}"
+        return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"
 
 
 def _conform(rows: DataFrame, schema: T.StructType) -> DataFrame:

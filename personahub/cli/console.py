@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from personahub.errors import ConfigError
@@ -93,7 +94,10 @@ def panel(stage: str, now: "Snapshot", priced: bool = True) -> RenderableType:
         lines.append(Text("errors: " + by_kind(now.errors), style="yellow"))
     if now.stop:
         lines.append(Text(f"stopping: {now.stop}", style="red"))
-    return Panel(Group(*lines), title=Text(stage), title_align="left")
+    rows = Table.grid(expand=True)  # a bar ends no line by itself
+    for each in lines:
+        rows.add_row(each)
+    return Panel(rows, title=Text(stage), title_align="left")
 
 
 def line(stage: str, now: "Snapshot", priced: bool = True) -> str:

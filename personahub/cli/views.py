@@ -28,10 +28,10 @@ def result(console: Console, result: "StageResult") -> None:
 def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
     table = _table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
     for one in estimates:
-        price = "?" if one.cost_usd is None else dollars(one.cost_usd)
+        price = "?" if one.cost_usd is None and one.calls else dollars(one.cost_usd or 0.0)
         table.add_row(one.stage, *_figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
     console.print(table)
-    for one in estimates:
+    for one in filter(lambda one: one.calls, estimates):
         notes = [one.note, "no prices: set models.<alias>.in_mtok_cost and out_mtok_cost" if one.cost_usd is None else ""]
         for note in filter(None, notes):
             _plain(console, f"{one.stage}: {note}")

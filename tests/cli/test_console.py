@@ -31,7 +31,7 @@ NOW = Snapshot(
 
 
 def paper(width: int = 80, **kwargs) -> Console:
-    return Console(file=io.StringIO(), width=width, highlight=False, **kwargs)
+    return Console(file=io.StringIO(), width=width, height=24, highlight=False, **kwargs)
 
 
 def ask(monkeypatch, answer: str) -> tuple[bool, str]:

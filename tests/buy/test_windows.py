@@ -1,0 +1,72 @@
+"""The shape of what is bought, and the one plan that spends."""
+
+import pytest
+
+from personahub import generate, prompts
+from personahub.buy.missing import Order, find_missing
+from personahub.buy.windows import STAGED, Shape, shape_of, stage
+from personahub.config import load
+from personahub.ids import content_id
+from personahub.llm.governor import Limits
+from personahub.store import Store
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load(overrides=[f"root={tmp_path / 'hub'}", "generate.tasks_per_window=2"])
+
+
+@pytest.mark.parametrize(
+    ("calls", "windows", "tasks", "in_flight"),
+    [
+        (5, 1, 1, 1),  # not worth two tasks
+        (900, 1, 8, 1),  # one window takes the room of four
+        (2_500, 2, 4, 2),
+        (12_000, 12, 2, 4),
+        (1_999_000, 1999, 2, 4),
+        (50_000_000, 2000, 2, 4),  # larger windows, not more of them
+    ],
+)
+def test_windows_grow_with_the_stage_up_to_a_number(spark, config, calls, windows, tasks, in_flight):
+    assert shape_of(Store(spark, config), config, calls) == Shape(windows, tasks, in_flight)
+
+
+def order_of(spark, config, count):
+    rows = [("s", f"id{n % 50}", n, content_id(str(n)), "math", f'{{"persona":"nurse {n}"}}') for n in range(count)]
+    columns = "stage string, source_id string, sample_index int, completion_id string, prompt_name string, variables string"
+    return Order("s", spark.createDataFrame(rows, columns), config.models["default"], {"math": prompts.load("math")})
+
+
+def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(spark, config):
+    store, shape = Store(spark, config), Shape(windows=2, tasks=4, in_flight=2)
+    order = order_of(spark, config, 400)
+    staged = stage(store, order, find_missing(store, order), shape)
+    plan = generate.Plan("s", "run", order.model, "none", dict(order.prompts), Limits(1))
+    with store.one_file_per_task():
+        for number in range(2):
+            window = store.window(staged, STAGED, number)
+            executed = generate.answer(window, plan)._jdf.queryExecution().executedPlan().toString()
+            assert "MapInArrow" in executed
+            assert "Exchange" not in executed
+            tasks = window.selectExpr("slot", "spark_partition_id() as task").distinct().collect()
+            assert len(tasks) == len({row.slot for row in tasks}) == len({row.task for row in tasks}) == 4
+    everything = store.scratch(staged, STAGED)
+    assert everything.count() == everything.select("completion_id").distinct().count() == 400
+
+
+def test_only_what_the_ledger_does_not_answer_is_missing(spark, config):
+    store = Store(spark, config)
+    order = order_of(spark, config, 6)
+    store.create("completions")
+    known = order.requests.limit(4).selectExpr("completion_id", "stage", "source_id", "sample_index", "true as final")
+    failed = order.requests.exceptAll(order.requests.limit(5)).selectExpr(
+        "completion_id", "stage", "source_id", "sample_index", "false as final"
+    )
+    rows = known.unionByName(failed)
+    for name in store.table("completions").columns:
+        if name not in rows.columns:
+            rows = rows.selectExpr("*", f"null as {name}")
+    store.append(rows, "completions")
+    twice = Order("s", order.requests.unionByName(order.requests), order.model, order.prompts)
+    missing = find_missing(store, twice)
+    assert (missing.calls, missing.reused) == (2, 4)
