@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from personahub import prompts
 from personahub.config import Model
 from personahub.llm import mock_server
 from personahub.llm.client import ChatClient
 from personahub.llm.types import Call
 
-_WHO = "nurse teacher plumber sailor chemist farmer judge baker pilot librarian cellist welder midwife broker potter ranger".split()
+_WHO = (
+    "nurse teacher plumber sailor chemist farmer judge baker pilot librarian cellist welder midwife broker potter ranger".split()
+)
 _WHERE = "village harbour suburb island valley campus prairie border capital mining town resort parish district monastery".split()
 _WHAT = "collects restores teaches repairs studies sells breeds maps translates paints audits brews designs tunes hunts".split()
 _THING = "clocks bridges orchids ledgers violins maps engines bees stamps lenses boats looms radios fossils poems seeds".split()
@@ -70,9 +74,7 @@ class Use:
 
 def use(server: mock_server.Running) -> Use:
     stats = server.stats()
-    return Use(
-        stats["requests"], stats["last_answer"] - stats["first_request"], stats["utilisation"], stats["body_utilisation"]
-    )
+    return Use(stats["requests"], stats["last_answer"] - stats["first_request"], stats["utilisation"], stats["body_utilisation"])
 
 
 def bare_loop(server: mock_server.Running, count: int, seed: int, places: int) -> float:
@@ -94,6 +96,21 @@ def bare_loop(server: mock_server.Running, count: int, seed: int, places: int) -
     began = time.process_time()
     asyncio.run(all_of_them())
     return time.process_time() - began
+
+
+def final_rows(root: Path) -> list[dict[str, Any]]:
+    """completion_id and error_kind of the final rows of `completions`, from the files that the table's log names; needs no Spark."""
+    files: dict[str, None] = {}
+    for entry in sorted((root / "completions" / "_delta_log").glob("*.json")):
+        for line in entry.read_text().splitlines():
+            action = json.loads(line)
+            if "add" in action:
+                files[action["add"]["path"]] = None
+            elif "remove" in action:
+                files.pop(action["remove"]["path"], None)
+    columns = ["completion_id", "final", "error_kind"]
+    rows = [row for file in files for row in pq.ParquetFile(root / "completions" / file).read(columns=columns).to_pylist()]
+    return [row for row in rows if row["final"]]
 
 
 def machine() -> str:

@@ -1,4 +1,4 @@
-"""Kill -9 of the whole run (driver, JVM, workers) at random moments of the paid step, again and again, until all is answered.
+"""Kill -9 of the whole run (driver, JVM, workers) at random moments, again and again, until all is answered.
 
     python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--commit-every 250]
 
@@ -9,7 +9,6 @@ requests in flight with the journal; commit_every x windows_in_flight without), 
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import signal
@@ -20,8 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.parquet as pq
-from common import command, machine, personahub, settings, write_personas
+from common import command, final_rows, machine, personahub, settings, write_personas
 
 from personahub.llm import mock_server
 
@@ -36,7 +34,9 @@ def main() -> None:
     parser.add_argument("--windows-in-flight", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(f"{given.kills} kills over {given.calls} calls, {given.places} places, journal {given.journal}, seed {given.seed}; {machine()}")
+    print(
+        f"{given.kills} kills over {given.calls} calls, {given.places} places, journal {given.journal}, seed {given.seed}; {machine()}"
+    )
     with (
         tempfile.TemporaryDirectory() as folder,
         mock_server.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
@@ -66,20 +66,23 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     before: Counter[str] = Counter()
     done_kills = 0
     for kill in range(1, given.kills + 1):
-        # with little left to buy, there is no moment left to be killed at
-        if not _killed_run(arguments, server, draw.randint(1, 2 * share - 1)):
+        # every third at any moment from its start on (Spark's start, the journal's rescue, staging), the others while it buys
+        moment = draw.uniform(2, 20) if kill % 3 == 0 else None
+        if not _killed_run(arguments, server, draw.randint(1, 2 * share - 1), moment):
             print(f"the run ended before kill {kill}")
             break
         done_kills += 1
-        committed = _final_rows(root)
+        committed = Counter(row["completion_id"] for row in final_rows(root))
         lost = [name for name in before if name not in committed]
         if lost:
             broken.append(f"kill {kill} lost {len(lost)} committed answers")
         before = committed
         requests, bought = server.stats()["requests"], server.stats()["distinct_bodies"]
-        print(f"kill {kill:2}: {requests} requests, {bought} different, {len(committed)} committed, {requests - bought} bought again")
+        print(
+            f"kill {kill:2}: {requests} requests, {bought} different, {len(committed)} committed, {requests - bought} bought again"
+        )
     personahub("run", "synthesize", "--yes", *arguments)
-    rows, requests = _final_rows(root), server.stats()["requests"]
+    rows, requests = Counter(row["completion_id"] for row in final_rows(root)), server.stats()["requests"]
     again = requests - given.calls
     print(f"{done_kills} kills: {requests} requests for {given.calls} calls, {again} bought again, bound {done_kills * bound}")
     if set(rows.values()) != {1} or len(rows) != given.calls:
@@ -94,13 +97,15 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     return broken
 
 
-def _killed_run(arguments: list[str], server: mock_server.Running, after: int) -> bool:
-    """Start a run and kill it once it has made `after` requests; False if it ended by itself before."""
-    start = server.stats()["requests"]
+def _killed_run(arguments: list[str], server: mock_server.Running, after: int, moment: float | None) -> bool:
+    """Start a run and kill it `moment` seconds later, or once it has made `after` requests; False if it ended by itself before."""
+    start, began = server.stats()["requests"], time.monotonic()
     run = subprocess.Popen(command("run", "synthesize", "--yes", *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         while run.poll() is None:
-            if server.stats()["requests"] - start >= after:
+            if moment is None and server.stats()["requests"] - start >= after:
+                return True
+            if moment is not None and time.monotonic() - began >= moment:
                 return True
             time.sleep(0.02)
         return False
@@ -120,23 +125,6 @@ def _descendants(pid: int) -> list[int]:
     for each in found:
         found += children.get(each, [])
     return found
-
-
-def _final_rows(root: Path) -> Counter[str]:
-    """completion_id -> final rows, from the files that the table's log names."""
-    files: dict[str, None] = {}
-    for entry in sorted((root / "completions" / "_delta_log").glob("*.json")):
-        for line in entry.read_text().splitlines():
-            action = json.loads(line)
-            if "add" in action:
-                files[action["add"]["path"]] = None
-            elif "remove" in action:
-                files.pop(action["remove"]["path"], None)
-    rows: Counter[str] = Counter()
-    for file in files:
-        table = pq.ParquetFile(root / "completions" / file).read(columns=["completion_id", "final"]).to_pylist()
-        rows.update(row["completion_id"] for row in table if row["final"])
-    return rows
 
 
 if __name__ == "__main__":

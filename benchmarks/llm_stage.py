@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.9)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(f"{given.calls} calls, {given.places} places, median {given.median} s, sigma {given.sigma}, seed {given.seed}; {machine()}")
+    print(
+        f"{given.calls} calls, {given.places} places, median {given.median} s, sigma {given.sigma}, seed {given.seed}; {machine()}"
+    )
     server_settings = {"port": 0, "capacity": given.places, "median": given.median, "sigma": given.sigma, "seed": given.seed}
     with tempfile.TemporaryDirectory() as folder, mock_server.start(**server_settings) as server:
         root = Path(folder) / "hub"

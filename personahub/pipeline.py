@@ -108,7 +108,7 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
 
 
 def run(hub: Hub, stages: Sequence[str]) -> list[StageResult]:
-    """Each stage in order. Raises the error that ended one, after it was committed; TransientFailures at the end, if any call is missing."""
+    """Each stage in order. Raises what ended one, after it was committed; TransientFailures at the end, if any call is missing."""
     results = [_recorded(hub, stage) for stage in stages]
     transient = sum(result.transient for result in results)
     if transient:

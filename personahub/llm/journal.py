@@ -29,11 +29,11 @@ def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
         "base_url": model.base_url,
         "prompt_name": call.prompt_name,
         "prompt_version": call.prompt_version,
-        "text": None if outcome.text is None else outcome.text.encode("utf-8", "replace").decode("utf-8"),
+        "text": _storable(outcome.text),
         "finish_reason": outcome.finish_reason,
         "final": outcome.final,
         "error_kind": None if outcome.kind is None else outcome.kind.value,
-        "error_message": outcome.message,
+        "error_message": _storable(outcome.message),
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": outcome.completion_tokens,
         "cost_usd": model.cost_usd(outcome.prompt_tokens, outcome.completion_tokens),
@@ -42,6 +42,11 @@ def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
         "run_id": run_id,
         "created_at": int(outcome.created_at * 1e6),
     }
+
+
+def _storable(text: str | None) -> str | None:
+    """A JSON escape can hold half a surrogate pair, which neither a journal nor a table can store."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
 class Writer:

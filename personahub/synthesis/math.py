@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from personahub import filters
 from personahub.text import normalise
 
 LEAST_CHARACTERS = 20
@@ -19,12 +20,16 @@ _ANSWER = re.compile(
 
 
 def judge(content: Mapping[str, Any], variables: Mapping[str, Any]) -> tuple[str, str] | None:
-    """no_question: blank, very short, or nothing is asked for. copied_persona: the persona and next to nothing else.
-    leaked_answer: the problem goes on to its answer. Else None.
+    """Why a problem is refused, as (reason, detail), or None.
+
+    refusal: the model declines. no_question: blank, very short, or nothing is asked for. copied_persona: the persona and next to
+    nothing else. leaked_answer: the problem goes on to its answer.
     """
     problem = content["problem"].strip()
     if len(problem) < LEAST_CHARACTERS:
         return "no_question", f"{len(problem)} characters < {LEAST_CHARACTERS}"
+    if declined := filters.refusal_in(problem):
+        return "refusal", declined
     persona, said = normalise(str(variables.get("persona", ""))), normalise(problem)
     if persona and persona in said and len(said) - len(persona) < LEAST_CHARACTERS:
         return "copied_persona", "the problem is the persona's description"

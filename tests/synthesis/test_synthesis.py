@@ -32,6 +32,7 @@ def test_an_answer_becomes_canonical_json_by_the_schema():
         ('{"problem": 7}', "invalid"),
         ('{"problem": "What is 2 + 2 in base 3?", "answer": "11"}', "invalid"),
         ('{"problem": " "}', "no_question"),
+        ('{"problem": "I am sorry, but I cannot help with that. What else may I do?"}', "refusal"),
         ('{"problem": "A ward has 14 pumps and two of them fail each night."}', "no_question"),
         (json.dumps({"problem": NURSE}), "copied_persona"),
         (json.dumps({"problem": f"{PROBLEM}\n\nAnswer: 9"}), "leaked_answer"),

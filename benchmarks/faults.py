@@ -1,0 +1,66 @@
+"""Faults at 30 % of attempts: is every request answered or refused with its reason, and does the endpoint stay busy?
+
+    python benchmarks/faults.py [--calls 6000] [--rate 0.3]
+
+The same stage runs on the same simulated server without and with faults (429 with Retry-After, 500, 503, reset, slow, truncated,
+garbage, empty choices, null content in equal parts). Exits 1 if a request has neither an answer nor a reason, if fewer than 99 % are
+answers, or if the places were busy less than 0.9 of the time that they were without faults.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from common import Use, final_rows, machine, personahub, settings, use, write_personas
+
+from personahub.llm import mock_server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=6000)
+    parser.add_argument("--rate", type=float, default=0.3)
+    parser.add_argument("--places", type=int, default=64)
+    parser.add_argument("--median", type=float, default=0.4)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    print(f"{given.calls} calls, {given.places} places, median {given.median} s, seed {given.seed}; {machine()}")
+    clean, _ = _trial(given, 0.0)
+    faulty, reasons = _trial(given, given.rate)
+    answers = reasons.get("answer", 0)
+    print(f"{'faults':>8} {'requests':>9} {'span s':>8} {'util':>6} {'body':>6}")
+    for rate, each in ((0.0, clean), (given.rate, faulty)):
+        print(f"{rate:8.0%} {each.requests:9} {each.span:8.1f} {each.util:6.3f} {each.body:6.3f}")
+    print(
+        f"outcomes: {dict(reasons)}; busy {faulty.util / clean.util:.3f} of the fault-free run (body {faulty.body / clean.body:.3f})"
+    )
+    broken = [
+        problem
+        for problem, holds in (
+            ("a request has neither an answer nor a reason", sum(reasons.values()) == given.calls),
+            ("fewer than 99 % answers", answers >= 0.99 * given.calls),
+            ("places busy less than 0.9 of the fault-free run", faulty.util >= 0.9 * clean.util),
+        )
+        if not holds
+    ]
+    for problem in broken:
+        print(f"BROKEN: {problem}")
+    sys.exit(1 if broken else 0)
+
+
+def _trial(given: argparse.Namespace, rate: float) -> tuple[Use, Counter[str]]:
+    server_settings = {"port": 0, "capacity": given.places, "median": given.median, "seed": given.seed, "fault_rate": rate}
+    with tempfile.TemporaryDirectory() as folder, mock_server.start(**server_settings) as server:
+        root = Path(folder) / "hub"
+        limit = {"models.default.max_concurrent_requests": given.places, "models.default.response_format": "json_schema"}
+        arguments = settings(root, server, **limit)
+        source = write_personas(Path(folder) / "personas.jsonl", given.calls, given.seed)
+        personahub("import", "personas", source, *arguments)
+        personahub("run", "synthesize", "--yes", *arguments)
+        return use(server), Counter(row["error_kind"] or "answer" for row in final_rows(root))
+
+
+if __name__ == "__main__":
+    main()
