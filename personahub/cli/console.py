@@ -80,7 +80,7 @@ def offer(estimate: "Estimate") -> str:
 
 def panel(stage: str, now: "Snapshot", priced: bool = True) -> RenderableType:
     """The live panel: as wide as the terminal, four lines at most."""
-    eta = "" if now.eta_s is None else f", about {duration(now.eta_s)} left"
+    eta = "" if now.eta_s is None or now.stop else f", about {duration(now.eta_s)} left"
     failed = f", {now.failed:,} not answered" if now.failed else ""
     lines: list[RenderableType] = [
         ProgressBar(total=max(1, now.total), completed=now.done),
@@ -111,7 +111,7 @@ def line(stage: str, now: "Snapshot", priced: bool = True) -> str:
     ]
     parts += [f"errors: {by_kind(now.errors)}"] if now.errors else []
     parts += [f"not answered: {now.failed:,}"] if now.failed else []
-    parts += [f"ETA {duration(now.eta_s)}"] if now.eta_s is not None else []
+    parts += [f"ETA {duration(now.eta_s)}"] if now.eta_s is not None and not now.stop else []
     parts += [f"stopping: {now.stop}"] if now.stop else []
     return ", ".join(parts)
 

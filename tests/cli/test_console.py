@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import sys
 import time
@@ -74,6 +75,11 @@ def test_one_line_tells_it_all():
         "errors: rate_limit 11, server 3, not answered: 2, ETA 1 min 35 s"
     )
     assert "price unknown" in line("synthesize", NOW, priced=False)
+
+
+def test_a_stage_that_stops_says_why_and_promises_no_end():
+    stopping = dataclasses.replace(NOW, stop="interrupted")
+    assert line("synthesize", stopping).endswith("not answered: 2, stopping: interrupted")
 
 
 def test_the_panel_fits_a_narrow_terminal():
