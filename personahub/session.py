@@ -50,7 +50,8 @@ def tasks_per_window(spark: SparkSession, config: Config) -> int:
 
 def _local_tasks(config: Config) -> int:
     tasks = config.generate.tasks_per_window
-    return max(1, (os.cpu_count() or 1) // 2) if tasks == "auto" else tasks
+    # one worker process makes about a thousand calls a second: more than a few only take memory
+    return min(4, max(1, (os.cpu_count() or 1) // 2)) if tasks == "auto" else tasks
 
 
 def _local_master(config: Config) -> str:

@@ -141,6 +141,35 @@ class Store:
         elif "://" not in self.root:
             shutil.rmtree(f"{self.root}/_scratch", ignore_errors=True)
 
+    # -- held: rows on their way into several tables, which have no common commit -----------------------------------------------------
+
+    def hold(self, rows: DataFrame, name: str) -> DataFrame:
+        """Write `rows` in one commit and return them. Unlike scratch they outlive the run, until `release`."""
+        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        if self.catalog:
+            writer.saveAsTable(self._held(name))
+        else:
+            writer.save(self._held(name))
+        return self._read_held(name)
+
+    def held(self, name: str) -> DataFrame | None:
+        """What a run that died was about to insert, or None."""
+        try:
+            rows = self._read_held(name)
+            rows.schema  # noqa: B018
+            return rows
+        except AnalysisException:
+            return None
+
+    def release(self, name: str) -> None:
+        """The rows have reached their tables."""
+        if self.catalog:
+            self.spark.sql(f"DROP TABLE IF EXISTS {self._held(name)}")
+        elif "://" not in self.root:
+            shutil.rmtree(self._held(name), ignore_errors=True)
+        else:
+            self.hold(self._read_held(name).limit(0), name)
+
     @contextmanager
     def one_file_per_task(self) -> Iterator[None]:
         """While windows are read, each staged file is one task, and rows reach Python in small batches."""
@@ -178,6 +207,12 @@ class Store:
 
     def _sql_name(self, name: str) -> str:
         return f"{self.catalog}.{name}" if self.catalog else f"delta.`{self.root}/{name}`"
+
+    def _read_held(self, name: str) -> DataFrame:
+        return self.spark.read.table(self._held(name)) if self.catalog else self.spark.read.format("delta").load(self._held(name))
+
+    def _held(self, name: str) -> str:
+        return f"{self.catalog}.held_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_held/{name}"
 
     def _scratch(self, name: str) -> str:
         return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"

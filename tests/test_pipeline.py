@@ -12,6 +12,7 @@ from personahub.demo import corpus
 from personahub.errors import AuthorisationError, BudgetExceeded, EndpointError, InputError, RootInUse, TransientFailures
 from personahub.lease import Lease
 from personahub.llm import mock_server
+from personahub.store import Store
 
 
 @pytest.fixture
@@ -217,3 +218,44 @@ def test_every_real_document_leads_to_personas_or_a_reject(shared_data, endpoint
     )
     assert asked.join(led, on="source_id", how="left_anti").count() == 0
     assert personas.counts["personas"] > 0
+
+
+def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(tmp_path, hub_of, monkeypatch):
+    with mock_server.start(port=0, median=0.01, fault_rate=0.4, faults=("wrong_schema",), seed=2) as server:
+        path = corpus.lay_out(tmp_path / "corpus")
+        config = hub_of(server, f"documents.path={path}", "models.default.response_format=json_schema")
+        insert_new = Store.insert_new
+
+        def dies(store, rows, name):
+            if name == "rejects" and store.exists("lineage"):
+                raise KeyboardInterrupt
+            return insert_new(store, rows, name)
+
+        monkeypatch.setattr(Store, "insert_new", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, "documents", "text-to-persona")
+        monkeypatch.undo()
+        requests = server.stats()["requests"]
+        run(config, "text-to-persona")
+        assert server.stats()["requests"] == requests
+    pairs = table(config, "completions").where("final and error_kind is not null")
+    assert pairs.count() > 0
+    refused = table(config, "rejects").select("completion_id")
+    assert pairs.join(refused, on="completion_id", how="left_anti").count() == 0
+
+
+def test_tables_may_lie_in_a_catalog(tmp_path, endpoint, spark):
+    spark.sql("CREATE SCHEMA IF NOT EXISTS pipeline_test")
+    overrides = [
+        "catalog=spark_catalog.pipeline_test",
+        f"generate.journal_path={tmp_path}",
+        f"models.default.base_url={endpoint.base_url}",
+    ]
+    config = load(overrides=overrides)
+    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS[:8]))
+    assert run(config, "synthesize")[0].counts["examples"] == 8
+    assert run(config, "synthesize")[0].counts["calls"] == 0
+    assert endpoint.stats()["requests"] == 8 + 1
+    left = {row.tableName for row in spark.sql("SHOW TABLES IN pipeline_test").collect()}
+    assert not {name for name in left if name.startswith(("held_", "scratch_synthesize_windows"))}
+    spark.sql("DROP SCHEMA pipeline_test CASCADE")

@@ -1,0 +1,147 @@
+"""The only wiring: one function per stage = read, transform, buy, write, return counts."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+
+from pyspark.sql import functions as F
+
+from personahub import documents, report, schemas, synthesis, text_to_persona
+from personahub.config import Config, Documents
+from personahub.errors import ConfigError, TransientFailures
+from personahub.pipeline.hub import Hub, Silent, open_hub
+from personahub.pipeline.paid import PAID, buy_and_parse, insert_all, split_personas
+from personahub.pipeline.previews import Preview, estimates, preview
+from personahub.text import nearest
+
+__all__ = [
+    "STAGES",
+    "Hub",
+    "Preview",
+    "Silent",
+    "StageResult",
+    "check",
+    "estimates",
+    "import_personas",
+    "open_hub",
+    "preview",
+    "run",
+    "status",
+]
+
+STAGES: tuple[str, ...] = ("documents", *PAID)
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage did. `transient`: calls that failed in passing and are missing still."""
+
+    stage: str
+    counts: dict[str, int]
+    seconds: float
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+    transient: int = 0
+
+
+def check(config: Config, stages: Sequence[str]) -> list[str]:
+    """What can be known to be wrong before anything starts. Returns the stages, all of them if none is named.
+
+    Raises ConfigError for an unknown stage or task, InputError for a path that is not there.
+    """
+    for stage in stages:
+        if stage not in STAGES:
+            raise ConfigError(f"unknown stage {stage!r}{nearest(stage, STAGES)}")
+    chosen = [stage for stage in STAGES if stage in stages] or list(STAGES)
+    if "documents" in chosen:
+        documents.check(config.documents)
+    if "synthesize" in chosen:
+        synthesis.prompts_of(config)
+    return chosen
+
+
+def run(hub: Hub, stages: Sequence[str]) -> list[StageResult]:
+    """Each stage in order. Raises what ended one, after it was committed; TransientFailures at the end, if any call is missing."""
+    results = [
+        _recorded(hub, stage, _documents if stage == "documents" else partial(buy_and_parse, stage=stage)) for stage in stages
+    ]
+    transient = sum(result.transient for result in results)
+    if transient:
+        raise TransientFailures(f"done, but {transient} calls failed in passing: run again to ask for those")
+    return results
+
+
+def import_personas(hub: Hub, path: str, column: str = "persona") -> StageResult:
+    """Hop-0 personas from a jsonl(.gz/.zst) or parquet file; what is refused goes to rejects with its reason. Nothing is bought."""
+    kind = "parquet" if ".parquet" in Path(path).name else "jsonl"
+    source = Documents(
+        format=kind, path=path, text_column=column, languages=(), filters={"min_characters": None, "max_characters": None}
+    )
+    documents.check(source)
+
+    def stage(hub: Hub) -> dict[str, int]:
+        read = hub.store.materialise(documents.read(hub.spark, source), "import.read")
+        rows, unreadable = documents.split(read, hub.run_id)
+        parsed = hub.store.materialise(text_to_persona.imported(rows, hub.config), "import.parsed")
+        counts = insert_all(hub, split_personas(parsed, hub.run_id))
+        counts["rejects"] += hub.store.insert_new(unreadable.withColumn("stage", F.lit("import")), "rejects")
+        return counts
+
+    return _recorded(hub, "import", stage)
+
+
+def status(hub: Hub) -> report.Status:
+    """Figures from the tables."""
+    return report.status({name: hub.store.table(name) for name in schemas.TABLES})
+
+
+def _documents(hub: Hub) -> dict[str, int]:
+    config = hub.config.documents
+    table = hub.store.read_delta(config.path) if config.format == "delta" else None
+    read = hub.store.materialise(documents.read(hub.spark, config, table), "documents.read")
+    rows, rejects = documents.split(read, hub.run_id)
+    return {"documents": hub.store.insert_new(rows, "documents"), "rejects": hub.store.insert_new(rejects, "rejects")}
+
+
+def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> StageResult:
+    """Run a stage and write its row of `runs`, however it ends."""
+    began, counts, ended = time.monotonic(), {}, "done"
+    try:
+        counts = work(hub)
+        hub.store.compact()
+    except BaseException as error:
+        ended = type(error).__name__
+        raise
+    finally:
+        spent = _spent(hub, stage)
+        result = StageResult(stage, counts, time.monotonic() - began, *spent, transient=counts.get("failed", 0))
+        _write_run(hub, result, ended)
+    return result
+
+
+def _spent(hub: Hub, stage: str) -> tuple[int, int, float | None]:
+    if stage not in PAID:
+        return 0, 0, 0.0
+    mine = hub.store.table("completions").where((F.col("run_id") == hub.run_id) & (F.col("stage") == stage))
+    sums = mine.agg(F.sum("prompt_tokens"), F.sum("completion_tokens"), F.sum("cost_usd"), F.count("*")).collect()[0]
+    return sums[0] or 0, sums[1] or 0, sums[2] if sums[3] else 0.0
+
+
+def _write_run(hub: Hub, result: StageResult, ended: str) -> None:
+    row = (
+        hub.run_id,
+        result.stage,
+        hub.config.fingerprint,
+        result.counts,
+        result.prompt_tokens,
+        result.completion_tokens,
+        result.cost_usd,
+        result.seconds,
+        ended,
+        datetime.now(timezone.utc),
+    )
+    hub.store.append(hub.spark.createDataFrame([row], schemas.RUNS), "runs")

@@ -1,0 +1,91 @@
+"""One task of the paid step, without Spark: batches of staged requests in, batches of completions out."""
+
+import pyarrow as pa
+import pytest
+
+from personahub import generate, prompts, schemas
+from personahub.config import Model
+from personahub.ids import canonical_json
+from personahub.llm import journal, mock_server
+from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor_server import GovernorServer
+from personahub.rows import arrow_schema
+
+STAGED = pa.schema([*arrow_schema(schemas.REQUESTS), ("window", pa.int32()), ("slot", pa.int32())])
+
+
+@pytest.fixture
+def server():
+    with mock_server.start(port=0, median=0.01) as running:
+        yield running
+
+
+def plan_of(server, **more):
+    model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
+    prompt = prompts.load("math")
+    return generate.Plan("synthesize", "run-1", model, "json_schema", {prompt.name: prompt}, Limits(8), **more)
+
+
+def staged(count, window=0, slot=0):
+    """Batches of two."""
+    rows = [
+        {
+            "stage": "synthesize", "source_id": f"s{n}", "sample_index": 0, "completion_id": f"c{n}", "prompt_name": "math",
+            "variables": canonical_json({"persona": f"A baker who keeps {n} bees"}), "window": window, "slot": slot,
+        }
+        for n in range(count)
+    ]  # fmt: skip
+    return (pa.RecordBatch.from_pylist(rows[start : start + 2], schema=STAGED) for start in range(0, count, 2))
+
+
+def answered(plan, batches):
+    made = list(generate._answer(plan, batches))
+    assert all(batch.schema == arrow_schema(schemas.COMPLETIONS) for batch in made)
+    return [row for batch in made for row in batch.to_pylist()]
+
+
+def test_each_request_becomes_a_row_with_what_it_cost(server):
+    rows = answered(plan_of(server), staged(9))
+    assert {row["completion_id"] for row in rows} == {f"c{n}" for n in range(9)}
+    assert len(rows) == 9
+    for row in rows:
+        assert row["final"]
+        assert row["error_kind"] is None
+        assert (row["stage"], row["run_id"], row["prompt_name"], row["model"]) == ("synthesize", "run-1", "math", "mock")
+        assert row["cost_usd"] == pytest.approx((row["prompt_tokens"] + row["completion_tokens"]) / 1e6)
+    assert server.stats()["requests"] == 9
+
+
+def test_a_task_that_is_tried_again_asks_only_for_what_its_journal_does_not_hold(server, tmp_path):
+    plan = plan_of(server, journal_folder=str(tmp_path))
+    first = answered(plan, staged(5, window=3, slot=1))
+    assert len(journal.read_slot(str(tmp_path), "synthesize", 3, 1)) == 5
+    again = answered(plan, staged(8, window=3, slot=1))
+    assert sorted(row["completion_id"] for row in again) == [f"c{n}" for n in range(8)]
+    assert server.stats()["requests"] == 8
+    assert {row["text"] for row in first} <= {row["text"] for row in again}
+
+
+def test_a_stopped_stage_yields_nothing_and_reads_its_input_to_the_end(server):
+    governor = Governor(Limits(8))
+    governor.drain()
+    with GovernorServer(governor) as carrier:
+        batches = staged(20)
+        assert answered(plan_of(server, governor=carrier.address), batches) == []
+        assert next(batches, None) is None
+    assert server.stats()["requests"] == 0
+
+
+def test_no_input_is_no_output(server):
+    assert answered(plan_of(server), iter(())) == []
+
+
+def test_the_executors_say_what_holds_there(spark, server, tmp_path, monkeypatch):
+    journal.write_nonce(str(tmp_path), "nonce")
+    model = Model(base_url="https://llm.example.com/v1", api_key_env="A_VARIABLE_THAT_IS_NOT_SET")
+    with GovernorServer(Governor(Limits(1))) as carrier:
+        found = generate.preflight(spark, model, carrier.address, str(tmp_path), "nonce", tasks=2)
+        assert (found.governed, found.journaled) == (True, True)
+        assert "A_VARIABLE_THAT_IS_NOT_SET" in found.key_problem
+    found = generate.preflight(spark, Model(), carrier.address, str(tmp_path), "another nonce", tasks=2)
+    assert found == generate.Preflight(governed=False, journaled=False, key_problem=None)

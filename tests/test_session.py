@@ -1,0 +1,43 @@
+import importlib.metadata
+
+import pytest
+
+from personahub import session
+from personahub.config import load
+from personahub.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("spark_version", "delta_version", "package"),
+    [
+        ("4.2.0", "4.4.0", "io.delta:delta-spark_4.2_2.13:4.4.0"),
+        ("4.1.4", "4.4.0", "io.delta:delta-spark_4.1_2.13:4.4.0"),
+        ("4.0.2", "4.0.1", "io.delta:delta-spark_2.13:4.0.1"),  # before 4.1 the name carries no Spark version
+    ],
+)
+def test_the_jars_fit_the_spark_that_is_installed(monkeypatch, spark_version, delta_version, package):
+    monkeypatch.setattr(importlib.metadata, "version", {"pyspark": spark_version, "delta-spark": delta_version}.__getitem__)
+    assert session._delta_package() == package
+
+
+def test_without_delta_it_says_what_to_install(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(ConfigError, match=r"personahub\[spark\]"):
+        session._delta_package()
+
+
+def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
+    monkeypatch.setattr(session.os, "cpu_count", lambda: 4)
+    assert session._local_master(load()) == "local[10,3]"
+    assert session._local_master(load(overrides=["generate.tasks_per_window=5", "generate.windows_in_flight=2"])) == "local[12,3]"
+    monkeypatch.setattr(session.os, "cpu_count", lambda: 64)
+    assert session._local_master(load()) == "local[64,3]"
+
+
+def test_an_active_session_is_taken_as_it_is(spark):
+    assert session.open_session(load(overrides=["spark.conf={spark.app.name: other}"])) is spark
+    assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert session.tasks_per_window(spark, load(overrides=["generate.tasks_per_window=7"])) == 7
