@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 
 _WORD = re.compile(r"\w+")
+_SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
 def normalise(text: str) -> str:
@@ -23,10 +24,10 @@ def cut_at_sentence(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = text[:limit]
-    for end in reversed(list(re.finditer(r"[.!?。！？](?=[\s\"')\]]|$)|\n|[。！？]", head))):
-        if end.end() >= limit // 2:
-            return head[: end.end()].rstrip()
-        break
+    # looks one character beyond the limit: "3." of "3.14" ends no sentence
+    ends = [end.end() for end in _SENTENCE_END.finditer(text, 0, limit + 1) if end.end() <= limit]
+    if ends and ends[-1] >= limit // 2:
+        return head[: ends[-1]].rstrip()
     space = head.rfind(" ")
     return head[:space].rstrip() if space >= limit // 2 else head
 

@@ -39,12 +39,12 @@ def write_personas(path, texts):
 
 def run(config, *stages):
     with pipeline.open_hub(config, spend=True) as hub:
-        return pipeline.run(hub, pipeline.check(config, stages))
+        return list(pipeline.run(hub, pipeline.check(config, stages)))
 
 
 def imported(config, path):
     with pipeline.open_hub(config, spend=True) as hub:
-        return pipeline.import_personas(hub, path)
+        return pipeline.import_personas(hub, pipeline.personas_file(path))
 
 
 def table(config, name):
@@ -192,6 +192,8 @@ def test_a_preview_shows_prompts_and_answers_and_is_reused(tmp_path, endpoint, h
 def test_a_missing_path_is_told_before_anything_starts():
     with pytest.raises(InputError, match=r"nowhere"):
         pipeline.check(load(overrides=["documents.path=/nowhere/at/all"]), ["documents"])
+    with pytest.raises(InputError, match=r"no file /nowhere"):
+        pipeline.personas_file("/nowhere.jsonl")
 
 
 def test_bad_lines_of_an_import_are_rejects(tmp_path, endpoint, hub_of):

@@ -69,13 +69,14 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 def run(stages: Stages = None, config: Files = None, sets: Sets = None, yes: Yes = False, verbose: Verbose = False) -> None:
     """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
     from personahub import pipeline
-    from personahub.cli import stages as runner
+    from personahub.cli import views
 
     settings = configuration.load(config or (), sets or ())
     chosen = pipeline.check(settings, stages or ())
     ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-        runner.run(hub, chosen, ui)
+        for result in pipeline.run(hub, chosen):
+            views.result(ui.console, result)
 
 
 @app.command()
@@ -150,9 +151,10 @@ def import_personas(
     from personahub.cli import views
 
     settings = configuration.load(config or (), sets or ())
+    source = pipeline.personas_file(str(file), column)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-        views.result(ui.console, pipeline.import_personas(hub, str(file), column))
+        views.result(ui.console, pipeline.import_personas(hub, source))
 
 
 @app.command("mock-server")

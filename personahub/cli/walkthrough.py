@@ -7,7 +7,7 @@ from rich.console import Console
 
 from personahub import config as configuration
 from personahub import pipeline, report
-from personahub.cli import stages, views
+from personahub.cli import views
 from personahub.cli.console import TerminalUI, dollars
 from personahub.demo import corpus
 from personahub.llm import mock_server
@@ -27,12 +27,15 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "max_concurrent_requests": 32,
             **PRICES,
         }
-        values = {"root": str(out / "hub"), "documents.path": str(path), "models.default": model}
+        # a short run: a JVM that compiles less is ready sooner
+        spark = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+        values = {"root": str(out / "hub"), "documents.path": str(path), "models.default": model, "spark.conf": spark}
         settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
         ui = TerminalUI(console, yes=True)
         ui.say("starting Spark (the first start on a machine fetches its jars)")
         with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-            stages.run(hub, pipeline.STAGES, ui)
+            for result in pipeline.run(hub, pipeline.STAGES):
+                views.result(console, result)
             tables = {name: hub.store.table(name) for name in ("documents", "personas", "lineage", "examples")}
             shown, state = report.samples(tables), pipeline.status(hub)
     console.rule("five personas and the texts they came from")

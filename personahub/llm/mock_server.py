@@ -28,9 +28,9 @@ __all__ = ["Running", "Settings", "main", "serve", "start"]
 
 
 async def _main(settings: Settings, ready: Callable[[str], None]) -> None:
-    runner = web.ServerRunner(web.Server(Endpoint(settings).handle, access_log=None))
+    runner = web.ServerRunner(web.Server(Endpoint(settings).handle, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", settings.port, backlog=4096, shutdown_timeout=0.1).start()
+    await web.TCPSite(runner, "127.0.0.1", settings.port, backlog=4096).start()
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not the main thread, or no such signals

@@ -1,7 +1,7 @@
 """The only wiring: one function per stage = read, transform, buy, write, return counts."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -10,8 +10,8 @@ from pathlib import Path
 from pyspark.sql import functions as F
 
 from personahub import documents, report, schemas, synthesis, text_to_persona
-from personahub.config import Config, Documents
-from personahub.errors import ConfigError, TransientFailures
+from personahub.config import Config, DocumentFilters, Documents
+from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import PAID, buy_and_parse, insert_all, split_personas
 from personahub.pipeline.previews import Preview, estimates, preview
@@ -27,6 +27,7 @@ __all__ = [
     "estimates",
     "import_personas",
     "open_hub",
+    "personas_file",
     "preview",
     "run",
     "status",
@@ -64,24 +65,33 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
     return chosen
 
 
-def run(hub: Hub, stages: Sequence[str]) -> list[StageResult]:
-    """Each stage in order. Raises what ended one, after it was committed; TransientFailures at the end, if any call is missing."""
-    results = [
-        _recorded(hub, stage, _documents if stage == "documents" else partial(buy_and_parse, stage=stage)) for stage in stages
-    ]
-    transient = sum(result.transient for result in results)
-    if transient:
-        raise TransientFailures(f"done, but {transient} calls failed in passing: run again to ask for those")
-    return results
+def run(hub: Hub, stages: Sequence[str]) -> Iterator[StageResult]:
+    """Each stage in order, told as it ends. Raises what ended one, after it was committed.
+
+    Calls that failed in passing stop no stage behind them, which works on what there is; TransientFailures is raised at the end.
+    """
+    missing = {}
+    for stage in stages:
+        result = _recorded(hub, stage, _documents if stage == "documents" else partial(buy_and_parse, stage=stage))
+        yield result
+        if result.transient:
+            missing[stage] = result.transient
+    if missing:
+        calls = ", ".join(f"{count} of {stage}" for stage, count in missing.items())
+        raise TransientFailures(f"done, but calls failed in passing ({calls}): run again to ask for those")
 
 
-def import_personas(hub: Hub, path: str, column: str = "persona") -> StageResult:
-    """Hop-0 personas from a jsonl(.gz/.zst) or parquet file; what is refused goes to rejects with its reason. Nothing is bought."""
+def personas_file(path: str, column: str = "persona") -> Documents:
+    """A jsonl(.gz/.zst) or parquet file of personas, as something to be read. Raises InputError if it is not there; needs no Spark."""
+    if not Path(path).exists():
+        raise InputError(f"there is no file {path}: name a jsonl, jsonl.gz, jsonl.zst or parquet file")
     kind = "parquet" if ".parquet" in Path(path).name else "jsonl"
-    source = Documents(
-        format=kind, path=path, text_column=column, languages=(), filters={"min_characters": None, "max_characters": None}
-    )
-    documents.check(source)
+    unfiltered = DocumentFilters(min_characters=None, max_characters=None)
+    return Documents(format=kind, path=path, text_column=column, languages=(), filters=unfiltered)
+
+
+def import_personas(hub: Hub, source: Documents) -> StageResult:
+    """Hop-0 personas from a `personas_file`; what is refused goes to rejects with its reason. Nothing is bought."""
 
     def stage(hub: Hub) -> dict[str, int]:
         read = hub.store.materialise(documents.read(hub.spark, source), "import.read")
