@@ -4,7 +4,8 @@
 
 The same stage runs on the same simulated server without and with faults (429 with Retry-After, 500, 503, reset, slow, truncated,
 garbage, empty choices, null content in equal parts). Exits 1 if a request has neither an answer nor a reason, if fewer than 99 % are
-answers, or if the places were busy less than 0.9 of the time that they were without faults.
+answers, or if the places were busy less than 0.9 of the time that they were without faults (body: up to the last request's arrival;
+util, to the last answer, hangs on the one slowest answer, which nobody can share out).
 """
 
 import argparse
@@ -34,14 +35,14 @@ def main() -> None:
     for rate, each in ((0.0, clean), (given.rate, faulty)):
         print(f"{rate:8.0%} {each.requests:9} {each.span:8.1f} {each.util:6.3f} {each.body:6.3f}")
     print(
-        f"outcomes: {dict(reasons)}; busy {faulty.util / clean.util:.3f} of the fault-free run (body {faulty.body / clean.body:.3f})"
+        f"outcomes: {dict(reasons)}; of the fault-free run: body {faulty.body / clean.body:.3f}, util {faulty.util / clean.util:.3f}"
     )
     broken = [
         problem
         for problem, holds in (
             ("a request has neither an answer nor a reason", sum(reasons.values()) == given.calls),
             ("fewer than 99 % answers", answers >= 0.99 * given.calls),
-            ("places busy less than 0.9 of the fault-free run", faulty.util >= 0.9 * clean.util),
+            ("places busy less than 0.9 of the fault-free run", faulty.body >= 0.9 * clean.body),
         )
         if not holds
     ]
