@@ -12,6 +12,12 @@ from pyspark.sql import SparkSession
 from personahub.config import Config
 from personahub.errors import ConfigError, PersonahubError
 
+# for a short run on small data (the demo, the tests): a JVM that compiles less is ready sooner
+SHORT_RUN = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 # what the paid step relies on; runtime settings, so they hold in a session that we did not build, too
 _RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
@@ -92,6 +98,8 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         "spark.driver.memory": "2g",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # slots are for calls that wait; what computes is cut for the cores
+        "spark.default.parallelism": str(os.cpu_count() or 1),
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
         "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 makes each first read of a table take seconds
         "spark.sql.execution.arrow.pyspark.enabled": "true",

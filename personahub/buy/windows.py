@@ -19,6 +19,7 @@ from personahub.llm.governor import Governor
 from personahub.store import Store
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
+CALLS_PER_TASK = 100  # fewer are not worth the start of another worker process
 STAGED = T.StructType(
     [*schemas.REQUESTS.fields, T.StructField("window", T.IntegerType()), T.StructField("slot", T.IntegerType())]
 )
@@ -37,7 +38,7 @@ def shape_of(store: Store, config: Config, calls: int) -> Shape:
     tasks = session.tasks_per_window(store.spark, config)
     if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there
         tasks = tasks * config.generate.windows_in_flight // windows
-    return Shape(windows, max(1, min(tasks, math.ceil(calls / windows / 8))), in_flight)
+    return Shape(windows, max(1, min(tasks, math.ceil(calls / windows / CALLS_PER_TASK))), in_flight)
 
 
 def stage(store: Store, order: Order, missing: Missing, shape: Shape) -> str:
@@ -81,5 +82,8 @@ def run_windows(
 
 def _windows(store: Store, staged: str, shape: Shape) -> Iterator[int]:
     """Those that hold rows: hashing may leave one empty."""
+    if shape.windows == 1:
+        yield 0
+        return
     rows = store.scratch(staged, STAGED).select("window").distinct().collect()
     yield from sorted(row.window for row in rows)

@@ -11,6 +11,7 @@ from personahub.cli import views
 from personahub.cli.console import TerminalUI, dollars
 from personahub.demo import corpus
 from personahub.llm import mock_server
+from personahub.session import SHORT_RUN
 
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
@@ -27,9 +28,7 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "max_concurrent_requests": 32,
             **PRICES,
         }
-        # a short run: a JVM that compiles less is ready sooner
-        spark = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-        values = {"root": str(out / "hub"), "documents.path": str(path), "models.default": model, "spark.conf": spark}
+        values = {"root": str(out / "hub"), "documents.path": str(path), "models.default": model, "spark.conf": SHORT_RUN}
         settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
         ui = TerminalUI(console, yes=True)
         ui.say("starting Spark (the first start on a machine fetches its jars)")

@@ -19,7 +19,7 @@ def config(tmp_path):
 @pytest.mark.parametrize(
     ("calls", "windows", "tasks", "in_flight"),
     [
-        (5, 1, 1, 1),  # not worth two tasks
+        (99, 1, 1, 1),  # not worth two tasks
         (900, 1, 8, 1),  # one window takes the room of four
         (2_500, 2, 4, 2),
         (12_000, 12, 2, 4),
