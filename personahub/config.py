@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from personahub.errors import ConfigError
 from personahub.ids import canonical_json, content_id
@@ -91,6 +91,12 @@ class Generate(Settings):
     journal_path: str | None = None
     budget_usd: Price | None = None
     max_error_rate: Share = 0.6
+
+    @field_validator("journal", mode="before")
+    @classmethod
+    def _yaml_switch(cls, value: Any) -> Any:
+        """YAML reads a bare on or off as true or false."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class TextToPersona(Settings):

@@ -156,3 +156,8 @@ def test_the_fingerprint_is_of_the_values_only(tmp_path_factory, lines):
     mine = write(tmp_path_factory.mktemp("conf"), "\n".join(lines))
     assert load([mine]).fingerprint == expected
     assert load([mine], ["root=b"]).fingerprint != expected
+
+
+@pytest.mark.parametrize(("said", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
+def test_a_bare_on_or_off_is_no_boolean(said, meant):
+    assert load(overrides=[f"generate.journal={said}"]).generate.journal == meant

@@ -18,9 +18,11 @@ from personahub.buy.recovery import journal_folder
 from personahub.buy.windows import Shape
 from personahub.config import Config, Model
 from personahub.errors import AuthorisationError, BudgetExceeded, ConfigError, EndpointError
-from personahub.llm import client, journal
+from personahub.llm import journal
+from personahub.llm.client import read_key
 from personahub.llm.governor import Governor, Limits, Snapshot
 from personahub.llm.governor_server import GovernorServer
+from personahub.llm.probe import probe
 from personahub.store import Store
 
 BUDGET_MESSAGE = (
@@ -92,11 +94,11 @@ def response_format_of(store: Store, run_id: str, model: Model) -> Any:
     known = store.table("completions").where(same & F.col("final")).orderBy(F.desc("created_at")).limit(1).collect()
     if known:
         return known[0].prompt_version
-    probe = asyncio.run(client.probe(model, client.read_key(model)))
-    rows = [journal.row_of(outcome, "probe", run_id, model) for outcome in probe.outcomes()]
+    found = asyncio.run(probe(model, read_key(model)))
+    rows = [journal.row_of(outcome, "probe", run_id, model) for outcome in found.outcomes()]
     if rows:
         store.append(store.spark.createDataFrame(pa.Table.from_batches([generate.completions_batch(rows)])), "completions")
-    if probe.response_format is None:
-        problem = AuthorisationError if probe.kind == "authorisation" else EndpointError
-        raise problem(f"{model.base_url} does not answer as {model.model}: {probe.message}")
-    return probe.response_format
+    if found.response_format is None:
+        problem = AuthorisationError if found.kind == "authorisation" else EndpointError
+        raise problem(f"{model.base_url} does not answer as {model.model}: {found.message}")
+    return found.response_format

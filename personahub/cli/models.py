@@ -8,7 +8,9 @@ from rich.console import Console
 from personahub.cli import views
 from personahub.config import Config, Model
 from personahub.errors import AuthorisationError, ConfigError, EndpointError, ErrorKind
-from personahub.llm import client, mock_server
+from personahub.llm import mock_server
+from personahub.llm.client import read_key
+from personahub.llm.probe import probe
 
 
 def check(config: Config, console: Console) -> None:
@@ -28,13 +30,13 @@ def check(config: Config, console: Console) -> None:
 def _probe(model: Model) -> tuple[ErrorKind | None, str]:
     """Why nothing can be bought there (None: it can), and what to tell."""
     try:
-        probe = asyncio.run(client.probe(model, client.read_key(model)))
+        found = asyncio.run(probe(model, read_key(model)))
     except AuthorisationError as error:
         return ErrorKind.AUTHORISATION, str(error)
-    if probe.response_format is None:
-        return probe.kind or ErrorKind.CONNECTION, probe.message or "it does not answer"
-    finding = f"answers; response_format {probe.response_format}"
-    return None, finding if probe.kind is None else f"{finding}, but the answer was of no use: {probe.message}"
+    if found.response_format is None:
+        return found.kind or ErrorKind.CONNECTION, found.message or "it does not answer"
+    finding = f"answers; response_format {found.response_format}"
+    return None, finding if found.kind is None else f"{finding}, but the answer was of no use: {found.message}"
 
 
 def serve(**settings: Any) -> None:

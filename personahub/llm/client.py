@@ -8,7 +8,6 @@ import dataclasses
 import ipaddress
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +20,8 @@ import openai
 
 from personahub.config import Model
 from personahub.errors import AuthorisationError, ConfigError, ErrorKind
-from personahub.ids import canonical_json, content_id
 from personahub.llm import answers, responses
-from personahub.llm.types import Attempt, Call, Outcome
+from personahub.llm.types import Attempt, Call
 
 ResponseFormat = Literal["json_schema", "json_object", "none"]
 
@@ -164,110 +162,3 @@ def _failed(error: Exception, model: Model) -> Attempt:
     if isinstance(error, ConfigError | TypeError | ValueError):
         return Attempt(ErrorKind.BAD_REQUEST, message=f"the request can not be written as JSON: {type(error).__name__}: {error}")
     return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(error).__name__}: {error}")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Probe:
-    """What an endpoint holds. `response_format` None: nothing can be bought there, and `kind` and `message` say why.
-
-    With a `response_format`, `kind` None means that an answer of that format came and satisfied its schema; another kind means that the
-    endpoint works but the model gave no such answer (`message` says what came), so that only tolerant parsing is left.
-    """
-
-    response_format: ResponseFormat | None
-    kind: ErrorKind | None
-    message: str | None
-    attempts: tuple[tuple[Call, Attempt], ...]  # each HTTP request made; prompt_version of a call is the format that it tried
-
-    def outcomes(self) -> list[Outcome]:
-        """For the ledger: a row per format tried, with the tokens of its requests; final is the one that was chosen."""
-        rows: dict[str, Outcome] = {}
-        for call, made in self.attempts:
-            before = rows.get(call.completion_id)
-            rows[call.completion_id] = Outcome(
-                call=call,
-                final=call.prompt_version == self.response_format,
-                kind=made.kind,
-                text=made.text,
-                finish_reason=made.finish_reason,
-                message=made.message,
-                prompt_tokens=made.prompt_tokens + (before.prompt_tokens if before else 0),
-                completion_tokens=made.completion_tokens + (before.completion_tokens if before else 0),
-                latency_s=made.latency_s,
-                attempts=1 + (before.attempts if before else 0),
-                created_at=time.time(),
-            )
-        return list(rows.values())
-
-
-_PROBE_SCHEMA = {
-    "type": "object",
-    # a name that no model comes up with: an answer that has it has seen the schema
-    "properties": {"rainbow_colour_7f": {"type": "string"}},
-    "required": ["rainbow_colour_7f"],
-    "additionalProperties": False,
-}
-_PROBE_TRIES = 6  # requests per format; only failures in passing, and odd answers once, are asked again
-_PROBE_WAIT = 30.0  # seconds; the longest wait between two of them
-_ANSWERED_ODDLY = (ErrorKind.INVALID, ErrorKind.EMPTY, ErrorKind.TRUNCATED, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER)
-_IN_PASSING = (
-    ErrorKind.RATE_LIMIT,
-    ErrorKind.OVERLOADED,
-    ErrorKind.SERVER,
-    ErrorKind.CONNECTION,
-    ErrorKind.MALFORMED,
-    ErrorKind.TIMEOUT,
-)
-_NAMES_FORMAT = re.compile(r"response_format|json_?schema|structured|guided|grammar|xgrammar|outlines", re.IGNORECASE)
-
-
-async def probe(model: Model, key: str | None) -> Probe:
-    """Finds out with a few tiny requests what `response_format` the endpoint holds: json_schema, else json_object, else none.
-
-    Steps down on a 400 or 422, on a 5xx that names the field, and on an answer that ignores the format twice. A `response_format`
-    other than auto in the config is tried alone. Failures in passing are asked again a few times. Raises nothing but CancelledError.
-    """
-    formats: tuple[ResponseFormat, ...] = ("json_schema", "json_object", "none")
-    if model.response_format != "auto":
-        formats = (model.response_format,)
-    made: list[tuple[Call, Attempt]] = []
-    client = ChatClient(model, key, formats[0])
-    try:
-        for response_format in formats:
-            client.response_format = response_format
-            attempt = await _probe_format(client, _probe_call(model, response_format), made)
-            if attempt.kind is None or not _steps_down(attempt):
-                break
-        usable = attempt.kind is None or attempt.kind in _ANSWERED_ODDLY
-        return Probe(response_format if usable else None, attempt.kind, attempt.message, tuple(made))
-    finally:
-        await client.close()
-
-
-def _probe_call(model: Model, response_format: ResponseFormat) -> Call:
-    # never reused, so its id is of this moment
-    identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, time.time_ns()]))
-    messages = [{"role": "user", "content": "Name one colour of the rainbow."}]
-    return Call(identity, model.base_url, 0, "probe", response_format, messages, _PROBE_SCHEMA, "probe")
-
-
-async def _probe_format(client: ChatClient, call: Call, made: list[tuple[Call, Attempt]]) -> Attempt:
-    odd = 0
-    for number in range(_PROBE_TRIES):
-        attempt = await client.attempt(call)
-        made.append((call, attempt))
-        odd += attempt.kind in _ANSWERED_ODDLY
-        waits = attempt.kind in _IN_PASSING and not _steps_down(attempt)
-        last = number + 1 == _PROBE_TRIES or (attempt.kind is ErrorKind.TIMEOUT and number > 0)
-        if last or odd > 1 or not (waits or attempt.kind in _ANSWERED_ODDLY):
-            break
-        if waits:
-            await asyncio.sleep(min(_PROBE_WAIT, attempt.retry_after or 0.25 * 2**number))
-    return attempt
-
-
-def _steps_down(attempt: Attempt) -> bool:
-    """Whether a weaker response_format may fare better."""
-    if attempt.kind in (ErrorKind.BAD_REQUEST, *_ANSWERED_ODDLY):
-        return True
-    return attempt.kind is ErrorKind.SERVER and bool(_NAMES_FORMAT.search(attempt.message or ""))

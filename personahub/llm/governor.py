@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from personahub.errors import ErrorKind
 from personahub.llm.concurrency import AdaptiveLimit, fair_shares
-from personahub.llm.types import Grant, Report
+from personahub.llm.pace import Pace
+from personahub.llm.types import Grant, Limits, Report, Snapshot
 
 REPORT_SECONDS = 0.25
 LEASE_SECONDS = 10.0  # a task unheard for longer starts no call, and its share goes to the others
@@ -24,74 +25,6 @@ DEAD_AFTER = 20  # attempts without a single answer
 # waiting is not failing, and a model that declines is not down
 _NO_FAILURE = frozenset(kind.value for kind in (ErrorKind.RATE_LIMIT, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER))
 _THROTTLED = (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What all tasks of a stage may do together. `tokens_each` and `usd_each`: the upper estimates of one request."""
-
-    concurrency: int
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    budget_usd: float | None = None  # what may still be spent
-    max_error_rate: float = 1.0
-    tokens_each: int = 0
-    usd_each: float = 0.0
-
-    def share(self, tasks: int) -> "Limits":
-        """The static share of one of `tasks`, for executors that cannot reach the driver."""
-
-        def part(value: int | None) -> int | None:
-            return None if value is None else max(1, value // tasks)
-
-        return Limits(
-            concurrency=max(1, self.concurrency // tasks),
-            requests_per_minute=part(self.requests_per_minute),
-            tokens_per_minute=part(self.tokens_per_minute),
-            budget_usd=None if self.budget_usd is None else self.budget_usd / tasks,
-            max_error_rate=self.max_error_rate,
-            tokens_each=self.tokens_each,
-            usd_each=self.usd_each,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The figures of the live panel. `cost_usd` is of this stage in this run."""
-
-    done: int
-    total: int
-    failed: int
-    requests: int
-    requests_per_minute: float
-    tokens_per_minute: float
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    errors: dict[str, int]
-    in_flight: int
-    limit: int
-    eta_s: float | None
-    stop: str | None
-
-
-class Pace:
-    """A token bucket under a sliding minute: in any 60 s no more than `per_minute` leave, even if a permit waits `lag` s for its use."""
-
-    def __init__(self, per_minute: int, now: float, lag: float = 1.0) -> None:
-        self.burst = max(1.0, per_minute * 0.01)
-        self.rate = max(per_minute - self.burst, per_minute * 0.5) / (60.0 + lag)
-        self.level = self.burst
-        self._at = now
-
-    def available(self, now: float) -> float:
-        """What may leave now; negative after an underestimate."""
-        self.level = min(self.burst, self.level + max(0.0, now - self._at) * self.rate) if self.level < self.burst else self.level
-        self._at = now
-        return self.level
-
-    def take(self, amount: float) -> None:
-        self.level -= amount
 
 
 @dataclass(slots=True)

@@ -88,3 +88,52 @@ class Grant:
     report_in: float  # seconds until the next report is due
     expires_in: float  # unheard for longer: start nothing
     stop: str | None = None  # why no further request may start, ever
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all tasks of a stage may do together. `tokens_each` and `usd_each`: the upper estimates of one request."""
+
+    concurrency: int
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_usd: float | None = None  # what may still be spent
+    max_error_rate: float = 1.0
+    tokens_each: int = 0
+    usd_each: float = 0.0
+
+    def share(self, tasks: int) -> "Limits":
+        """The static share of one of `tasks`, for executors that cannot reach the driver."""
+
+        def part(value: int | None) -> int | None:
+            return None if value is None else max(1, value // tasks)
+
+        return Limits(
+            concurrency=max(1, self.concurrency // tasks),
+            requests_per_minute=part(self.requests_per_minute),
+            tokens_per_minute=part(self.tokens_per_minute),
+            budget_usd=None if self.budget_usd is None else self.budget_usd / tasks,
+            max_error_rate=self.max_error_rate,
+            tokens_each=self.tokens_each,
+            usd_each=self.usd_each,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The figures of the live panel. `cost_usd` is of this stage in this run."""
+
+    done: int
+    total: int
+    failed: int
+    requests: int
+    requests_per_minute: float
+    tokens_per_minute: float
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    errors: dict[str, int]
+    in_flight: int
+    limit: int
+    eta_s: float | None
+    stop: str | None

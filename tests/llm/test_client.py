@@ -10,7 +10,7 @@ import pytest
 from personahub.config import Model
 from personahub.errors import AuthorisationError, ErrorKind
 from personahub.llm import mock_server as server
-from personahub.llm.client import ChatClient, probe, read_key
+from personahub.llm.client import ChatClient, read_key
 from personahub.llm.mock_faults import FAULTS, RARE_FAULTS
 from personahub.llm.types import Call
 
@@ -239,56 +239,6 @@ def test_cancelling_ends_the_attempt(mock_server):
     started = time.perf_counter()
     asyncio.run(run())
     assert time.perf_counter() - started < 5
-
-
-@pytest.mark.parametrize(
-    ("served", "held", "tried"),
-    [
-        ("all", "json_schema", ["json_schema"]),
-        ("json_object", "json_object", ["json_schema", "json_object"]),
-        ("none", "none", ["json_schema", "json_object", "none"]),
-        ("ignore", "json_object", ["json_schema", "json_schema", "json_object"]),  # an odd answer is asked for twice
-    ],
-)
-def test_probe_finds_what_holds(mock_server, served, held, tried):
-    running = mock_server(response_formats=served)
-    found = asyncio.run(probe(Model(base_url=running.base_url), None))
-    assert (found.response_format, found.kind) == (held, None)
-    assert [call.prompt_version for call, _ in found.attempts] == tried
-    assert running.stats()["requests"] == len(tried)
-    outcomes = found.outcomes()
-    assert [outcome.call.prompt_version for outcome in outcomes if outcome.final] == [held]
-    assert sum(outcome.attempts for outcome in outcomes) == len(tried)
-    assert len({outcome.call.completion_id for outcome in outcomes}) == len(outcomes)
-
-
-def test_probe_tries_only_what_the_config_names(mock_server):
-    running = mock_server(response_formats="json_object")
-    found = asyncio.run(probe(Model(base_url=running.base_url, response_format="json_schema"), None))
-    assert (found.response_format, found.kind) == (None, ErrorKind.BAD_REQUEST)
-    assert "response_format" in found.message
-    assert running.stats()["requests"] == 1
-
-
-def test_probe_says_what_is_fatal(mock_server, unused_port):
-    found = asyncio.run(probe(Model(base_url=mock_server(key="right").base_url), "wrong"))
-    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHORISATION)
-    assert len(found.attempts) == 1
-    found = asyncio.run(probe(Model(base_url=mock_server(fault_rate=1.0, faults=("quota",)).base_url), None))
-    assert (found.response_format, found.kind) == (None, ErrorKind.QUOTA)
-
-
-def test_probe_outlives_failures_in_passing(mock_server):
-    passing = ("500", "reset", "truncated", "garbage", "empty_choices", "null_content")
-    for seed in range(3):
-        running = mock_server(fault_rate=0.4, faults=passing, seed=seed)
-        assert asyncio.run(probe(Model(base_url=running.base_url), None)).response_format == "json_schema"
-
-
-def test_probe_of_a_model_that_never_satisfies_a_schema_leaves_tolerant_parsing(mock_server):
-    running = mock_server(fault_rate=1.0, faults=("wrong_schema",))
-    found = asyncio.run(probe(Model(base_url=running.base_url), None))
-    assert (found.response_format, found.kind) == ("none", ErrorKind.INVALID)
 
 
 REMOTE = "https://api.example.com/v1"
