@@ -6,10 +6,18 @@ from collections import Counter
 import pytest
 from pyspark.sql import functions as F
 
-from personahub import pipeline
+from personahub import generate, pipeline
 from personahub.config import load
 from personahub.demo import corpus
-from personahub.errors import AuthorisationError, BudgetExceeded, EndpointError, InputError, RootInUse, TransientFailures
+from personahub.errors import (
+    AuthorisationError,
+    BudgetExceeded,
+    ConfigError,
+    EndpointError,
+    InputError,
+    RootInUse,
+    TransientFailures,
+)
 from personahub.lease import Lease
 from personahub.llm import mock_server
 from personahub.store import Store
@@ -261,3 +269,15 @@ def test_tables_may_lie_in_a_catalog(tmp_path, endpoint, spark):
     left = {row.tableName for row in spark.sql("SHOW TABLES IN pipeline_test").collect()}
     assert not {name for name in left if name.startswith(("held_", "scratch_synthesize_windows"))}
     spark.sql("DROP SCHEMA pipeline_test CASCADE")
+
+
+def test_a_budget_that_nobody_can_hold_buys_nothing(tmp_path, endpoint, hub_of, monkeypatch):
+    found = generate.Preflight(governed=False, journaled=True, key_problem=None)
+    monkeypatch.setattr(generate, "preflight", lambda *_: found)
+    priced = ["models.default.in_mtok_cost=1", "models.default.out_mtok_cost=1", "models.default.response_format=json_schema"]
+    config = hub_of(endpoint, *priced, "generate.budget_usd=5")
+    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS[:4]))
+    with pytest.raises(ConfigError, match="cannot be held"):
+        run(config, "synthesize")
+    assert endpoint.stats()["requests"] == 0
+    assert run(hub_of(endpoint, *priced), "synthesize")[0].counts["examples"] == 4  # on fixed shares, without a budget

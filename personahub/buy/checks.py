@@ -77,6 +77,12 @@ def ask_executors(
     if found.key_problem:
         raise AuthorisationError(f"the executors cannot read the key: {found.key_problem}")
     if not found.governed:
+        if config.generate.budget_usd is not None:
+            # each task of each window would start with a share of its own: nobody could hold the sum
+            raise ConfigError(
+                "generate.budget_usd cannot be held here: the executors cannot reach this driver, whose governor counts what they "
+                "spend. Open the way to it (spark.driver.host), or set no budget"
+            )
         ui.say("the executors cannot reach this driver: each task works on a fixed share of the limits")
     if not found.journaled and config.generate.journal != "off":
         if config.generate.journal == "on":
