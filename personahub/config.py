@@ -119,6 +119,29 @@ class Personas(Settings):
     filters: PersonaFilters = PersonaFilters()
 
 
+class LexicalDedup(Settings):
+    method: Literal["exact", "minhash"] = "exact"
+    threshold: Annotated[float, Field(ge=0.3, le=1)] = 0.9
+    unit: Literal["word", "character"] = "word"
+    ngram: Count = 1
+    num_perm: Annotated[int, Field(ge=16, le=1024)] = 128
+    min_recall: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    seed: int = 1
+
+
+class SemanticDedup(Settings):
+    enabled: bool = False
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
+    clusters: Count | Literal["auto"] = "auto"
+    probes: Count = 4
+    seed: int = 1
+
+
+class Dedup(Settings):
+    lexical: LexicalDedup = LexicalDedup()
+    semantic: SemanticDedup = SemanticDedup()
+
+
 class Synthesis(Settings):
     model: str = "default"
     tasks: tuple[str, ...] = ("math",)
@@ -139,6 +162,7 @@ class Config(Settings):
     generate: Generate = Generate()
     text_to_persona: TextToPersona = TextToPersona()
     personas: Personas = Personas()
+    dedup: Dedup = Dedup()
     synthesis: Synthesis = Synthesis()
     spark: Spark = Spark()
 

@@ -79,6 +79,14 @@ REJECTS = _table(
 
 DUPLICATES = _table(id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
 
+# what a later batch is compared with: the keys of those whom the lexical methods kept
+LEXICAL_KEYS = _table(
+    scheme=_STRING,  # all that two keys must share to be comparable: tokens, method, threshold, ...
+    key=_LONG,
+    persona_id=_STRING,
+    tokens=T.BinaryType(),  # the sorted 64-bit token hashes, 8 bytes each
+)
+
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
 
 RUNS = _table(
@@ -101,6 +109,7 @@ TABLES: dict[str, T.StructType] = {
     "personas": PERSONAS,
     "lineage": LINEAGE,
     "duplicates": DUPLICATES,
+    "lexical_keys": LEXICAL_KEYS,
     "examples": EXAMPLES,
     "rejects": REJECTS,
     "tombstones": TOMBSTONES,

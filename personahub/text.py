@@ -5,7 +5,12 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-_WORD = re.compile(r"\w+")
+# Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, Han. Each of their characters counts as a word.
+_UNSPACED = (
+    r"\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u1049\u1780-\u17d3\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30fe"
+    r"\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
@@ -14,9 +19,21 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def tokens(text: str) -> frozenset[str]:
-    r"""The set of `\w+` words of the normalised text."""
-    return frozenset(_WORD.findall(normalise(text)))
+def words(text: str) -> list[str]:
+    r"""The `\w+` words of the normalised text, in order; in scripts without spaces (Chinese, Thai, ...) each character is a word."""
+    return _WORD.findall(normalise(text))
+
+
+def tokens(text: str, unit: str = "word", ngram: int = 1) -> frozenset[str]:
+    """The set that near-duplicates are compared by: runs of `ngram` words, or of `ngram` characters of the normalised text.
+
+    A text shorter than one run is a run of its own; a text without any word (or character) has no tokens.
+    """
+    units = words(text) if unit == "word" else list(normalise(text))
+    joint = " " if unit == "word" else ""
+    if len(units) < ngram:
+        return frozenset([joint.join(units)] if units else [])
+    return frozenset(joint.join(units[start : start + ngram]) for start in range(len(units) - ngram + 1))
 
 
 def cut_at_sentence(text: str, limit: int) -> str:

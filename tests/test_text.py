@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personahub.text import cut_at_sentence, nearest, normalise, tokens
+from personahub.text import cut_at_sentence, nearest, normalise, tokens, words
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,29 @@ def test_white_space_around_does_not_matter(text, space):
 
 
 def test_tokens_are_a_set_of_words():
-    assert tokens("The nurse, the NURSE's 3rd shift; café 東京") == {"the", "nurse", "s", "3rd", "shift", "café", "東京"}
+    assert tokens("The nurse, the NURSE's 3rd shift; café 東京") == {"the", "nurse", "s", "3rd", "shift", "café", "東", "京"}
+
+
+def test_words_keep_order_and_split_scripts_without_spaces():
+    assert words("Dr. Li 在北京 works") == ["dr", "li", "在", "北", "京", "works"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "ngram", "expected"),
+    [
+        ("word", 2, {"a b", "b a", "b c"}),
+        ("word", 9, {"a b a b c"}),
+        ("character", 1, {"a", "b", "c", " "}),
+        ("character", 3, {"a b", " a ", " b ", "b a", "b c"}),
+    ],
+)
+def test_tokens_of_runs(unit, ngram, expected):
+    assert tokens("A b a  b c", unit, ngram) == expected
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_a_text_without_words_has_no_tokens(unit):
+    assert tokens("  ", unit, 2) == frozenset()
 
 
 @given(st.lists(st.text(alphabet="abcé9_"), max_size=8))

@@ -1,0 +1,1 @@
+"""Who is kept: near-duplicates by exact Jaccard, MinHash and cosine, removed only where a kept neighbour represents them."""
