@@ -1,6 +1,6 @@
 """Faults at 30 % of attempts: is every request answered or refused with its reason, and does the endpoint stay busy?
 
-    python benchmarks/faults.py [--calls 6000] [--rate 0.3]
+    python benchmarks/faults.py [--calls 12000] [--rate 0.3]
 
 The same stage runs on the same simulated server without and with faults (429 with Retry-After, 500, 503, reset, slow, truncated,
 garbage, empty choices, null content in equal parts). Exits 1 if a request has neither an answer nor a reason, if fewer than 99 % are
@@ -21,7 +21,7 @@ from personahub.llm import mock_server
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--calls", type=int, default=6000)
+    parser.add_argument("--calls", type=int, default=12000)
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--places", type=int, default=64)
     parser.add_argument("--median", type=float, default=0.4)

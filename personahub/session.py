@@ -44,6 +44,11 @@ def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
     return _prepare(_local(config, verbose))
 
 
+def most_windows(config: Config) -> int:
+    """Windows that may be open at once: half as many again as are worked on, for those that only wait for their last slow answers."""
+    return config.generate.windows_in_flight + (config.generate.windows_in_flight + 1) // 2
+
+
 def tasks_per_window(spark: SparkSession, config: Config) -> int:
     """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need (PAID_STEP 3)."""
     if config.generate.tasks_per_window != "auto":
@@ -51,7 +56,7 @@ def tasks_per_window(spark: SparkSession, config: Config) -> int:
     if spark.conf.get("spark.master", "local").startswith("local"):
         return _local_tasks(config)
     cores = int(spark.conf.get("spark.executor.cores", "1")) * int(spark.conf.get("spark.executor.instances", "2"))
-    return max(1, (cores - 2) // config.generate.windows_in_flight)
+    return max(1, (cores - 2) // most_windows(config))
 
 
 def _local_tasks(config: Config) -> int:
@@ -62,7 +67,7 @@ def _local_tasks(config: Config) -> int:
 
 def _local_master(config: Config) -> str:
     """Calls wait, they do not compute: there may be more slots than cores. A task that dies is tried again: it reads its journal."""
-    slots = max(os.cpu_count() or 1, config.generate.windows_in_flight * _local_tasks(config) + 2)
+    slots = max(os.cpu_count() or 1, most_windows(config) * _local_tasks(config) + 2)
     return f"local[{slots},3]"
 
 

@@ -31,8 +31,8 @@ def test_without_delta_it_says_what_to_install(monkeypatch):
 
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
     monkeypatch.setattr(session.os, "cpu_count", lambda: 4)
-    assert session._local_master(load()) == "local[10,3]"
-    assert session._local_master(load(overrides=["generate.tasks_per_window=5", "generate.windows_in_flight=2"])) == "local[12,3]"
+    assert session._local_master(load()) == "local[14,3]"
+    assert session._local_master(load(overrides=["generate.tasks_per_window=5", "generate.windows_in_flight=2"])) == "local[17,3]"
     monkeypatch.setattr(session.os, "cpu_count", lambda: 64)
     assert session._local_master(load()) == "local[64,3]"
 

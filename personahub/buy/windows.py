@@ -1,6 +1,8 @@
 """Steps 2 and 3 of buying: stage what is missing, cut it into windows, run several at once, commit each."""
 
 import math
+import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from personahub.store import Store
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
 CALLS_PER_TASK = 100  # fewer are not worth the start of another worker process
+OPENING_SECONDS = 2.0  # until a window that was opened wants places
 STAGED = T.StructType(
     [*schemas.REQUESTS.fields, T.StructField("window", T.IntegerType()), T.StructField("slot", T.IntegerType())]
 )
@@ -29,7 +32,8 @@ STAGED = T.StructType(
 class Shape:
     windows: int
     tasks: int  # slots of one window
-    in_flight: int
+    in_flight: int  # windows worked on at once
+    most: int  # windows open at once
 
 
 def shape_of(store: Store, config: Config, calls: int) -> Shape:
@@ -38,7 +42,8 @@ def shape_of(store: Store, config: Config, calls: int) -> Shape:
     tasks = session.tasks_per_window(store.spark, config)
     if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there
         tasks = tasks * config.generate.windows_in_flight // windows
-    return Shape(windows, max(1, min(tasks, math.ceil(calls / windows / CALLS_PER_TASK))), in_flight)
+    tasks = max(1, min(tasks, math.ceil(calls / windows / CALLS_PER_TASK)))
+    return Shape(windows, tasks, in_flight, min(session.most_windows(config), windows))
 
 
 def stage(store: Store, order: Order, missing: Missing, shape: Shape) -> str:
@@ -57,7 +62,11 @@ def stage(store: Store, order: Order, missing: Missing, shape: Shape) -> str:
 def run_windows(
     store: Store, plan: generate.Plan, staged: str, shape: Shape, governor: Governor, lease: Lease
 ) -> Exception | None:
-    """Step 3. Returns the error that was no answer of the endpoint, if there was one; what is in flight is committed all the same."""
+    """Step 3. Returns the error that was no answer of the endpoint, if there was one; what is in flight is committed all the same.
+
+    `shape.in_flight` windows are worked on at once. Where all of them only wait for their last slow answers and places are left
+    empty, one more is opened, up to `shape.most`; but not without a journal, where a kill costs what the open windows hold.
+    """
 
     def one(window: int) -> None:
         if governor.stop is None:
@@ -66,9 +75,15 @@ def run_windows(
                 journal.forget_window(plan.journal_folder, plan.stage, window)
 
     failure: Exception | None = None
-    with ThreadPoolExecutor(shape.in_flight, thread_name_prefix="window") as pool:
-        pending: set[Future[None]] = {pool.submit(one, window) for window in _windows(store, staged, shape)}
-        while pending:
+    waiting = deque(_windows(store, staged, shape))
+    pending: set[Future[None]] = set()
+    opened = 0.0
+    most = shape.in_flight if plan.journal_folder is None else shape.most
+    with ThreadPoolExecutor(most, thread_name_prefix="window") as pool:
+        while pending or (waiting and governor.stop is None):
+            while waiting and (len(pending) < shape.in_flight or (len(pending) < most and _places_are_empty(governor, opened))):
+                pending.add(pool.submit(one, waiting.popleft()))
+                opened = time.monotonic()
             done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in done:
                 error = future.exception()
@@ -78,6 +93,12 @@ def run_windows(
             if lease.lost.is_set() and governor.stop is None:
                 governor.drain("another run has taken over this root", "lease")
     return failure
+
+
+def _places_are_empty(governor: Governor, opened: float) -> bool:
+    now = governor.snapshot()
+    # a window that was opened just now, and before the first answer all of them, may just not have started
+    return time.monotonic() - opened > OPENING_SECONDS and now.done > 0 and now.wanted < now.limit
 
 
 def _windows(store: Store, staged: str, shape: Shape) -> Iterator[int]:

@@ -114,6 +114,7 @@ class Governor:
                 cost_usd=totals.usd,
                 errors=dict(totals.errors),
                 in_flight=sum(task.in_flight for task in self._tasks.values()),
+                wanted=sum(task.wants for task in self._live(now).values()),
                 limit=self._adaptive.limit,
                 eta_s=elapsed / done * left if done and left > 0 else None,
                 stop=self.stop,

@@ -134,6 +134,7 @@ class Snapshot:
     cost_usd: float
     errors: dict[str, int]
     in_flight: int
+    wanted: int  # requests that the tasks could have in flight, if the limit allowed them
     limit: int
     eta_s: float | None
     stop: str | None

@@ -1,13 +1,19 @@
 """The shape of what is bought, and the one plan that spends."""
 
+import threading
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from personahub import generate, prompts
+from personahub.buy import windows
 from personahub.buy.missing import Order, find_missing
 from personahub.buy.windows import STAGED, Shape, shape_of, stage
 from personahub.config import load
 from personahub.ids import content_id
-from personahub.llm.governor import Limits
+from personahub.llm.governor import Governor
+from personahub.llm.types import Limits, Report
 from personahub.store import Store
 
 
@@ -17,18 +23,18 @@ def config(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("calls", "windows", "tasks", "in_flight"),
+    ("calls", "shape"),
     [
-        (99, 1, 1, 1),  # not worth two tasks
-        (900, 1, 8, 1),  # one window takes the room of four
-        (2_500, 2, 4, 2),
-        (12_000, 12, 2, 4),
-        (1_999_000, 1999, 2, 4),
-        (50_000_000, 2000, 2, 4),  # larger windows, not more of them
+        (99, Shape(1, 1, 1, 1)),  # not worth two tasks
+        (900, Shape(1, 8, 1, 1)),  # one window takes the room of four
+        (2_500, Shape(2, 4, 2, 2)),
+        (12_000, Shape(12, 2, 4, 6)),
+        (1_999_000, Shape(1999, 2, 4, 6)),
+        (50_000_000, Shape(2000, 2, 4, 6)),  # larger windows, not more of them
     ],
 )
-def test_windows_grow_with_the_stage_up_to_a_number(spark, config, calls, windows, tasks, in_flight):
-    assert shape_of(Store(spark, config), config, calls) == Shape(windows, tasks, in_flight)
+def test_windows_grow_with_the_stage_up_to_a_number(spark, config, calls, shape):
+    assert shape_of(Store(spark, config), config, calls) == shape
 
 
 def order_of(spark, config, count):
@@ -38,7 +44,7 @@ def order_of(spark, config, count):
 
 
 def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(spark, config):
-    store, shape = Store(spark, config), Shape(windows=2, tasks=4, in_flight=2)
+    store, shape = Store(spark, config), Shape(windows=2, tasks=4, in_flight=2, most=2)
     order = order_of(spark, config, 400)
     staged = stage(store, order, find_missing(store, order), shape)
     plan = generate.Plan("s", "run", order.model, "none", dict(order.prompts), Limits(1))
@@ -70,3 +76,55 @@ def test_only_what_the_ledger_does_not_answer_is_missing(spark, config):
     twice = Order("s", order.requests.unionByName(order.requests), order.model, order.prompts)
     missing = find_missing(store, twice)
     assert (missing.calls, missing.reused) == (2, 4)
+
+
+class Rows:
+    """What a staged window is to run_windows: something that the paid step is laid over."""
+
+    def __init__(self, window):
+        self.window = window
+
+    def mapInArrow(self, *_):  # noqa: N802  Spark's name
+        return self
+
+
+class Tables:
+    """A store whose appends end when they are told to."""
+
+    def __init__(self, windows):
+        self.windows, self.opened, self.end = windows, [], threading.Event()
+
+    def scratch(self, *_):
+        return self
+
+    def select(self, *_):
+        return self
+
+    def distinct(self):
+        return self
+
+    def collect(self):
+        return [Rows(number) for number in range(self.windows)]
+
+    def window(self, name, schema, number):
+        return Rows(number)
+
+    def append(self, rows, name):
+        self.opened.append(rows.window)
+        self.end.wait()
+
+
+@pytest.mark.parametrize(("journal", "wants", "opened"), [("journal", 1, 3), ("journal", 8, 2), (None, 1, 2)])
+def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_path, monkeypatch, journal, wants, opened):
+    monkeypatch.setattr(windows, "OPENING_SECONDS", 0.0)
+    governor = Governor(Limits(4), total=5)
+    governor.report(Report("0/0", 0, wants=wants, in_flight=1, started=2, settled=1, answered=1))
+    tables, lease = Tables(5), SimpleNamespace(lost=threading.Event())
+    plan = generate.Plan("s", "run", None, "none", {}, Limits(1), journal_folder=journal and str(tmp_path))
+    running = threading.Thread(target=windows.run_windows, args=(tables, plan, "staged", Shape(5, 1, 2, 3), governor, lease))
+    running.start()
+    time.sleep(1.2)
+    seen = len(tables.opened)
+    tables.end.set()
+    running.join()
+    assert (seen, sorted(tables.opened)) == (opened, [0, 1, 2, 3, 4])

@@ -25,6 +25,7 @@ NOW = Snapshot(
     cost_usd=0.0123,
     errors={"server": 3, "rate_limit": 11},
     in_flight=63,
+    wanted=63,
     limit=64,
     eta_s=95.0,
     stop=None,
