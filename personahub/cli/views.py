@@ -56,7 +56,7 @@ def status(console: Console, status: "Status", where: str) -> None:
     _plain(console, where, style="bold")
     funnel = _table("hub", ">rows", "")
     funnel.add_row(
-        "documents", *_figures(status.documents), f"{status.refused:,} pages and files refused" if status.refused else ""
+        "documents", *_figures(status.documents), f"{status.refused:,} refused (pages and files)" if status.refused else ""
     )
     hops = ", ".join(f"hop {hop}: {rows:,}" for hop, rows in status.personas_by_hop.items())
     funnel.add_row("personas", *_figures(status.personas), hops)

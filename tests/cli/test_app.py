@@ -237,7 +237,7 @@ def test_a_root_in_use(personahub, hub, tmp_path):
 def test_the_demo(personahub, spark, tmp_path):
     code, out, err = personahub("demo", "--out", tmp_path)
     assert code == 0, err
-    assert re.search(r"documents +40 +3 pages and files refused", out)
+    assert re.search(r"documents +40 +3 refused \(pages and files\)", out)
     assert len(re.findall(r"^╭─ (?:read|write|like|dislike): ", out, re.MULTILINE)) == 5
     assert len(re.findall(r"^╭─ math ", out, re.MULTILINE)) == 5
     assert "The answers are simulated" in out

@@ -42,7 +42,7 @@ def test_a_stage_is_one_line():
 
 def test_status_tells_the_funnel_and_what_is_missing():
     shown = printed(views.status, FULL, "hub")
-    for part in ("3 pages and files refused", "too_short", "math 148", "27,395", "hop 0: 160"):
+    for part in ("3 refused (pages and files)", "too_short", "math 148", "27,395", "hop 0: 160"):
         assert part in shown
     for sentence in (
         "text-to-persona: final, but of no use: refused 1",
