@@ -67,6 +67,8 @@ class Store:
 
     def insert_new(self, rows: DataFrame, name: str) -> int:
         """Insert the rows whose key is not in the table yet; of several with one key, one. Returns how many were inserted."""
+        if rows.isEmpty():  # often, and a MERGE of nothing takes seconds
+            return 0
         keys = schemas.KEYS[name]
         distinct = _conform(rows, schemas.TABLES[name]).dropDuplicates(list(keys))
         if not self.exists(name):

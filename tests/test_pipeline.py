@@ -281,3 +281,16 @@ def test_a_budget_that_nobody_can_hold_buys_nothing(tmp_path, endpoint, hub_of, 
         run(config, "synthesize")
     assert endpoint.stats()["requests"] == 0
     assert run(hub_of(endpoint, *priced), "synthesize")[0].counts["examples"] == 4  # on fixed shares, without a budget
+
+
+def test_what_tasks_meet_that_no_governor_hears_is_told(tmp_path, hub_of, monkeypatch):
+    found = generate.Preflight(governed=False, journaled=True, key_problem=None)
+    monkeypatch.setattr(generate, "preflight", lambda *_: found)
+    monkeypatch.setenv("TEST_KEY", "sk-wrong-key-123456")
+    with mock_server.start(port=0, key="sk-right") as server:
+        config = hub_of(server, "models.default.api_key_env=TEST_KEY", "models.default.response_format=json_schema")
+        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
+        with pytest.raises(AuthorisationError, match="refused the key"):
+            run(config, "synthesize")
+    with pytest.raises(EndpointError, match="no request was answered"):
+        run(config, "synthesize")

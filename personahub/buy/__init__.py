@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub import generate
@@ -23,12 +24,14 @@ from personahub.errors import (
     AuthorisationError,
     BudgetExceeded,
     EndpointError,
+    ErrorKind,
     Interrupted,
     PersonahubError,
     RootInUse,
 )
 from personahub.lease import Lease
 from personahub.llm.governor import Governor
+from personahub.llm.retry import FATAL
 from personahub.store import Store
 
 __all__ = ["Bought", "Buyer", "Estimate", "Order", "buy", "drain_journals", "estimate", "find_missing", "lease_folder"]
@@ -74,13 +77,15 @@ def buy(store: Store, config: Config, run_id: str, order: Order, ui: Buyer, leas
         stack.enter_context(_drain_on_interrupt(governor, ui))
         stack.enter_context(ui.watch(order.stage, missing.calls, governor.snapshot))
         failure = run_windows(store, plan, staged, shape, governor, lease)
-    mine = (F.col("run_id") == run_id) & (F.col("stage") == order.stage) & F.col("final")
-    answered = store.table("completions").where(mine).count()
+    mine = store.table("completions").where((F.col("run_id") == run_id) & (F.col("stage") == order.stage))
+    answered = mine.where("final").count()
     store.drop_scratch(f"{order.stage}.missing", f"{order.stage}.windows")
     if failure is not None:
         raise failure
     if governor.stop is not None:
         raise _error_of(governor, order, f"{answered} of {missing.calls} answers are in the ledger")
+    if plan.governor is None and answered < missing.calls:
+        _told_by_the_ledger(mine.where("not final"), order, answered)
     return Bought(missing.calls, missing.reused, missing.calls - answered)
 
 
@@ -102,6 +107,19 @@ def _drain_on_interrupt(governor: Governor, ui: Buyer) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _told_by_the_ledger(failed: DataFrame, order: Order, answered: int) -> None:
+    """Where no governor heard the tasks: raises what no request of the stage could have overcome, if that is what they met."""
+    where = f"{order.model.base_url} (model {order.model.model})"
+    told = {
+        row.error_kind: row.message for row in failed.groupBy("error_kind").agg(F.max("error_message").alias("message")).collect()
+    }
+    if ErrorKind.AUTHORISATION.value in told:
+        raise AuthorisationError(f"{where} refused the key: {told[ErrorKind.AUTHORISATION.value]}")
+    fatal = [told[kind.value] for kind in FATAL if kind.value in told]
+    if fatal or not answered:
+        raise EndpointError(f"{where}: {'; '.join(fatal) or 'no request was answered'}. Run again to go on")
 
 
 def _error_of(governor: Governor, order: Order, got: str) -> PersonahubError:

@@ -247,6 +247,7 @@ class Caller:
             self._fatal = self._fatal or (attempt.kind, attempt.message or attempt.kind.value)
             self._stop = True
             self._wake.set()
+            self._end(row, attempt, Decision(None, final=False, kind=attempt.kind))
             return
         if decision.retry_in is None:
             self._end(row, attempt, decision)
