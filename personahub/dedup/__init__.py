@@ -1,1 +1,100 @@
 """Who is kept: near-duplicates by exact Jaccard, MinHash and cosine, removed only where a kept neighbour represents them."""
+
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub.config import Dedup, LexicalDedup, SemanticDedup
+from personahub.errors import InputError
+
+__all__ = ["deduplicate"]
+
+Materialise = Callable[[DataFrame, str], DataFrame]
+Verdicts = tuple[DataFrame, DataFrame]
+FEW_KEYS = 4_000_000  # keys of new rows that every executor is given, some 100 MB, to pick the hub's rows by
+
+
+def deduplicate(
+    rows: DataFrame,
+    config: Dedup,
+    materialise: Materialise,
+    hub_keys: DataFrame | None = None,
+    hub_vectors: DataFrame | None = None,
+) -> Verdicts:
+    """Rows (id, level, text, vector) -> (duplicates, rejects).
+
+    id: strings or integers, distinct in `rows` (the caller's to see to); level: int from 1 on, 1 + hop. The lower the level, then the id,
+    the higher the priority. text: string or null; without the column no words are compared. vector: array of numbers, compared if
+    semantic.enabled, where the words kept the row. materialise(frame, name) writes a frame once and returns what it wrote.
+
+    duplicates: id, kept_by, method (identical, exact, minhash, semantic), score (double), round (int); an id at most once.
+    rejects: id, reason (empty_text, too_long, or what is wrong with a vector): rows that were not compared and are not to be kept.
+    hub_keys: rows of LEXICAL_KEYS, all of `lexical.scheme(config.lexical)`; hub_vectors: id, vector. Those behind them stand above all
+    `rows` and are not decided again. `rows` is evaluated several times, the results are not: they are read from what was written.
+    """
+    if "text" not in rows.columns and not config.semantic.enabled:
+        raise InputError(
+            "there is nothing to compare: neither a column of texts nor, with dedup.semantic.enabled, one of vectors"
+        )
+    duplicates, rejects = _lexical(rows, config.lexical, materialise, hub_keys) if "text" in rows.columns else (None, None)
+    if not config.semantic.enabled:
+        return duplicates, rejects
+    if duplicates is None:
+        return _semantic(rows, config.semantic, materialise, hub_vectors)
+    gone = duplicates.select("id").unionByName(rejects.select("id"))
+    more, refused = _semantic(rows.join(gone, on="id", how="left_anti"), config.semantic, materialise, hub_vectors)
+    return duplicates.unionByName(more), rejects.unionByName(refused)
+
+
+def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_keys: DataFrame | None) -> Verdicts:
+    from personahub.dedup import lexical, rounds  # here, because numba takes its time to import
+
+    bundles = lexical.bundles(rows, config)
+    if hub_keys is not None:
+        hub_keys = hub_keys.select("key", F.lit(0).alias("level"), F.col("persona_id").alias("id"), "tokens")
+        met = _sharing(hub_keys, materialise(lexical.keys(rows, config), "dedup.lexical.keys"))
+        bundles = bundles.unionByName(lexical.bundled(met))
+    found = materialise(lexical.found(bundles, config.threshold, rounds.MOST), "dedup.lexical.found")
+
+    def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
+        gone = removed.unionByName(compared.where("identical").select(F.col("low").alias("id")))
+        left = lexical.keyed(rows.join(gone, on="id", how="left_anti"), config)
+        if hub_keys is not None:
+            left = left.unionByName(hub_keys)
+        open_ = materialise(lexical.keys(rows.join(pending, on="id", how="left_semi"), config), f"dedup.lexical.open-{most}")
+        return lexical.found(lexical.bundled(_sharing(left, open_)), config.threshold, most)
+
+    compared, refused = _without_refused(found)
+    identical = compared.where("identical").select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
+    near = rounds.resolve(compared.where(~F.col("identical")), again, materialise, "dedup.lexical")
+    return _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, near)), refused
+
+
+def _semantic(rows: DataFrame, config: SemanticDedup, materialise: Materialise, hub_vectors: DataFrame | None) -> Verdicts:
+    from personahub.dedup import rounds, semantic
+
+    search = semantic.prepare(rows, config, hub_vectors)
+    found = materialise(semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST), "dedup.semantic.found")
+
+    def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
+        left = rows.join(removed, on="id", how="left_anti")
+        return _without_refused(semantic.found(left, search, config.threshold, hub_vectors, most))[0]
+
+    compared, refused = _without_refused(found)
+    return _by("semantic", rounds.resolve(compared, again, materialise, "dedup.semantic")), refused
+
+
+def _sharing(keys: DataFrame, others: DataFrame) -> DataFrame:
+    """Those KEYED rows whose key one of the others, which are written already, has."""
+    return keys.join(F.broadcast(others) if others.count() <= FEW_KEYS else others, on="key", how="left_semi")
+
+
+def _without_refused(found: DataFrame) -> Verdicts:
+    """FOUND -> the pairs, and id, reason of the rows that were not compared."""
+    refused = F.col("refused").isNotNull()
+    return found.where(~refused), found.where(refused).select(F.col("low").alias("id"), F.col("refused").alias("reason"))
+
+
+def _by(method: str, removed: DataFrame) -> DataFrame:
+    return removed.select("id", "kept_by", F.lit(method).alias("method"), "score", "round")

@@ -1,16 +1,33 @@
 """Texts as sets of 64-bit token hashes, in compressed rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+
+from personahub import text
+from personahub.dedup.kernels import compiled
+from personahub.dedup.kernels.folding import ASCII, fold_table
+from personahub.dedup.kernels.tokenising import hash_runs, mix, sorted_sets, tokenise
+
+TOKEN_BYTES = 8
+_SALTS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
 
 
 @dataclass(frozen=True)
 class TokenSets:
-    """Set i is values[offsets[i]:offsets[i + 1]], ascending and without repeats. offsets int64 (n + 1), values uint64."""
+    """Set i is values[offsets[i]:offsets[i + 1]], ascending and without repeats. offsets int64 (n + 1), values uint64.
+
+    Both arrays are read-only, wherever they come from: kernels then see one type, and numba compiles each of them once.
+    """
 
     offsets: np.ndarray
     values: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offsets", _frozen(self.offsets, np.int64))
+        object.__setattr__(self, "values", _frozen(self.values, np.uint64))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -18,3 +35,142 @@ class TokenSets:
     @property
     def sizes(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+
+def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int = 1) -> tuple[TokenSets, int]:
+    """The token sets of texts (string or large_string; null = empty), and how many of these went the slow way.
+
+    Set i is the hashes of `text.tokens(texts[i], unit, ngram)`. A text with a character that `folding` does not know goes through that
+    function itself: the same set, some twenty times slower.
+    """
+    if ngram < 1:
+        raise ValueError(f"ngram is {ngram}, yet a token is a run of one {unit} at least")
+    texts = _flat(texts, pa.string(), pa.large_string())
+    offsets, data = _buffers(texts)
+    only_ascii = data[offsets[0] : offsets[-1]].max(initial=0) < ASCII
+    rows, values, left = tokenise(data, offsets, fold_table(unit, only_ascii), unit != "word", ngram)
+    sets = TokenSets(rows, values)
+    slow = np.flatnonzero(left)
+    if len(slow):
+        others = _tokenised(texts.take(pa.array(slow)).to_pylist(), unit, ngram)
+        order = np.arange(len(sets))
+        order[slow] = len(sets) + np.arange(len(slow))
+        sets = take(_stacked(sets, others), order)
+    return sets, len(slow)
+
+
+def hash_tokens(tokens: Sequence[bytes]) -> np.ndarray:
+    """uint64, one for each token (UTF-8): FNV-1a over its bytes, then the finaliser of MurmurHash3."""
+    ends = np.cumsum([len(token) for token in tokens], dtype=np.int64)
+    return hash_runs(_bytes(b"".join(tokens)), ends)
+
+
+def token_hash32(token: bytes) -> int:
+    """The low 32 bits of a token's hash: what MinHash permutes (`hashfunc` of datasketch)."""
+    return int(hash_tokens([token])[0]) & 0xFFFFFFFF
+
+
+def set_keys(sets: TokenSets) -> np.ndarray:
+    """uint64 (n, 2): two independent hashes of each set as a whole; the empty set has its own, too."""
+    return _set_keys(sets.offsets, sets.values, _SALTS)
+
+
+def take(sets: TokenSets, indices: np.ndarray) -> TokenSets:
+    """The sets of these rows, in this order, repeats allowed. IndexError for a row that is not there."""
+    indices = np.asarray(indices, np.int64)
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(sets):
+        raise IndexError(f"rows {indices.min()} to {indices.max()} asked of {len(sets)} sets")
+    return TokenSets(*_take(sets.offsets, sets.values, indices))
+
+
+def to_arrow(sets: TokenSets) -> pa.Array:
+    """One binary value for each set: its hashes, ascending, eight bytes each, little endian. ArrowInvalid above 2 GiB."""
+    first, last = sets.offsets[0], sets.offsets[-1]
+    ends = (sets.offsets - first) * TOKEN_BYTES
+    if ends[-1] > np.iinfo(np.int32).max:
+        raise pa.ArrowInvalid(f"{ends[-1]} bytes of token hashes do not fit into one binary array: take fewer rows at a time")
+    packed = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(sets.values[first:last].astype("<u8", copy=False))]
+    return pa.Array.from_buffers(pa.binary(), len(sets), packed)
+
+
+def from_arrow(packed: pa.Array | pa.ChunkedArray) -> TokenSets:
+    """The sets that `to_arrow` packed (binary or large_binary, null = empty), without a copy where the bytes are aligned.
+
+    ValueError where a value is not made of eight-byte hashes.
+    """
+    offsets, data = _buffers(_flat(packed, pa.binary(), pa.large_binary()))
+    starts = offsets - offsets[0]
+    if (starts % TOKEN_BYTES).any():
+        raise ValueError("packed token sets have eight bytes a token: this column holds something else")
+    values = np.require(data[offsets[0] : offsets[-1]].view("<u8"), np.uint64, "A")
+    return TokenSets(starts // TOKEN_BYTES, values)
+
+
+def _frozen(array: np.ndarray, kind: type) -> np.ndarray:
+    view = np.ascontiguousarray(array, kind).view()
+    view.flags.writeable = False
+    return view
+
+
+def _bytes(buffer: bytes | pa.Buffer | None) -> np.ndarray:
+    """uint8 over the bytes of a buffer, read-only."""
+    return _frozen(np.frombuffer(buffer, np.uint8) if buffer else np.empty(0, np.uint8), np.uint8)
+
+
+def _flat(column: pa.Array | pa.ChunkedArray, narrow: pa.DataType, wide: pa.DataType) -> pa.Array:
+    """The column as one array of one of the two types, without nulls: what stands in the place of a null may be anything."""
+    if column.type not in (narrow, wide) and not pa.types.is_null(column.type):
+        raise TypeError(f"token sets are made from columns of {narrow} or {wide}, not of {column.type}")
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks == 1 else column.cast(wide).combine_chunks()
+    if column.null_count:
+        column = column.cast(wide).fill_null(pa.scalar(b"").cast(wide))
+    return column
+
+
+def _buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (int64, n + 1) into the data (uint8) of a variable-width array, a slice of another one included."""
+    if not len(column):
+        return np.zeros(1, np.int64), _bytes(None)
+    _, offsets, data = column.buffers()
+    wide = column.type in (pa.large_string(), pa.large_binary())
+    ends = np.frombuffer(offsets, np.int64 if wide else np.int32)[column.offset : column.offset + len(column) + 1]
+    return ends.astype(np.int64), _bytes(data)
+
+
+def _tokenised(texts: Sequence[str], unit: str, ngram: int) -> TokenSets:
+    tokens = [text.tokens(one, unit, ngram) for one in texts]
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(one) for one in tokens], out=offsets[1:])
+    hashes = hash_tokens([token.encode() for one in tokens for token in one])
+    return TokenSets(*sorted_sets(offsets, hashes))
+
+
+def _stacked(above: TokenSets, below: TokenSets) -> TokenSets:
+    offsets = np.concatenate([above.offsets, below.offsets[1:] + above.offsets[-1]])
+    return TokenSets(offsets, np.concatenate([above.values, below.values]))
+
+
+@compiled
+def _set_keys(offsets, values, salts):
+    keys = np.empty((len(offsets) - 1, len(salts)), np.uint64)
+    for row in range(len(offsets) - 1):
+        for key in range(len(salts)):
+            total = salts[key] + np.uint64(offsets[row + 1] - offsets[row])
+            for at in range(offsets[row], offsets[row + 1]):
+                total += mix(values[at] ^ salts[key])
+            keys[row, key] = mix(total)
+    return keys
+
+
+@compiled
+def _take(offsets, values, indices):
+    rows = np.zeros(len(indices) + 1, np.int64)
+    for at in range(len(indices)):
+        rows[at + 1] = rows[at] + offsets[indices[at] + 1] - offsets[indices[at]]
+    taken = np.empty(rows[-1], np.uint64)
+    for at in range(len(indices)):
+        start = offsets[indices[at]]
+        for i in range(rows[at + 1] - rows[at]):
+            taken[rows[at] + i] = values[start + i]
+    return rows, taken

@@ -1,0 +1,105 @@
+"""Bundles of keyed rows to pairs, as Arrow batches on the executors: the rows that share a key are a bucket, compared as a whole."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from personahub.dedup.kernels import buckets
+from personahub.dedup.kernels.sets import TokenSets
+from personahub.dedup.keying import REFUSED, SET_ROW, Keyed, by_priority, from_bundles
+
+EMPTY, TOO_LONG = "empty_text", "too_long"
+BLOCK = 16 << 20  # bytes of bundles that are unpacked at once, or one part if that is more
+
+
+def pairs(threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Bundles, sorted by part -> the rows that lexical.found tells of."""
+    for block in _whole_parts(batches):
+        refused = sum(int((batch["part"].to_numpy() == REFUSED).sum()) for batch in block)
+        keyed = from_bundles(block)
+        if refused:
+            yield _refused_rows(keyed)
+        else:
+            yield from _of_block(keyed, threshold, most)
+
+
+def _whole_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Blocks that hold all of the parts they have a bundle of; what was refused comes in blocks of its own."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        parts = batch["part"].to_numpy()
+        refused = int(np.searchsorted(parts, REFUSED, side="right"))
+        if refused:
+            yield [batch.slice(0, refused)]
+        last = max(int(np.searchsorted(parts, parts[-1])), refused) if len(parts) else 0  # where the last part begins
+        if last > refused and sum(each.nbytes for each in held) + batch.nbytes >= BLOCK:
+            yield [*held, batch.slice(refused, last - refused)]
+            held, refused = [], last
+        if refused < len(parts):
+            held.append(batch.slice(refused))
+    if held:
+        yield held
+
+
+def _of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBatch]:
+    order = np.argsort(keyed.key)
+    key = keyed.key[order]
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])
+    sizes = np.diff(np.append(starts, len(key)))
+    of_sets = key[starts] & SET_ROW == SET_ROW
+    for chosen, compare in (((sizes > 1) & of_sets, _equal_sets), ((sizes > 1) & ~of_sets, buckets.bucket_pairs)):
+        if not chosen.any():
+            continue
+        rows = order[np.repeat(chosen, sizes)]
+        bucket = np.repeat(np.arange(chosen.sum()), sizes[chosen])
+        rows = rows[by_priority(keyed.level[rows], keyed.id.take(pa.array(rows)), bucket)]
+        members = keyed.take(rows)
+        bounds = np.append(0, np.cumsum(sizes[chosen]))
+        low, high, score, cut = compare(bounds, members.tokens, members.level == 0, threshold, most)
+        if len(low):
+            yield _found_rows(members, low, high, score, compare is _equal_sets, cut)
+
+
+def _equal_sets(
+    starts: np.ndarray, tokens: TokenSets, decided: np.ndarray, threshold: float, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """bucket_pairs for set rows: each copy with the first of its bucket that has the same hash."""
+    bucket, hashes = np.repeat(np.arange(len(starts) - 1), np.diff(starts)), tokens.values
+    order = np.lexsort((hashes, bucket))  # stable: equal ones stay in priority order
+    new = np.append(True, (np.diff(bucket[order]) != 0) | (hashes[order][1:] != hashes[order][:-1]))
+    first = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    copies = ~new & ~decided[order]
+    low, high = order[copies], first[copies]
+    return low, high, np.ones(len(low)), np.zeros(len(low), np.bool_)
+
+
+def _found_rows(
+    rows: Keyed, low: np.ndarray, high: np.ndarray, score: np.ndarray, identical: bool, cut: np.ndarray
+) -> pa.RecordBatch:
+    columns = {
+        "low": rows.id.take(pa.array(low)),
+        "low_level": pa.array(rows.level[low]),
+        "high": rows.id.take(pa.array(high)),
+        "high_level": pa.array(rows.level[high]),
+        "score": pa.array(score),
+        "identical": pa.repeat(identical, len(low)),
+        "cut": pa.array(cut),
+        "refused": pa.nulls(len(low), pa.string()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _refused_rows(rows: Keyed) -> pa.RecordBatch:
+    n = len(rows.id)
+    columns = {
+        "low": rows.id,
+        "low_level": pa.array(rows.level),
+        "high": pa.nulls(n, rows.id.type),
+        "high_level": pa.nulls(n, pa.int32()),
+        "score": pa.nulls(n, pa.float64()),
+        "identical": pa.repeat(False, n),
+        "cut": pa.repeat(False, n),
+        "refused": pa.array([TOO_LONG if size else EMPTY for size in rows.tokens.sizes]),
+    }
+    return pa.RecordBatch.from_pydict(columns)

@@ -1,0 +1,102 @@
+"""Jaccard similarity of token sets, and what a threshold on it means for sizes and overlaps.
+
+The similarity of two sets with o tokens in common is the float64 quotient o / (|x| + |y| - o), and two sets are within a
+threshold when that quotient is >= the threshold. Every bound here is computed by rounding and then put right by this very
+comparison, so that no bound ever contradicts it. Division of whole numbers is monotone in float64, which makes the bounds exact.
+"""
+
+import numpy as np
+
+from personahub.dedup.kernels import compiled
+from personahub.dedup.kernels.sets import TokenSets
+
+
+def check_threshold(threshold: float) -> float:
+    """The threshold as a float; ValueError where it is not in (0, 1]."""
+    if not 0 < threshold <= 1:
+        raise ValueError(f"a threshold is above 0 and at most 1; this one is {threshold}")
+    return float(threshold)
+
+
+@compiled
+def _least_overlap(total, threshold):
+    overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # less than it takes, whatever the rounding
+    while overlap < total and overlap / (total - overlap) < threshold:
+        overlap += 1
+    return overlap
+
+
+@compiled
+def least_overlaps(most, threshold):
+    """int64[most + 1]: by the sum |x| + |y|, the least number of common tokens that reaches the threshold.
+
+    It depends on the two sizes by their sum alone; where it is more than the smaller size, no two sets of these sizes reach the
+    threshold.
+    """
+    needed = np.ones(most + 1, np.int64)
+    for total in range(1, most + 1):
+        needed[total] = _least_overlap(total, threshold)
+    return needed
+
+
+def least_overlap(a: int, b: int, threshold: float) -> int:
+    """The least number of common tokens that takes sets of a and b tokens to the threshold: more than min(a, b) if none does."""
+    return int(_least_overlap(a + b, check_threshold(threshold)))
+
+
+def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
+    """The least and the greatest size of a set that can be within the threshold of one of `size` tokens; (1, 0) for size 0."""
+    check_threshold(threshold)
+    if size < 1:
+        return 1, 0
+    least = max(1, int(threshold * size) - 1)
+    while least / size < threshold:
+        least += 1
+    most = int(size / threshold) + 2
+    while size / most < threshold:
+        most -= 1
+    return least, most
+
+
+@compiled
+def overlap(values, left, left_end, right, right_end, needed):
+    """How many tokens values[left:left_end] and values[right:right_end] have in common; -1 if fewer than `needed`.
+
+    Both ascend. Stops as soon as so many tokens of one of the two are missing in the other that `needed` is out of reach.
+    """
+    left_spare = left_end - left - needed
+    right_spare = right_end - right - needed
+    common = 0
+    while left_spare >= 0 and right_spare >= 0 and left < left_end and right < right_end:
+        if values[left] == values[right]:
+            common += 1
+            left += 1
+            right += 1
+        elif values[left] < values[right]:
+            left += 1
+            left_spare -= 1
+        else:
+            right += 1
+            right_spare -= 1
+    return common if common >= needed else -1
+
+
+def jaccard(sets: TokenSets, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """float64: the similarity of the sets of rows left[i] and right[i], both from 0 up; 0 where both are empty."""
+    left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
+    total = sets.sizes[left] + sets.sizes[right]
+    return quotients(_overlaps(sets.offsets, sets.values, left, right), total)
+
+
+def quotients(common: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """float64: the similarity of sets with so many common tokens and so many tokens in all, |x| + |y|."""
+    return common / np.maximum(total - common, 1)
+
+
+@compiled
+def _overlaps(offsets, values, left, right):
+    common = np.empty(len(left), np.int64)
+    for pair in range(len(left)):
+        x, y = left[pair], right[pair]
+        common[pair] = overlap(values, offsets[x], offsets[x + 1], offsets[y], offsets[y + 1], 0)
+    return common

@@ -1,0 +1,105 @@
+"""Vectors of float32: read from Arrow and checked, and the one dot product that scores are made of.
+
+A vector is kept times a power of two, so that its length is from 0.5 up to 1: that changes no cosine, not even its last bit (a part of
+less than 2^-126 of the length may go), and leaves no room for an overflow.
+"""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+
+from personahub.dedup.kernels import compiled
+
+FIT, MISSING, DIMENSION, NOT_FINITE, ZERO = range(5)
+
+
+def from_arrow(column: pa.Array, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of float or double -> (float32[fit, dimension], int8[n]): the fit rows, scaled, and why the others are not.
+
+    FIT; MISSING: null, or without numbers; DIMENSION: of another length than `dimension`; NOT_FINITE: a number is null, NaN, or infinite
+    as float32; ZERO: all numbers are zero as float32.
+    """
+    lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    problems = np.where(lengths == 0, MISSING, np.where(lengths != dimension, DIMENSION, FIT)).astype(np.int8)
+    fit = np.flatnonzero(problems == FIT)
+    chosen = column if len(fit) == len(column) else column.take(pa.array(fit))
+    with np.errstate(over="ignore"):  # a double too large for float32 is infinite: not finite, below
+        values = chosen.flatten().to_numpy(zero_copy_only=False).astype(np.float32)  # null becomes NaN
+    vectors = values.reshape(len(fit), dimension)
+    problems[fit] = _scale(vectors)
+    good = problems[fit] == FIT
+    return vectors if good.all() else vectors[good], problems
+
+
+def to_arrow(vectors: np.ndarray) -> pa.Array:
+    """Binary, four bytes a number, little endian; no copy. At most 2 GiB."""
+    width = vectors.shape[1] * 4
+    ends = np.arange(0, (len(vectors) + 1) * width, width, dtype=np.int32)
+    data = pa.py_buffer(np.ascontiguousarray(vectors, "<f4"))
+    return pa.Array.from_buffers(pa.binary(), len(vectors), [None, pa.py_buffer(ends), data])
+
+
+def from_binary(column: pa.Array, kind: str = "<f4") -> np.ndarray:
+    """The numbers of all rows of a binary column without nulls, one row's after the other's: a view, not to be written to."""
+    offset_type = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    _, offsets, data = column.buffers()
+    if data is None or not len(column):
+        return np.empty(0, kind)
+    bounds = np.frombuffer(offsets, offset_type)[column.offset : column.offset + len(column) + 1]
+    return np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].view(kind)
+
+
+def error_bound(dimension: int) -> float:
+    """How far the float32 dot product of two vectors of at most unit length can be from the true one, summed in any order."""
+    return (dimension + 8) * 2.0**-24
+
+
+@compiled
+def dot(left: np.ndarray, right: np.ndarray) -> float:
+    """float32 rows -> their dot product in float64, summed in this order on every machine.
+
+    A product of two float32 is exact in float64, so that it makes no difference whether the processor fuses it with the sum.
+    """
+    whole = len(left) - len(left) % 4
+    a = b = c = d = 0.0
+    for i in range(0, whole, 4):
+        a += np.float64(left[i]) * np.float64(right[i])
+        b += np.float64(left[i + 1]) * np.float64(right[i + 1])
+        c += np.float64(left[i + 2]) * np.float64(right[i + 2])
+        d += np.float64(left[i + 3]) * np.float64(right[i + 3])
+    for i in range(whole, len(left)):
+        a += np.float64(left[i]) * np.float64(right[i])
+    return (a + b) + (c + d)
+
+
+@compiled
+def squared_lengths(vectors: np.ndarray) -> np.ndarray:
+    """float64[n]: the dot product of each row with itself."""
+    out = np.empty(len(vectors))
+    for row in range(len(vectors)):
+        out[row] = dot(vectors[row], vectors[row])
+    return out
+
+
+@compiled
+def cosine(left: np.ndarray, right: np.ndarray, left_squared: float, right_squared: float) -> float:
+    """At most 1; exactly 1 for equal rows."""
+    return min(1.0, dot(left, right) / np.sqrt(left_squared * right_squared))
+
+
+@compiled
+def _scale(vectors: np.ndarray) -> np.ndarray:
+    """Scale each row in place -> int8: FIT, NOT_FINITE or ZERO."""
+    problems = np.zeros(len(vectors), np.int8)
+    for row in range(len(vectors)):
+        squared = dot(vectors[row], vectors[row])
+        if not np.isfinite(squared):
+            problems[row] = NOT_FINITE
+        elif squared == 0.0:
+            problems[row] = ZERO
+        else:
+            _, exponent = math.frexp(math.sqrt(squared))
+            if exponent != 0:
+                vectors[row] *= np.float64(2.0) ** -exponent
+    return problems

@@ -1,0 +1,144 @@
+"""Texts to keyed rows, and keyed rows to bundles and back, as Arrow batches on the executors. What the keys are for is told in lexical.
+
+Moving a row costs Spark far more than moving its bytes, so rows travel in bundles: those of one batch whose keys begin with the same bits,
+packed into a few binary values.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from personahub.config import LexicalDedup
+from personahub.dedup.kernels import exact, minhash, sets
+from personahub.dedup.kernels.sets import TokenSets
+
+MAX_TOKENS = 2000
+PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts
+REFUSED = -1  # the part of the texts that can not be compared
+SET_ROW = np.uint64(1)  # the last bit of a set row's key; a comparison row's is 0
+
+
+class Keyed(NamedTuple):
+    """Keyed rows as arrays, ascending by key."""
+
+    key: np.ndarray  # uint64
+    level: np.ndarray  # int32
+    id: pa.Array
+    tokens: TokenSets  # of a set row: 64 more bits of the set's hash, as a set of one
+
+    def take(self, rows: np.ndarray) -> "Keyed":
+        return Keyed(self.key[rows], self.level[rows], self.id.take(pa.array(rows)), sets.take(self.tokens, rows))
+
+
+def from_texts(batch: pa.RecordBatch, config: LexicalDedup) -> tuple[Keyed, Keyed]:
+    """Texts (id, level, text) -> the keyed rows, and the texts that can not be compared: with no token, or (as one token) with too many.
+
+    Of equal sets in the batch all have a set row, and the first by (level, id) has comparison rows: the others would be compared in vain.
+    """
+    tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
+    level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
+    fit = (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
+    refused = _refused(np.flatnonzero(~fit), tokens.sizes, level, ids)
+    rows = np.flatnonzero(fit)
+    hashes = sets.set_keys(tokens)
+    first = rows[_first_of_each(hashes[rows], level[rows], ids.take(pa.array(rows)))]
+    at, compared = _comparison_keys(sets.take(tokens, first), config)
+
+    key = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW])
+    text = np.concatenate([rows, first[at]])
+    stacked = TokenSets(  # the second hashes, then the tokens
+        np.concatenate([np.arange(len(tokens)), tokens.offsets + len(tokens)]), np.concatenate([hashes[:, 1], tokens.values])
+    )
+    place = np.concatenate([rows, first[at] + len(tokens)])
+    order = np.argsort(key)
+    text = text[order]
+    return Keyed(key[order], level[text], ids.take(pa.array(text)), sets.take(stacked, place[order])), refused
+
+
+def to_rows(keyed: Keyed) -> pa.RecordBatch:
+    columns = [pa.array(keyed.key.view(np.int64)), pa.array(keyed.level), keyed.id, sets.to_arrow(keyed.tokens)]
+    return pa.RecordBatch.from_arrays(columns, names=["key", "level", "id", "tokens"])
+
+
+def from_rows(batch: pa.RecordBatch) -> Keyed:
+    key = batch["key"].to_numpy().view(np.uint64)
+    return Keyed(key, batch["level"].to_numpy(), batch["id"], sets.from_arrow(batch["tokens"])).take(np.argsort(key))
+
+
+def to_bundles(keyed: Keyed, part: int | None = None) -> pa.RecordBatch:
+    """One bundle for each part that has rows; all rows in one bundle of `part`, if it is given."""
+    parts = (keyed.key >> np.uint64(64 - PART_BITS)).astype(np.int32) if part is None else np.full(len(keyed.key), part, np.int32)
+    starts = np.flatnonzero(np.diff(parts, prepend=-2))
+    bounds = np.append(starts, len(parts))
+    columns = {
+        "part": pa.array(parts[starts]),
+        "key": _packed(keyed.key, bounds),
+        "level": _packed(keyed.level, bounds),
+        "size": _packed(keyed.tokens.sizes.astype(np.int32), bounds),
+        "tokens": _packed(keyed.tokens.values, keyed.tokens.offsets[bounds] - keyed.tokens.offsets[0]),
+        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), keyed.id),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def from_bundles(batches: Sequence[pa.RecordBatch]) -> Keyed:
+    bundles = pa.Table.from_batches(batches)
+    key, level, size = (
+        _unpacked(bundles[name], kind) for name, kind in (("key", np.uint64), ("level", np.int32), ("size", np.int32))
+    )
+    tokens = TokenSets(np.append(0, np.cumsum(size)), _unpacked(bundles["tokens"], np.uint64))
+    ids = pa.concat_arrays([chunk.flatten() for chunk in bundles["ids"].chunks])
+    return Keyed(key, level, ids, tokens)
+
+
+def by_priority(level: np.ndarray, ids: pa.Array, group: np.ndarray | None = None) -> np.ndarray:
+    """The positions of rows in the order of their group, level and id."""
+    by_id = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    above = level.astype(np.int64)
+    if group is not None:
+        above += group * (above.max(initial=0) + 1)
+    return by_id[np.argsort(above[by_id], kind="stable")]
+
+
+def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
+    if config.method == "exact":
+        return exact.exact_keys(tokens, config.threshold)
+    bands, rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
+    signatures = minhash.signatures(tokens, config.num_perm, config.seed)
+    return np.repeat(np.arange(len(tokens)), bands), minhash.band_keys(signatures, bands, rows)
+
+
+def _first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:
+    """The rows whose hashes no row before them in priority has."""
+    order = np.argsort(hashes[:, 0])
+    same = np.zeros(len(order) + 1, np.bool_)  # as the one before
+    same[1:-1] = np.diff(hashes[order, 0]) == 0
+    repeated = order[same[:-1] | same[1:]]
+    if not len(repeated):
+        return np.arange(len(hashes))
+    repeated = repeated[by_priority(level[repeated], ids.take(pa.array(repeated)))]
+    _, first = np.unique(hashes[repeated], axis=0, return_index=True)
+    chosen = np.ones(len(hashes), np.bool_)
+    chosen[repeated] = False
+    chosen[repeated[first]] = True
+    return np.flatnonzero(chosen)
+
+
+def _refused(rows: np.ndarray, sizes: np.ndarray, level: np.ndarray, ids: pa.Array) -> Keyed:
+    many = np.minimum(sizes[rows], 1)
+    tokens = TokenSets(np.append(0, np.cumsum(many)), np.zeros(many.sum(), np.uint64))
+    return Keyed(np.zeros(len(rows), np.uint64), level[rows], ids.take(pa.array(rows)), tokens)
+
+
+def _packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
+    """binary: values[bounds[i]:bounds[i + 1]] as bytes."""
+    ends = pa.py_buffer((bounds * values.itemsize).astype(np.int32))
+    return pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, ends, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _unpacked(column: pa.ChunkedArray, kind: type) -> np.ndarray:
+    """All values of a column of `_packed` ones, one after the other."""
+    return np.concatenate([np.frombuffer(b"".join(chunk.to_pylist()), kind) for chunk in column.chunks])

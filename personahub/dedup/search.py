@@ -1,0 +1,135 @@
+"""Where vectors are compared: clusters found on a sample, how near a border must be for a visit, and which clusters travel together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from personahub.config import SemanticDedup
+from personahub.dedup.kernels import borders, kmeans, vectors
+from personahub.errors import InputError
+
+FEW = 4_000  # vectors that are all compared with all, in one cluster
+PER_CLUSTER, HELD_OUT, MOST_SAMPLED = 32, 2_048, 50_000  # vectors to train a cluster on, to set the margin by, and in all
+MOST_CLUSTERS = 4_096  # that `auto` makes
+HUB_PROBES = 3  # a hub's vectors stay at home; a new one, which must find them alone, visits so many times more clusters
+GROUP_BYTES, FEWEST_GROUPS = 96 << 20, 4  # of vectors in one task
+_HASHES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Search:
+    """Clusters, and how vectors get to them.
+
+    centroids: float32[k, d], of unit length; margin: see kernels.borders; groups: int32[k], the key under which each cluster's vectors
+    travel; partitions: how many of these keys there are.
+    """
+
+    centroids: np.ndarray
+    margin: float
+    groups: np.ndarray
+    partitions: int
+
+    @property
+    def dimension(self) -> int:
+        return self.centroids.shape[1]
+
+
+def vector_column(frame: DataFrame, name: str = "vector") -> None:
+    """Raises InputError if `frame` has no column `name` of array<float> or array<double>."""
+    if name not in frame.columns:
+        raise InputError(f"there is no column {name!r} with vectors; the columns are {', '.join(frame.columns)}")
+    kind = frame.schema[name].dataType
+    if not (isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.FloatType | T.DoubleType)):
+        raise InputError(f"the column {name!r} must hold vectors, array<float> or array<double>; it is {kind.simpleString()}")
+
+
+def prepare(rows: DataFrame, config: SemanticDedup, hub: DataFrame | None = None, centroids: np.ndarray | None = None) -> Search:
+    """Rows (id, vector), those of the hub (id, vector), and its centroids, if it has some -> where all of them are searched.
+
+    Counts the rows and collects a sample of vectors. The same rows give the same clusters, however they are partitioned. Raises
+    InputError if a column `vector` is missing or holds anything else.
+    """
+    for frame in (rows, hub):
+        if frame is not None:
+            vector_column(frame)
+    new_count, old_count = rows.count(), hub.count() if hub is not None else 0
+    clusters = _clusters(config, new_count + old_count)
+    share = 0.0 if centroids is not None else min(MOST_SAMPLED, PER_CLUSTER * clusters) / max(1, new_count + old_count)
+    tables = [drawn(rows, share + HELD_OUT / max(1, new_count), config.seed)]
+    if hub is not None and centroids is None:
+        tables.append(drawn(hub, share, config.seed))
+    lists = [table["vector"].combine_chunks() for table in tables]
+    dimension = centroids.shape[1] if centroids is not None else _usual_length(lists)
+    samples = [vectors.from_arrow(each, dimension)[0] for each in lists]
+    held = samples[0][:HELD_OUT]
+    if centroids is None:
+        held = held[: len(samples[0]) // 4]
+        trained = np.concatenate([samples[0][len(held) :], *samples[1:]])
+        centroids = kmeans.train(_or_any(trained), clusters, config.seed, config.threshold)
+    probes = config.probes * (HUB_PROBES if hub is not None else 1)
+    margin = borders.margin(_or_any(held), centroids, probes, config.threshold)
+    return Search(centroids, margin, *_groups(centroids, samples[0], new_count + old_count))
+
+
+def _clusters(config: SemanticDedup, total: int) -> int:
+    if config.clusters != "auto":
+        return config.clusters
+    return 1 if total <= FEW else min(MOST_CLUSTERS, round(1.5 * total**0.5))
+
+
+def drawn(rows: DataFrame, share: float, seed: int) -> pa.Table:
+    """Rows (id, vector) -> about `share` of them, chosen by a hash of the id and in its order, whatever order the rows come in."""
+    hashed = rows.select("id", "vector", F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(_HASHES)).alias("hash"))
+    table = hashed.where(F.col("hash") < F.lit(round(share * _HASHES))).toArrow()
+    return table.sort_by([("hash", "ascending"), ("id", "ascending")])
+
+
+def _usual_length(lists: list[pa.Array]) -> int:
+    """How many numbers most vectors have, 1 if none has any; of two lengths as frequent as each other, the greater."""
+    lengths = np.concatenate([each.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) for each in lists])
+    counts = np.bincount(lengths[lengths > 0], minlength=2)
+    return len(counts) - 1 - int(np.argmax(counts[:0:-1]))
+
+
+def _or_any(sample: np.ndarray) -> np.ndarray:
+    """One vector where there is none: what is not there can be looked for anywhere."""
+    return sample if len(sample) else np.eye(1, sample.shape[1], dtype=np.float32)
+
+
+def _groups(centroids: np.ndarray, sample: np.ndarray, total: int) -> tuple[np.ndarray, int]:
+    """The key of each cluster's group, and the number of groups."""
+    count = max(FEWEST_GROUPS, -(-total * 2 * centroids.shape[1] * 4 // GROUP_BYTES))
+    weights = np.bincount(kmeans.homes(sample, centroids), minlength=len(centroids)) + 1.0
+    groups = kmeans.groups(centroids, weights, count)
+    partitions = int(groups.max()) + 1
+    return np.array(_keys(partitions), np.int32)[groups], partitions
+
+
+def _keys(partitions: int) -> list[int]:
+    """Numbers that Spark's hash sends to a partition each. Were it another hash, some tasks would have more to do and others nothing."""
+    keys: dict[int, int] = {}
+    number = 0
+    while len(keys) < partitions:
+        keys.setdefault(_spark_hash(number) % partitions, number)
+        number += 1
+    return [keys[partition] for partition in range(partitions)]
+
+
+def _spark_hash(number: int) -> int:
+    """Murmur3 (x86, 32 bits, seed 42) of a four-byte integer, signed: what Spark's hash partitioning takes modulo the partitions."""
+    mask = 0xFFFFFFFF
+
+    def rotated(value: int, by: int) -> int:
+        return (value << by | value >> (32 - by)) & mask
+
+    mixed = rotated(number * 0xCC9E2D51 & mask, 15) * 0x1B873593 & mask
+    value = (rotated(42 ^ mixed, 13) * 5 + 0xE6546B64) & mask
+    value ^= 4
+    value = (value ^ value >> 16) * 0x85EBCA6B & mask
+    value = (value ^ value >> 13) * 0xC2B2AE35 & mask
+    value ^= value >> 16
+    return value - (1 << 32) if value >> 31 else value

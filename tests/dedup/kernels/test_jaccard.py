@@ -1,0 +1,65 @@
+"""Bounds that a threshold sets, against the comparison that defines it, for all pairs of sizes below 200."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from personahub.dedup.kernels.jaccard import jaccard, least_overlap, least_overlaps, partner_sizes
+from personahub.dedup.kernels.sets import TokenSets
+
+LARGEST = 199
+AWKWARD = [0.1 + 0.2, 1 / 3, 2 / 3, 9 / 11, 0.7, 0.85, np.nextafter(0.9, 0), 0.9, np.nextafter(0.9, 1), 0.95, 0.99, 1.0]
+THRESHOLDS = sorted({*AWKWARD, 0.01, *(hundredths / 100 for hundredths in range(30, 100, 5))})
+
+
+def packed(*sets: set[int]) -> TokenSets:
+    return TokenSets(np.cumsum([0, *map(len, sets)]), np.array([token for one in sets for token in sorted(one)], np.uint64))
+
+
+def within(common, a, b, threshold):
+    return common / (a + b - common) >= threshold
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_the_least_overlap_is_the_first_that_reaches_the_threshold(threshold):
+    a, b = np.indices((LARGEST + 1, LARGEST + 1))[:, 1:, 1:]
+    least = least_overlaps(2 * LARGEST, threshold)[a + b]
+    assert (least >= 1).all()  # sets with nothing in common are never alike
+    assert ((least > np.minimum(a, b)) | within(least, a, b, threshold)).all()
+    assert not within(np.minimum(least - 1, np.minimum(a, b)), a, b, threshold).any()
+    assert all(least_overlap(x, y, threshold) == least[x - 1, y - 1] for x, y in np.ndindex(LARGEST, 19) if x * y)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_partners_have_the_sizes_at_which_a_subset_or_superset_would_do(threshold):
+    for size in range(1, LARGEST + 1):
+        least, most = partner_sizes(size, threshold)
+        assert 1 <= least <= size <= most
+        assert within(least, size, least, threshold)
+        assert least == 1 or not within(least - 1, size, least - 1, threshold)
+        assert within(size, size, most, threshold)
+        assert not within(size, size, most + 1, threshold)
+
+
+def test_an_empty_set_has_no_partners():
+    assert partner_sizes(0, 0.9) == (1, 0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.5, 1.01, float("nan")])
+def test_a_threshold_is_above_0_and_at_most_1(threshold):
+    with pytest.raises(ValueError, match="threshold"):
+        least_overlap(3, 4, threshold)
+
+
+@settings(deadline=None)  # the first example compiles
+@given(st.lists(st.sets(st.integers(0, 2**64 - 1) | st.integers(0, 12)), min_size=1, max_size=8))
+def test_jaccard_is_the_quotient_of_overlap_and_union(sets):
+    left, right = (grid.ravel() for grid in np.indices((len(sets), len(sets))))
+    expected = [len(sets[x] & sets[y]) / max(len(sets[x] | sets[y]), 1) for x, y in zip(left, right, strict=True)]
+    assert jaccard(packed(*sets), left, right).tolist() == expected
+
+
+def test_jaccard_of_rows_that_are_not_there_is_an_error():
+    with pytest.raises(IndexError):
+        jaccard(packed({1}, {2}), [0], [2])

@@ -1,0 +1,141 @@
+"""From texts to pairs without Spark: keys, bundles, parts in any order, then greedy removal, against the reference."""
+
+import random
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import reference
+import samples
+
+from personahub import text
+from personahub.config import LexicalDedup
+from personahub.dedup import comparing, keying
+from personahub.dedup.kernels import greedy, minhash, sets
+
+
+def batch_of(rows):
+    level, ids, texts = zip(*rows, strict=True)
+    return pa.RecordBatch.from_pydict(
+        {"id": pa.array(ids), "level": pa.array(level, pa.int32()), "text": pa.array(texts, pa.string())}
+    )
+
+
+def found_in(rows, config, seed=0, batch=40, most=32, bits=2):
+    """What lexical.found gives, from batches as Spark would hand them out: rows in any order, parts sorted, in slices."""
+    draw = random.Random(seed)
+    rows = draw.sample(rows, len(rows))
+    bundles = []
+    for start in range(0, len(rows), batch):
+        keyed, refused = keying.from_texts(batch_of(rows[start : start + batch]), config)
+        bundles += [keying.to_bundles(keyed), keying.to_bundles(refused, keying.REFUSED)]
+    table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
+    tasks = np.random.default_rng(seed).integers(0, 3, 1 << keying.PART_BITS)[table["part"].to_numpy()]
+    out = []
+    for task in range(3):
+        mine = table.filter(pa.array(tasks == task)).sort_by("part").combine_chunks()
+        out += comparing.pairs(config.threshold, most, iter(mine.to_batches(max_chunksize=draw.choice([1, 7, 1000]))))
+    return [row for each in out for row in each.to_pylist()]
+
+
+def decided(found, method):
+    removed = {row["low"]: (row["high"], "identical", 1.0) for row in found if row["identical"]}
+    pairs = [row for row in found if not row["identical"] and row["high"] is not None]
+    order = sorted({(row[f"{side}_level"], row[side]) for row in pairs for side in ("low", "high")})
+    place = {name: at for at, (_, name) in enumerate(order)}
+    low, high = (np.array([place[row[side]] for row in pairs], np.int64) for side in ("low", "high"))
+    kept_by, state, _ = greedy.decide(len(order), low, high, np.array([row["cut"] for row in pairs], np.bool_))
+    assert not (state == greedy.PENDING).any()
+    scores = {(row["low"], row["high"]): row["score"] for row in pairs}
+    for row in np.flatnonzero(state == greedy.REMOVED):
+        name, by = order[row][1], order[kept_by[row]][1]
+        assert name not in removed
+        removed[name] = (by, method, scores[name, by])
+    return removed
+
+
+@pytest.mark.parametrize(
+    ("settings", "longest"),
+    [
+        ({}, 30),
+        ({"threshold": 0.85}, 90),
+        ({"threshold": 0.5}, 20),
+        ({"unit": "character", "ngram": 3}, 12),
+        ({"ngram": 2}, 30),
+        ({"threshold": 1.0}, 8),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_equals_the_reference(settings, longest, seed):
+    rows, config = samples.rows(300, seed, longest), LexicalDedup(**settings)
+    found = found_in(rows, config, seed, batch=random.Random(seed).choice([1, 40, 300]))
+    expected = reference.deduplicate(rows, config.threshold, config.unit, config.ngram)
+    assert decided(found, "exact") == expected
+    assert {method for _, method, _ in expected.values()} == ({"exact", "identical"} if config.threshold < 1 else {"identical"})
+    assert {row["low"]: row["refused"] for row in found if row["high"] is None} == {
+        name: "empty_text" for _, name, content in rows if not text.tokens(content or "", config.unit, config.ngram)
+    }
+
+
+def test_minhash_equals_the_reference_given_the_pairs_that_collide():
+    config = LexicalDedup(method="minhash", threshold=0.8, num_perm=32, min_recall=0.5)
+    bands = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
+
+    def collide(*both):
+        hashes = [np.sort(sets.hash_tokens([token.encode() for token in each])) for each in both]
+        signed = [
+            minhash.signatures(sets.TokenSets(np.array([0, len(each)]), each), config.num_perm, config.seed) for each in hashes
+        ]
+        return bool(minhash.collides(*signed, *bands)[0])
+
+    rows = samples.rows(300, 7)
+    expected = reference.deduplicate(rows, config.threshold, method="minhash", seen=collide)
+    assert decided(found_in(rows, config), "minhash") == expected
+    assert expected != reference.deduplicate(rows, config.threshold, method="minhash")  # some pairs are missed
+
+
+def test_the_hub_is_compared_with_and_never_decided_again():
+    config = LexicalDedup()
+    rows = samples.rows(300, 5)
+    gone = reference.deduplicate(rows[:200], 0.9)
+    hub = [(0, name, text) for _, name, text in rows[:200] if name not in gone]
+    found = found_in([*hub, *rows[200:]], config)
+    expected = reference.deduplicate(rows[200:], 0.9, decided=hub)
+    assert decided(found, "exact") == expected
+    assert {by for by, *_ in expected.values()} & {name for _, name, _ in hub}
+
+
+def test_a_long_text_is_refused_and_the_longest_compared():
+    words = [f"w{number}" for number in range(2001)]
+    rows = [(1, "a", " ".join(words)), (1, "b", " ".join(words[:2000])), (1, "c", " ".join(words[:1990]))]
+    found = found_in(rows, LexicalDedup())
+    assert [(row["low"], row["high"], row["refused"]) for row in found if row["refused"]] == [("a", None, "too_long")]
+    assert {(row["low"], row["high"], row["score"]) for row in found if not row["refused"]} == {("c", "b", 0.995)}
+
+
+def test_lists_are_cut_after_most_pairs():
+    rows = [(1, f"{place:02}", " ".join(samples.WORDS[:30]) + f" x{place}") for place in range(6)]
+    found = found_in(rows, LexicalDedup(), most=2)
+    listed = {}
+    for row in found:
+        listed.setdefault(row["low"], set()).add((row["high"], row["cut"]))
+    assert {("00", False), ("01", True)} <= listed["05"]
+    assert not any(cut for high, cut in listed["02"])
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.int32(), pa.string()])
+def test_rows_come_out_of_bundles_as_they_went_in(kind):
+    batch = batch_of(samples.rows(50, 3))
+    batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
+    keyed, _ = keying.from_texts(batch, LexicalDedup())
+    bundles = keying.to_bundles(keyed)
+    back = keying.from_bundles([bundles.slice(0, 3), bundles.slice(3)])
+    rows = keying.from_rows(keying.to_rows(keyed).take(pa.array(np.random.default_rng(0).permutation(len(keyed.key)))))
+    for other in (back, rows):
+        assert other.id.type == kind
+        for name in ("key", "level", "id"):
+            assert sorted(np.asarray(getattr(other, name)).tolist()) == sorted(np.asarray(getattr(keyed, name)).tolist())
+    assert keying.to_rows(back).to_pylist() == keying.to_rows(keyed).to_pylist()
+    assert (np.diff(keyed.key >> np.uint64(64 - keying.PART_BITS)) >= 0).all()
+    assert len(bundles) == len(set((keyed.key >> np.uint64(64 - keying.PART_BITS)).tolist()))

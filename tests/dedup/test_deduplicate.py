@@ -1,0 +1,105 @@
+"""The one entry of all callers, in Spark, against the reference."""
+
+import json
+import random
+
+import pytest
+import reference
+import samples
+from pyspark.sql import functions as F
+
+from personahub.config import Dedup, LexicalDedup, SemanticDedup
+from personahub.dedup import deduplicate, lexical, rounds
+from personahub.errors import InputError
+
+ROWS = samples.rows(250, 11)
+
+
+def frame_of(spark, rows, partitions=1, kind="string"):
+    return spark.createDataFrame(rows, f"level int, id {kind}, text string").repartition(partitions)
+
+
+def verdicts(duplicates, rejects):
+    """(by id: kept_by, method, score; the ids refused), each id being there once."""
+    rows = duplicates.collect()
+    removed = {row.id: (row.kept_by, row.method, row.score) for row in rows}
+    assert len(removed) == len(rows)
+    assert all((row.round == 0) == (row.method == "identical") for row in rows)
+    return removed, {row.id: row.reason for row in rejects.collect()}
+
+
+@pytest.mark.parametrize(("partitions", "few"), [(1, rounds.FEW), (5, 10)])
+def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, few):
+    monkeypatch.setattr(rounds, "FEW", few)
+    rows = random.Random(partitions).sample(ROWS, len(ROWS))
+    removed, refused = verdicts(*deduplicate(frame_of(spark, rows, partitions), Dedup(), materialise))
+    assert removed == reference.deduplicate(ROWS, 0.9)
+    assert set(refused.values()) == {"empty_text"}
+    assert refused.keys() == {name for _, name, text in ROWS if not (text or "").strip(" ?!—")}
+
+
+def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
+    monkeypatch.setattr(rounds, "MOST", 1)
+    config = Dedup(lexical=LexicalDedup(threshold=0.6))
+    rows = [(level, int(name, 16), text) for level, name, text in samples.rows(150, 4, longest=9)]
+    asked = []
+
+    def write(frame, name):
+        asked.append(name)
+        return materialise(frame, name)
+
+    removed, _ = verdicts(*deduplicate(frame_of(spark, rows, 3, "long"), config, write))
+    assert removed == reference.deduplicate(rows, 0.6)
+    assert any("open" in name for name in asked)
+
+
+def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise):
+    config = Dedup()
+    first, second = (
+        ROWS[:150],
+        [(1, f"0{name}", text) for _, name, text in ROWS[150:]],
+    )  # of higher priority, were it not for the hub
+    gone = reference.deduplicate(first, 0.9)
+    hub = [(0, name, text) for _, name, text in first if name not in gone and (text or "").strip(" ?!—")]
+    stored = lexical.keyed(frame_of(spark, hub), config.lexical).select("key", F.col("id").alias("persona_id"), "tokens")
+    stored = materialise(stored, "stored")
+    removed, _ = verdicts(*deduplicate(frame_of(spark, second), config, materialise, stored))
+    assert removed == reference.deduplicate(second, 0.9, decided=hub)
+    assert any(by in {name for _, name, _ in hub} for by, *_ in removed.values())
+
+
+def test_vectors_are_compared_where_words_keep_the_row(spark, materialise):
+    vectors = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.05, 1.0], "d": [1.0, 0.1], "e": [0.0, 0.0], "f": [0.0, 1.0]}
+    texts = {"a": "a cook", "b": "a mason", "c": "the judge", "d": "a cook", "e": "a poet", "f": "?"}
+    rows = spark.createDataFrame(
+        [(name, 1, texts[name], vector) for name, vector in vectors.items()],
+        "id string, level int, text string, vector array<float>",
+    )
+    config = Dedup(semantic=SemanticDedup(enabled=True))
+    removed, refused = verdicts(*deduplicate(rows, config, materialise))
+    assert {name: (by, method) for name, (by, method, _) in removed.items()} == {"d": ("a", "identical"), "c": ("b", "semantic")}
+    assert refused == {"e": "vector_zero", "f": "empty_text"}
+
+
+def test_there_must_be_something_to_compare(spark):
+    with pytest.raises(InputError, match="nothing to compare"):
+        deduplicate(frame_of(spark, ROWS[:1]).drop("text"), Dedup(), pytest.fail)
+
+
+def test_the_scheme_names_what_stored_keys_must_share():
+    exact = LexicalDedup()
+    assert lexical.scheme(exact) == lexical.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
+    minhash = LexicalDedup(method="minhash")
+    assert json.loads(lexical.scheme(minhash)) == {
+        "version": 1,
+        "method": "minhash",
+        "threshold": 0.9,
+        "unit": "word",
+        "ngram": 1,
+        "num_perm": 128,
+        "bands": 16,
+        "rows": 8,
+        "seed": 1,
+    }
+    others = [{"threshold": 0.8}, {"unit": "character"}, {"ngram": 2}, {"num_perm": 64}, {"seed": 2}, {"min_recall": 0.9}]
+    assert len({lexical.scheme(minhash.model_copy(update=change)) for change in others} | {lexical.scheme(minhash)}) == 7
