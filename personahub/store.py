@@ -84,6 +84,11 @@ class Store:
         self._commits[name] += 1
         return int(result[0]["num_inserted_rows"])
 
+    def delete(self, name: str, condition: str = "true") -> None:
+        """Remove the rows of a table that an SQL condition holds for: what is about to be made anew, never what was paid for."""
+        if self.exists(name):
+            self.spark.sql(f"DELETE FROM {self._sql_name(name)} WHERE {condition}").collect()
+
     def compact(self) -> None:
         """At a stage's end: the many small files that windows leave make every later read slow."""
         for name, commits in self._commits.items():

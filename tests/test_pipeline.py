@@ -69,7 +69,7 @@ def test_from_documents_to_examples_and_again_without_a_purchase(tmp_path, endpo
     assert first["documents"] == {"documents": 40, "rejects": 3}
     assert first["text-to-persona"]["calls"] == 40
     personas = table(config, "personas").count()
-    assert first["synthesize"]["calls"] == personas == first["text-to-persona"]["personas"]
+    assert first["synthesize"]["calls"] == first["dedup"]["kept"] == personas == first["text-to-persona"]["personas"]
     stats = endpoint.stats()
     assert stats["requests"] == 40 + personas + 1  # one probe
     again = {result.stage: result.counts for result in run(config)}
@@ -83,7 +83,7 @@ def test_from_documents_to_examples_and_again_without_a_purchase(tmp_path, endpo
     documents = table(config, "documents").select(F.col("document_id").alias("parent_id"))
     assert lineage.join(documents, on="parent_id", how="left_anti").count() == 0
     assert set(table(config, "examples").select("synthetic").distinct().collect()) == {(True,)}
-    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * 6
+    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * 8
 
 
 def test_one_text_under_two_ids_is_one_call_and_two_lineages(tmp_path, endpoint, hub_of):

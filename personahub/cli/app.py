@@ -17,6 +17,8 @@ from rich.console import Console
 from personahub import __version__
 from personahub import config as configuration
 from personahub.cli.console import TerminalUI
+from personahub.cli.dedup import dedup
+from personahub.cli.options import Files, Sets, Verbose
 from personahub.errors import PersonahubError
 
 app = typer.Typer(
@@ -30,21 +32,14 @@ app = typer.Typer(
 )
 imports = typer.Typer(no_args_is_help=True, help="Bring in what is there already.")
 app.add_typer(imports, name="import")
+app.command()(dedup)
 
-Files = Annotated[
-    list[Path] | None,
-    typer.Option("--config", "-c", metavar="FILE", help="YAML over the defaults; may be given again, the later one wins."),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. generate.budget_usd=5; may be given again."),
-]
 Stages = Annotated[
     list[str] | None,
-    typer.Argument(metavar="STAGE", help="documents, text-to-persona, synthesize; none named: all, in this order."),
+    typer.Argument(metavar="STAGE", help="documents, text-to-persona, dedup, synthesize; none named: all, in this order."),
 ]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: take all its verdicts back, and let each fall again.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what Spark and Ivy print.")]
 
 
 class Overflow(str, Enum):
@@ -66,7 +61,14 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 
 @app.command()
-def run(stages: Stages = None, config: Files = None, sets: Sets = None, yes: Yes = False, verbose: Verbose = False) -> None:
+def run(
+    stages: Stages = None,
+    config: Files = None,
+    sets: Sets = None,
+    yes: Yes = False,
+    rebuild: Rebuild = False,
+    verbose: Verbose = False,
+) -> None:
     """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
     from personahub import pipeline
     from personahub.cli import views
@@ -75,7 +77,7 @@ def run(stages: Stages = None, config: Files = None, sets: Sets = None, yes: Yes
     chosen = pipeline.check(settings, stages or ())
     ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-        for result in pipeline.run(hub, chosen):
+        for result in pipeline.run(hub, chosen, rebuild=rebuild):
             views.result(ui.console, result)
 
 

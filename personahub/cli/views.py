@@ -26,7 +26,7 @@ def result(console: Console, result: "StageResult") -> None:
 
 
 def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
-    table = _table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
+    table = new_table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
     for one in estimates:
         price = "?" if one.cost_usd is None and one.calls else dollars(one.cost_usd or 0.0)
         table.add_row(one.stage, *_figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
@@ -34,27 +34,27 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
     for one in filter(lambda one: one.calls, estimates):
         notes = [one.note, "no prices: set models.<alias>.in_mtok_cost and out_mtok_cost" if one.cost_usd is None else ""]
         for note in filter(None, notes):
-            _plain(console, f"{one.stage}: {note}")
+            plain(console, f"{one.stage}: {note}")
 
 
 def previews(console: Console, previews: "Sequence[Preview]") -> None:
     for number, one in enumerate(previews, start=1):
-        _plain(console, f"{number}. {one.source_id}", style="bold")
+        plain(console, f"{number}. {one.source_id}", style="bold")
         for message in one.messages:
             console.print(Panel(Text(message["content"]), title=Text(message["role"]), title_align="left"))
         if one.text is not None:
             console.print(Panel(Text(one.text), title="answer", title_align="left", border_style="green"))
         if one.error is not None:
-            _plain(console, f"not usable: {one.error}", style="red")
-        _plain(console, f"{one.prompt_tokens:,} tokens in, {one.completion_tokens:,} out, {dollars(one.cost_usd)}\n")
+            plain(console, f"not usable: {one.error}", style="red")
+        plain(console, f"{one.prompt_tokens:,} tokens in, {one.completion_tokens:,} out, {dollars(one.cost_usd)}\n")
     if not previews:
-        _plain(console, "nothing to preview: this stage finds no input; run the stages before it first")
+        plain(console, "nothing to preview: this stage finds no input; run the stages before it first")
 
 
 def status(console: Console, status: "Status", where: str) -> None:
     """The funnel, what was refused, the ledger, and what is missing."""
-    _plain(console, where, style="bold")
-    funnel = _table("hub", ">rows", "")
+    plain(console, where, style="bold")
+    funnel = new_table("hub", ">rows", "")
     funnel.add_row(
         "documents", *_figures(status.documents), f"{status.refused:,} refused (pages and files)" if status.refused else ""
     )
@@ -64,18 +64,18 @@ def status(console: Console, status: "Status", where: str) -> None:
     funnel.add_row("examples", *_figures(status.examples), by_kind(dict(status.examples_by_task)))
     console.print(funnel)
     if status.rejects:
-        rejects = _table("refused at", "reason", ">rows")
+        rejects = new_table("refused at", "reason", ">rows")
         for reject in status.rejects:
             rejects.add_row(reject.stage, reject.reason, *_figures(reject.rows))
         console.print(rejects)
     bought = [stage for stage in status.stages if stage.attempts]
     if bought:
-        ledger = _table("bought for", ">answers", ">no use", ">missing", ">tries", ">tokens", ">$", ">time")
+        ledger = new_table("bought for", ">answers", ">no use", ">missing", ">tries", ">tokens", ">$", ">time")
         for stage in bought:
             ledger.add_row(*_ledger_row(stage))
         console.print(ledger)
     for sentence in _open(status):
-        _plain(console, sentence)
+        plain(console, sentence)
 
 
 def _ledger_row(stage: "Ledger") -> list[str]:
@@ -109,7 +109,7 @@ def _open(status: "Status") -> list[str]:
 
 
 def models(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:
-    table = _table("alias", "model", "base_url", "found")
+    table = new_table("alias", "model", "base_url", "found")
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     console.print(table)
@@ -117,7 +117,7 @@ def models(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:
 
 def samples(console: Console, samples: "Samples") -> None:
     for one in samples.personas:
-        body = Text.assemble((one.persona, "bold"), "\n\n", (_short(one.excerpt or "(imported)", 300), "dim"))
+        body = Text.assemble((one.persona, "bold"), "\n\n", (short(one.excerpt or "(imported)", 300), "dim"))
         console.print(Panel(body, title=Text(f"{one.relation}: {one.document_id}"), title_align="left"))
     for example in samples.examples:
         content = example.content
@@ -126,12 +126,12 @@ def samples(console: Console, samples: "Samples") -> None:
         console.print(Panel(Text.assemble((example.persona, "dim"), *lines), title=Text(example.task), title_align="left"))
 
 
-def _short(text: str, characters: int) -> str:
+def short(text: str, characters: int) -> str:
     one_line = " ".join(text.split())
     return one_line if len(one_line) <= characters else one_line[:characters].rstrip() + " ..."
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """`>` sets a column flush right: figures."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for column in columns:
@@ -143,5 +143,5 @@ def _figures(*figures: int) -> list[str]:
     return [f"{figure:,}" for figure in figures]
 
 
-def _plain(console: Console, text: str, style: Any = None) -> None:
+def plain(console: Console, text: str, style: Any = None) -> None:
     console.print(text, style=style, markup=False, soft_wrap=True)

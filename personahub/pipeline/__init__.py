@@ -12,6 +12,8 @@ from pyspark.sql import functions as F
 from personahub import documents, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
+from personahub.pipeline import dedup
+from personahub.pipeline.dedup_frame import Deduplicated, deduplicate_frame
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import PAID, buy_and_parse, insert_all, split_personas
 from personahub.pipeline.previews import Preview, estimates, preview
@@ -19,11 +21,13 @@ from personahub.text import nearest
 
 __all__ = [
     "STAGES",
+    "Deduplicated",
     "Hub",
     "Preview",
     "Silent",
     "StageResult",
     "check",
+    "deduplicate_frame",
     "estimates",
     "import_personas",
     "open_hub",
@@ -33,7 +37,7 @@ __all__ = [
     "status",
 ]
 
-STAGES: tuple[str, ...] = ("documents", *PAID)
+STAGES: tuple[str, ...] = ("documents", "text-to-persona", "dedup", "synthesize")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class StageResult:
 def check(config: Config, stages: Sequence[str]) -> list[str]:
     """What can be known to be wrong before anything starts. Returns the stages, all of them if none is named.
 
-    Raises ConfigError for an unknown stage or task, InputError for a path that is not there.
+    Raises ConfigError for an unknown stage or task and for settings of dedup that are not built, InputError for a path that is not there.
     """
     for stage in stages:
         if stage not in STAGES:
@@ -60,19 +64,22 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
     chosen = [stage for stage in STAGES if stage in stages] or list(STAGES)
     if "documents" in chosen:
         documents.check(config.documents)
+    if "dedup" in chosen:
+        dedup.check(config)
     if "synthesize" in chosen:
         synthesis.prompts_of(config)
     return chosen
 
 
-def run(hub: Hub, stages: Sequence[str]) -> Iterator[StageResult]:
-    """Each stage in order, told as it ends. Raises what ended one, after it was committed.
+def run(hub: Hub, stages: Sequence[str], *, rebuild: bool = False) -> Iterator[StageResult]:
+    """Each stage in order, told as it ends. Raises what ended one, after it was committed. rebuild: `dedup` takes its verdicts back first.
 
     Calls that failed in passing stop no stage behind them, which works on what there is; TransientFailures is raised at the end.
     """
+    work = {"documents": _documents, "dedup": partial(dedup.run, rebuild=rebuild)}
     missing = {}
     for stage in stages:
-        result = _recorded(hub, stage, _documents if stage == "documents" else partial(buy_and_parse, stage=stage))
+        result = _recorded(hub, stage, work.get(stage) or partial(buy_and_parse, stage=stage))
         yield result
         if result.transient:
             missing[stage] = result.transient

@@ -1,6 +1,19 @@
 """Tables -> figures for people: what a hub holds and what it cost, and a few rows to look at. Pure transforms on DataFrames."""
 
+from personahub.report.groups import Group, Member, largest_groups
 from personahub.report.samples import ExampleSample, PersonaSample, Samples, samples
 from personahub.report.status import Ledger, Reject, Status, status
 
-__all__ = ["ExampleSample", "Ledger", "PersonaSample", "Reject", "Samples", "Status", "samples", "status"]
+__all__ = [
+    "ExampleSample",
+    "Group",
+    "Ledger",
+    "Member",
+    "PersonaSample",
+    "Reject",
+    "Samples",
+    "Status",
+    "largest_groups",
+    "samples",
+    "status",
+]

@@ -1,0 +1,91 @@
+"""`personahub dedup`: near-duplicates out of any file, without a hub."""
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from personahub import config as configuration
+from personahub.cli.options import Files, Sets, Verbose
+from personahub.errors import ConfigError
+
+
+class Method(str, Enum):
+    """How pairs of texts are found."""
+
+    EXACT = "exact"
+    MINHASH = "minhash"
+
+
+class Unit(str, Enum):
+    """What a token is made of."""
+
+    WORD = "word"
+    CHARACTER = "character"
+
+
+class Format(str, Enum):
+    """How results are written."""
+
+    PARQUET = "parquet"
+    DELTA = "delta"
+
+
+def dedup(
+    input: Annotated[
+        str | None, typer.Argument(metavar="INPUT", help="parquet, jsonl(.gz) or Delta: a file, a folder, a glob.")
+    ] = None,
+    text_column: Annotated[str, typer.Option(metavar="COLUMN", help="The column that holds the texts.")] = "persona",
+    id_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Distinct ids, the least is kept; none: a hash of the text.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where kept, duplicates and rejects go.")] = None,
+    method: Annotated[Method | None, typer.Option(help="exact: every pair; minhash: the paper's.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Jaccard similarity (with --vectors: cosine) of a duplicate.")] = None,
+    ngram: Annotated[int | None, typer.Option(help="Words (or characters) in a token.")] = None,
+    unit: Annotated[Unit | None, typer.Option(help="What tokens are made of.")] = None,
+    vectors: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Compare the vectors in this column, and not the texts.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="Of the results.")] = Format.PARQUET,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are in DIR.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Only show what the settings mean: what is found, and what may be missed.")
+    ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Afterwards, prove the invariants on what was written; exit 1 if one is broken.")
+    ] = False,
+    config: Files = None,
+    sets: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Near-duplicates out of any file: every row is kept, or a duplicate of a kept one, or a reject with its reason. Buys nothing."""
+    from personahub.cli import dedup_views as views
+
+    console = Console(highlight=False)
+    if vectors is not None and (method, ngram, unit) != (None, None, None):
+        raise ConfigError("--method, --ngram and --unit are about words; with --vectors none are compared")
+    flags = {
+        "dedup.lexical.method": method and method.value,
+        "dedup.lexical.ngram": ngram,
+        "dedup.lexical.unit": unit and unit.value,
+        f"dedup.{'lexical' if vectors is None else 'semantic'}.threshold": threshold,
+    }
+    given = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    settings = configuration.load(config or (), [*(sets or ()), *given])
+    if explain:
+        views.explanation(console, settings.dedup, vectors is not None)
+        return
+    if input is None or out is None:
+        missing = "what to read: personahub dedup INPUT --out DIR" if input is None else "where the results go: --out DIR"
+        raise ConfigError(f"name {missing}")
+
+    from personahub.pipeline import dedup_files
+
+    request = dedup_files.Request(input, out, text_column, id_column, vectors, format.value, overwrite, audit)
+    with views.progress(console) as tell:
+        summary = dedup_files.run(request, settings, tell, verbose=verbose)
+    views.summary(console, summary, request, settings.dedup)
+    if any(not finding.holds for finding in summary.findings):
+        raise typer.Exit(1)

@@ -1,0 +1,177 @@
+"""The tool on files: `personahub dedup` reads an input of one of three formats and leaves kept, duplicates and rejects in a folder."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from personahub import report, session
+from personahub.config import Config
+from personahub.dedup import semantic_recall
+from personahub.dedup.audit import Finding, audit
+from personahub.dedup.recall import Recall, recall
+from personahub.dedup.search import prepare
+from personahub.errors import InputError, Interrupted, PersonahubError
+from personahub.pipeline.dedup_frame import Counts, Deduplicated, Scratch, comparable, for_columns, separate
+from personahub.pipeline.dedup_input import Source, complaints, detect, is_remote, read
+from personahub.pipeline.dedup_results import RESULTS, Results, all_there
+from personahub.pipeline.dedup_rows import stage
+from personahub.store import Store
+
+STOP_SECONDS = 0.2  # between two tries to end what runs
+SMALL_BYTES = 32 * 1024 * 1024  # an input up to here is a short run
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the tool is asked for. id_column: None for ids from the text; vector_column: compare these, and not the texts."""
+
+    input: str
+    out: str
+    text_column: str = "persona"
+    id_column: str | None = None
+    vector_column: str | None = None
+    format: Literal["parquet", "delta"] = "parquet"
+    overwrite: bool = False
+    audit: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of it. recall: of minhash or of the search among vectors; findings: of the audit, if it was asked for."""
+
+    counts: Counts
+    groups: tuple[report.Group, ...]
+    recall: Recall | semantic_recall.Recall | None
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+def check(request: Request, config: Config) -> Source:
+    """What can be known to be wrong before Spark starts. Raises InputError, or ConfigError for settings and for the folder."""
+    for_columns(config.dedup, request.vector_column)
+    source = detect(request.input)
+    _results(request).check(source)
+    return source
+
+
+def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _: None, *, verbose: bool = False) -> Summary:
+    """Deduplicate the input and write the results; `tell` hears what it is at.
+
+    Raises InputError for an input that cannot be used, ConfigError for settings and a folder that holds results, RootInUse where another
+    run writes into it, Interrupted on Ctrl-C.
+    """
+    began = time.monotonic()
+    source = check(request, config)
+    results, written = _results(request), False
+    try:
+        with results.workplace():
+            tell("starting Spark")
+            spark = session.open_session(_for_computing(config, source), verbose=verbose)
+            with _interruptible(spark):
+                frames = Scratch(Store(spark, Config(root=request.out)))
+                results.check_remote(spark)
+                done = _separated(frames, source, request, config, tell)
+                tell("looking at what was found")
+                groups = report.largest_groups(done.texts, done.duplicates) if done.counts.duplicates else ()
+                measured = _measured(done, request, config)
+                tell("writing")
+                results.publish(spark, done)
+                written = True
+                findings: tuple[Finding, ...] = ()
+                if request.audit:
+                    tell("auditing")
+                    findings = tuple(_audit(frames, source, results, request, config))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted: {request.out} " + ("holds all results" if written else "is as it was")) from None
+    return Summary(done.counts, groups, measured, findings, time.monotonic() - began)
+
+
+@contextmanager
+def _interruptible(spark: SparkSession) -> Iterator[None]:
+    """Ctrl-C ends the Spark jobs, and then raises KeyboardInterrupt. (pyspark's own handler calls the JVM in the midst of another call.)"""
+    asked, over = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        while not over.wait(STOP_SECONDS):  # again and again: one job may end and another one begin
+            spark.interruptAll()
+
+    def on_interrupt(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        threading.Thread(target=stop, name="stop", daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    except Exception:
+        if asked.is_set():
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        over.set()
+        signal.signal(signal.SIGINT, before)
+    if asked.is_set():
+        raise KeyboardInterrupt
+
+
+def _results(request: Request) -> Results:
+    return Results(request.out, request.format, request.overwrite)
+
+
+def _separated(frames: Scratch, source: Source, request: Request, config: Config, tell: Callable[[str], None]) -> Deduplicated:
+    rows = read(frames.store, source)
+    _results(request).check_names(rows)
+    with complaints(source):
+        done = separate(frames, rows, request.text_column, request.id_column, request.vector_column, config.dedup, tell=tell)
+    if not done.counts.rows:
+        raise InputError(f"{request.input} holds no row")
+    return done
+
+
+def _measured(done: Deduplicated, request: Request, config: Config) -> Recall | semantic_recall.Recall | None:
+    """What was found of what is there, where not all is by proof."""
+    if request.vector_column is not None:
+        search = prepare(done.compared, config.dedup.semantic)  # the same again: it depends on nothing but the rows
+        return semantic_recall.recall(done.compared, search, config.dedup.semantic)
+    if config.dedup.lexical.method == "exact":
+        return None
+    compared = done.compared.join(done.rejects.select("id"), on="id", how="left_anti")
+    return recall(compared, config.dedup.lexical, done.counts.rows)
+
+
+def _audit(frames: Scratch, source: Source, results: Results, request: Request, config: Config) -> Iterator[Finding]:
+    """Of the input and the results, both read anew."""
+    spark = frames.store.spark
+    staged = frames.materialise(stage(read(frames.store, source), request.text_column, request.id_column), "audit.input")
+    kept, duplicates, rejects = (results.load(spark, name) for name in RESULTS)
+    if kept is None or duplicates is None:
+        raise PersonahubError(f"the results in {request.out} are gone")
+    rejects = duplicates.select("id").limit(0) if rejects is None else rejects
+    yield all_there(staged, kept, duplicates, rejects)
+    rows = comparable(staged.where(F.col("unreadable").isNull()), request.text_column, request.vector_column)
+    yield from audit(rows, duplicates, rejects, for_columns(config.dedup, request.vector_column), frames.materialise)
+
+
+def _for_computing(config: Config, source: Source) -> Config:
+    """A session of our own: one slot a core, since nothing waits for answers here; little compiling where there is little to read."""
+    small = not any(is_remote(file) for file in source.files) and sum(map(_size, source.files)) < SMALL_BYTES
+    conf = {**(session.SHORT_RUN if small else {}), **config.spark.conf}
+    spark = config.spark.model_copy(update={"master": config.spark.master or "local[*]", "conf": conf})
+    return config.model_copy(update={"spark": spark})
+
+
+def _size(path: str) -> int:
+    place = Path(path)
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) if place.is_dir() else place.stat().st_size

@@ -1,0 +1,260 @@
+"""Deduplication of any DataFrame: `deduplicate_frame`, and what the tool on files shares with it.
+
+The rows are staged first: written once with an id, so that whatever is asked of them later is asked of the same rows. A row is then kept, a
+duplicate or a reject; the three are counted against what came in before anything is given back.
+"""
+
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from personahub.config import Config, Dedup, LexicalDedup
+from personahub.dedup import deduplicate
+from personahub.errors import ConfigError, PersonahubError
+from personahub.pipeline.dedup_rows import check_columns, check_ids, stage
+from personahub.store import Store
+
+EXCERPT = 200  # characters of a refused text that a reject shows
+_WHY = {
+    "empty_text": "no word in it",
+    "too_long": "more distinct words (or n-grams) than are compared",
+    "no_vector": "the vector is null or empty",
+    "vector_dimension": "the vector is not as long as most",
+    "vector_not_finite": "the vector holds a null, NaN or infinite number",
+    "vector_zero": "the vector is zero",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """rows = kept + duplicates + rejects. slow: texts that were not for the compiled tokeniser."""
+
+    rows: int
+    kept: int
+    duplicates: dict[str, int]  # by method: identical, exact, minhash, semantic
+    rejects: dict[str, int]  # by reason
+    slow: int = 0
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """Who is kept, who is not and for whom, and who was not compared.
+
+    kept: the rows and columns as they came. duplicates: id, kept_by, method, score, round. rejects: id (null: a line that is no row),
+    reason, detail. texts: id, text of every row. compared: id, level, and text or vector. All read scratch files, which `close` removes,
+    and so does the end of a `with`.
+    """
+
+    kept: DataFrame
+    duplicates: DataFrame
+    rejects: DataFrame
+    texts: DataFrame
+    compared: DataFrame
+    counts: Counts
+    close: Callable[[], None]
+
+    def __enter__(self) -> "Deduplicated":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Scratch:
+    """Frames that are written once and read back, under names that no other run has."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._run = f"dedup-{uuid.uuid4().hex[:8]}"
+        self._names: dict[str, None] = {}
+
+    def materialise(self, rows: DataFrame, name: str) -> DataFrame:
+        self._names[f"{self._run}.{name}"] = None
+        return self.store.materialise(rows, f"{self._run}.{name}")
+
+    def drop(self) -> None:
+        self.store.drop_scratch(*self._names)
+        self._names.clear()
+
+
+def deduplicate_frame(
+    rows: DataFrame,
+    text_column: str = "persona",
+    id_column: str | None = None,
+    *,
+    vector_column: str | None = None,
+    config: Dedup | None = None,
+    scratch: str | None = None,
+) -> Deduplicated:
+    """Which rows of a DataFrame are kept, in the frame's own session, also over Connect.
+
+    id_column: strings or whole numbers, distinct; of rows that are alike the one with the least id is kept. Without it the id is
+    `personahub.ids.persona_id` of the text, with -1, -2, ... on further rows of one normalised text. vector_column: arrays of numbers,
+    of one dimension; then they are compared, by cosine, and the texts are not. config: `dedup` of a configuration. scratch: a folder
+    that all workers reach, or `catalog.schema`; None: a temporary folder, where Spark runs on this machine alone.
+
+    Raises InputError for columns that are wrong and ids that are null or repeat, ConfigError for settings.
+    """
+    own = _temporary(rows.sparkSession) if scratch is None else None
+    frames = Scratch(Store(rows.sparkSession, _scratch_root(scratch or str(own))))
+
+    def close() -> None:
+        frames.drop()
+        if own is not None:
+            shutil.rmtree(own, ignore_errors=True)
+
+    try:
+        return separate(frames, rows, text_column, id_column, vector_column, config or Dedup(), close=close)
+    except BaseException:
+        close()
+        raise
+
+
+def separate(
+    frames: Scratch,
+    rows: DataFrame,
+    text_column: str,
+    id_column: str | None,
+    vector_column: str | None,
+    config: Dedup,
+    *,
+    close: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Deduplicated:
+    """The work of `deduplicate_frame` on scratch that is the caller's; `tell` hears what it is at."""
+    config = for_columns(config, vector_column)
+    check_columns(rows, text_column, id_column, vector_column)
+    tell("reading")
+    staged = frames.materialise(stage(rows, text_column, id_column), "tool.input")
+    if id_column is not None:
+        check_ids(staged, id_column)
+    tell("comparing")
+    whole = staged.where(F.col("unreadable").isNull())
+    compared = comparable(whole, text_column, vector_column)
+    duplicates, refused = deduplicate(compared, config, frames.materialise)
+    duplicates = frames.materialise(duplicates, "tool.duplicates")
+    texts = whole.select("id", F.col("row").getField(text_column).alias("text"))
+    rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
+    gone = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
+    kept = whole.join(gone, on="id", how="left_anti")
+    tell("counting")
+    counted = _counts(staged, kept, duplicates, rejects, _slow(texts, config.lexical) if vector_column is None else None)
+    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, counted, close)
+
+
+def for_columns(config: Dedup, vector_column: str | None) -> Dedup:
+    """The settings as they hold for texts, or for the vectors of a column. Raises ConfigError."""
+    if vector_column is not None:
+        return config.model_copy(update={"semantic": config.semantic.model_copy(update={"enabled": True})})
+    if config.semantic.enabled:
+        raise ConfigError(
+            "dedup.semantic.enabled is set, but no column of vectors is named: --vectors COLUMN (vector_column) names one"
+        )
+    if config.lexical.method == "minhash":
+        from personahub.dedup.kernels import minhash  # here, because numba takes its time to import and other commands do without
+
+        try:
+            minhash.choose_bands(config.lexical.threshold, config.lexical.num_perm, config.lexical.min_recall)
+        except ValueError as error:
+            raise ConfigError(f"dedup.lexical: {error}") from None
+    return config
+
+
+def comparable(staged: DataFrame, text_column: str, vector_column: str | None) -> DataFrame:
+    """Staged rows -> id, level, and text or vector: what `dedup.deduplicate` takes."""
+    if vector_column is None:
+        return staged.select("id", F.lit(1).alias("level"), F.col("row").getField(text_column).alias("text"))
+    return staged.select("id", F.lit(1).alias("level"), F.col("row").getField(vector_column).cast("array<float>").alias("vector"))
+
+
+# -- what came of it -------------------------------------------------------------------------------------------------------------------
+
+
+def check_sums(counts: Counts) -> None:
+    """Raises PersonahubError unless every row is accounted for once."""
+    duplicates, rejects = sum(counts.duplicates.values()), sum(counts.rejects.values())
+    if counts.rows != counts.kept + duplicates + rejects:
+        raise PersonahubError(
+            f"{counts.rows:,} rows came in, yet {counts.kept:,} are kept, {duplicates:,} are duplicates and {rejects:,} rejects: "
+            "this is a bug, please report it"
+        )
+
+
+def _rejects(staged: DataFrame, texts: DataFrame, refused: DataFrame) -> DataFrame:
+    """id, reason, detail: of what `deduplicate` refused, and of lines that are no rows."""
+    why = F.lit(None).cast("string")
+    for reason, sentence in _WHY.items():
+        why = F.when(F.col("reason") == reason, F.lit(sentence)).otherwise(why)
+    excerpt = F.when(F.length("text") > EXCERPT, F.concat(F.substring("text", 1, EXCERPT), F.lit(" ..."))).otherwise(
+        F.col("text")
+    )
+    named = refused.select("id", "reason").join(texts, on="id", how="left")
+    rows = named.select("id", "reason", F.concat_ws(": ", why, excerpt).alias("detail"))
+    lines = staged.where(F.col("unreadable").isNotNull()).select(
+        "id", F.lit("bad_json").alias("reason"), F.substring("unreadable", 1, EXCERPT).alias("detail")
+    )
+    return rows.unionByName(lines)
+
+
+def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: DataFrame, slow: DataFrame | None) -> Counts:
+    """One query. Raises PersonahubError unless every row is accounted for once."""
+    figures = [
+        _figure("rows", staged),
+        _figure("kept", kept),
+        _figure("duplicates", duplicates, "method"),
+        _figure("rejects", rejects, "reason"),
+    ]
+    if slow is not None:
+        figures.append(slow.select(F.lit("slow").alias("figure"), F.lit(None).cast("string").alias("name"), "rows"))
+    found = reduce(DataFrame.unionByName, figures).collect()
+
+    def by_name(figure: str) -> dict[str, int]:
+        rows = [row for row in found if row.figure == figure and row.rows]
+        return {row.name: row.rows for row in sorted(rows, key=lambda row: (-row.rows, str(row.name)))}
+
+    total = {figure: sum(by_name(figure).values()) for figure in ("rows", "kept", "slow")}
+    counts = Counts(total["rows"], total["kept"], by_name("duplicates"), by_name("rejects"), total["slow"])
+    check_sums(counts)
+    return counts
+
+
+def _figure(figure: str, rows: DataFrame, by: str | None = None) -> DataFrame:
+    name = (F.lit(None) if by is None else F.col(by)).cast("string").alias("name")
+    return rows.groupBy(name).agg(F.count("*").alias("rows")).select(F.lit(figure).alias("figure"), "name", "rows")
+
+
+def _slow(texts: DataFrame, config: LexicalDedup) -> DataFrame:
+    """rows: how many texts the compiled tokeniser leaves to Python. Those of ASCII are never among them and are not looked at."""
+    from personahub.dedup.kernels.sets import token_sets
+
+    unit, ngram = config.unit, config.ngram
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield pa.RecordBatch.from_pydict({"rows": pa.array([token_sets(batch.column(0), unit, ngram)[1]], pa.int64())})
+
+    return texts.where(F.length("text") != F.octet_length("text")).select("text").mapInArrow(task, "rows long")
+
+
+# -- scratch ---------------------------------------------------------------------------------------------------------------------------
+
+
+def _temporary(spark: SparkSession) -> str:
+    if not spark.conf.get("spark.master", "").startswith("local"):
+        raise ConfigError("name a scratch place that all workers reach: scratch='/a/shared/folder' or scratch='catalog.schema'")
+    return tempfile.mkdtemp(prefix="personahub-dedup-")
+
+
+def _scratch_root(scratch: str) -> Config:
+    """Where the scratch tables lie."""
+    if re.fullmatch(r"\w[\w-]*(\.\w[\w-]*){1,2}", scratch):
+        return Config(catalog=scratch)
+    return Config(root=scratch)

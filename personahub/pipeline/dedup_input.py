@@ -1,0 +1,157 @@
+"""What `personahub dedup` reads: parquet, jsonl or Delta, found out from what lies at the path; and its complaints as InputErrors."""
+
+import glob
+import gzip
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from personahub.errors import InputError
+from personahub.store import Store
+from personahub.text import nearest
+
+UNREADABLE = "_personahub_unreadable"  # a line of jsonl that is no JSON object, as it stands there
+_PARQUET = (".parquet", ".parq", ".pq")
+_JSONL = tuple(ending + packed for ending in (".jsonl", ".json", ".ndjson") for packed in ("", ".gz", ".bz2", ".zst"))
+_KINDS = "parquet (.parquet, .parq, .pq), jsonl (.jsonl, .ndjson, .json, each also .gz, .bz2, .zst) or a Delta table"
+# Spark's [ERROR_CONDITION] of a file that cannot be read; the line after the last "Caused by" says why
+_DAMAGED = re.compile(r"\[FAILED_READ_FILE[A-Z_.]*\] Encountered error while reading file (?P<file>\S+?)\.\s")
+_CONDITION = re.compile(r"\[(?P<name>[A-Z][A-Z0-9_.]+)\] (?P<text>.+)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input. `files`: what Spark is told to read, below `folder` where there is one; name: as the user wrote it."""
+
+    name: str
+    format: str
+    files: tuple[str, ...]
+    folder: str | None = None
+
+
+def detect(path: str) -> Source:
+    """What lies at `path`: a file, a folder, a glob or a URL. Needs no Spark. Raises InputError.
+
+    A folder is searched to its bottom; names that begin with _ or . are passed over, as Spark does. What lies behind a URL is told from its
+    ending; without one it is a Delta table.
+    """
+    if is_remote(path):
+        return Source(path, _kind(path) or "delta", (path,))
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return _folder(path, place.absolute())
+    if place.exists():
+        return _file(path, place.absolute())
+    found = _matches(place)
+    if not found:
+        beside = [other.name for other in place.parent.iterdir()] if place.parent.is_dir() else []
+        near = nearest(place.name, beside) if beside else ""
+        raise InputError(f"there is no {path}{near if near.startswith('; did') else ''}")
+    sources = [detect(one) for one in found]
+    if len({source.format for source in sources}) > 1 or (sources[0].format == "delta" and len(sources) > 1):
+        raise InputError(f"{path} names files of several kinds, or several Delta tables: name one kind, or one table")
+    return Source(path, sources[0].format, tuple(file for source in sources for file in source.files))
+
+
+def is_remote(path: str) -> bool:
+    """A URL, which only Spark can look behind."""
+    return "://" in path
+
+
+def read(store: Store, source: Source) -> DataFrame:
+    """The rows of `source`; of jsonl also UNREADABLE, null where the line was a JSON object. Raises InputError."""
+    with complaints(source, always=True):
+        if source.format == "delta":
+            return store.read_delta(source.files[0])
+        reader = store.spark.read.option("basePath", source.folder) if source.folder else store.spark.read
+        if source.format == "parquet":
+            merge = "true" if len(source.files) > 1 else "false"  # else the columns of one file would stand for all
+            return reader.option("mergeSchema", merge).parquet(*source.files)
+        rows = reader.option("columnNameOfCorruptRecord", UNREADABLE).json(list(source.files))
+        if not [name for name in rows.columns if name != UNREADABLE]:
+            raise InputError(f"{source.name} is empty, or no line of it is a JSON object that names its columns")
+        return rows
+
+
+@contextmanager
+def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
+    """What Spark says about a damaged file becomes an InputError; `always`: whatever it says about the input."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        text = str(error)
+        damaged = _DAMAGED.search(text)
+        if damaged:
+            causes = re.findall(r"Caused by: [\w.$]+: (.*)", text)
+            why = causes[-1] if causes else "Spark cannot read it"
+            file = re.sub(r"^file:/*", "/", damaged["file"])
+            raise InputError(f"{file} is damaged, or no {source.format} file: {why}") from None
+        condition = _CONDITION.search(text)
+        if always and condition:
+            said = re.sub(r" SQLSTATE: \w+.*", "", condition["text"])
+            if condition["name"] == "COLUMN_ALREADY_EXISTS":
+                said += " (names that differ only in case are one name)"
+            raise InputError(f"{source.name} cannot be read: {said}") from None
+        raise
+
+
+# -- what lies there -------------------------------------------------------------------------------------------------------------------
+
+
+def _matches(pattern: Path) -> list[str]:
+    """What a glob names, but for what it names only because a wildcard also stands for _ and ."""
+    plain = next((at for at, part in enumerate(pattern.parts) if glob.has_magic(part)), len(pattern.parts))
+    found = sorted(glob.glob(str(pattern), recursive=True))
+    return [path for path in found if not any(part.startswith(("_", ".")) for part in Path(path).parts[plain:])]
+
+
+def _kind(name: str) -> str | None:
+    lower = name.lower()
+    return "parquet" if lower.endswith(_PARQUET) else "jsonl" if lower.endswith(_JSONL) else None
+
+
+def _file(name: str, path: Path) -> Source:
+    if path.name.startswith(("_", ".")):
+        raise InputError(f"{name}: Spark passes over files whose names begin with _ or .: rename it")
+    kind = _kind(path.name) or _sniffed(path)
+    if kind is None:
+        raise InputError(f"{name} is none of {_KINDS}")
+    return Source(name, kind, (str(path),))
+
+
+def _folder(name: str, folder: Path) -> Source:
+    if (folder / "_delta_log").is_dir():
+        return Source(name, "delta", (str(folder),))
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.name == "_delta_log" and path.is_dir():
+            raise InputError(f"{name} is a folder with a Delta table in it: name the table, {path.parent}")
+        if path.is_file() and not any(part.startswith(("_", ".")) for part in inside.parts) and (kind := _kind(path.name)):
+            found.setdefault(kind, []).append(str(path))
+    if not found:
+        raise InputError(f"the folder {name} holds no file that is one of {_KINDS}")
+    if len(found) > 1:
+        first = ", ".join(f"{len(files):,} of {kind}" for kind, files in found.items())
+        raise InputError(f"the folder {name} holds files of several kinds ({first}): name one kind, as in '{name}/*.parquet'")
+    kind, files = found.popitem()
+    return Source(name, kind, tuple(files), str(folder))
+
+
+def _sniffed(path: Path) -> str | None:
+    """From the first bytes of a file whose name tells nothing."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head.startswith(b"\x1f\x8b") and path.suffix == ".gz":
+            with gzip.open(path) as file:
+                head = file.read(64)
+    except OSError:
+        return None
+    return "parquet" if head.startswith(b"PAR1") else "jsonl" if head.lstrip().startswith(b"{") else None
