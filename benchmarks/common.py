@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow.parquet as pq
 
@@ -65,8 +65,13 @@ while True:
 
 def personahub(*arguments: str | Path) -> float:
     """Run the command; returns the CPU seconds of it and all its children (driver, JVM, workers), on Linux."""
+    return cpu_seconds(command(*arguments))
+
+
+def cpu_seconds(arguments: list[str], output: IO[bytes] | None = None) -> float:
+    """Run any command, its output to `output`; returns the CPU seconds of it and all its children. Raises CalledProcessError."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", _ADOPT, *command(*arguments)], check=True)
+    subprocess.run([sys.executable, "-c", _ADOPT, *arguments], check=True, stdout=output, stderr=output and subprocess.STDOUT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
