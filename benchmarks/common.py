@@ -4,16 +4,15 @@ import asyncio
 import json
 import os
 import random
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow.parquet as pq
+from measure import used
 
 from personahub import prompts
 from personahub.config import Model
@@ -50,30 +49,9 @@ def settings(root: Path, server: mock_server.Running, **more: Any) -> list[str]:
     return [argument for key, value in values.items() for argument in ("--set", f"{key}={value}")]
 
 
-# the JVM outlives the driver by a moment: whoever adopts it (PR_SET_CHILD_SUBREAPER) and waits for it knows what it has used
-_ADOPT = """
-import ctypes, os, subprocess, sys
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-code = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)
-while True:
-    try:
-        os.wait()
-    except ChildProcessError:
-        sys.exit(code)
-"""
-
-
 def personahub(*arguments: str | Path) -> float:
     """Run the command; returns the CPU seconds of it and all its children (driver, JVM, workers), on Linux."""
-    return cpu_seconds(command(*arguments))
-
-
-def cpu_seconds(arguments: list[str], output: IO[bytes] | None = None) -> float:
-    """Run any command, its output to `output`; returns the CPU seconds of it and all its children. Raises CalledProcessError."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", _ADOPT, *arguments], check=True, stdout=output, stderr=output and subprocess.STDOUT)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return used(command(*arguments)).cpu
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -1,16 +1,32 @@
-"""What a job used: CPU and memory of all its processes, and what it shuffled, by Spark's own event log."""
+"""What a job used: CPU and memory of all its processes, and what it shuffled, by Spark's own event log. Linux."""
 
 import json
 import os
+import resource
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from common import cpu_seconds
+from typing import IO
 
 EVENT_LOG = {"spark.eventLog.enabled": "true", "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false"}
+KINDS = ("jvm", "driver", "workers")
+
+# The JVM outlives the driver by a moment: whoever adopts it (PR_SET_CHILD_SUBREAPER) and waits for it knows what it has used.
+_ADOPT = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+code = subprocess.call(sys.argv[2:], stdin=subprocess.DEVNULL)
+with open(sys.argv[1], "w") as adopted:
+    while True:
+        try:
+            print(os.wait()[0], file=adopted)
+        except ChildProcessError:
+            sys.exit(code)
+"""
 
 
 @dataclass(frozen=True)
@@ -22,22 +38,32 @@ class Use:
     jvm: int  # resident: Spark's driver, and its executor in local mode
     driver: int  # resident: the Python process that was started
     workers: int  # resident: Spark's Python workers together; pages that a fork shares count in each
-    shares: dict[str, float]  # the CPU seconds of each of the three, as last seen: a little less than `cpu` in all
+    shares: dict[str, float]  # the CPU seconds of each of the three, as last seen
+
+
+def used(arguments: list[str], output: IO[bytes] | None = None) -> Use:
+    """Run a command and wait for all that it starts. Raises CalledProcessError."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.NamedTemporaryFile("r") as adopted, _Watch() as watch:
+        command = [sys.executable, "-c", _ADOPT, adopted.name, *arguments]
+        subprocess.run(command, check=True, stdout=output, stderr=output and subprocess.STDOUT)
+        waited_for = {int(pid) for pid in adopted}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # Spark's daemon ignores the end of the workers that it forks (SIGCHLD), and then nobody is told what they used
+    cpu += sum(watch.seen[pid][1] for pid in watch.forked - waited_for)
+    shares = {kind: sum(seconds for other, seconds in watch.seen.values() if other == kind) for kind in KINDS}
+    return Use(cpu, time.perf_counter() - began, *watch.peak.values(), shares)
 
 
 def measured(arguments: list[str], log: Path) -> Use:
     """Run a command, its output to `log`. Raises RuntimeError with the log's last lines."""
-    began = time.perf_counter()
-    with log.open("wb") as output, _Memory() as memory:
+    with log.open("wb") as output:
         try:
-            cpu = cpu_seconds(arguments, output)
+            return used(arguments, output)
         except subprocess.CalledProcessError as error:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise RuntimeError(f"exit {error.returncode}: {' '.join(arguments)}\n{tail}") from None
-    shares = dict.fromkeys(memory.peak, 0.0)
-    for kind, seconds in memory.cpu.values():
-        shares[kind] += seconds
-    return Use(cpu, time.perf_counter() - began, *memory.peak.values(), shares)
 
 
 def shuffled(folder: Path) -> int:
@@ -55,16 +81,17 @@ def stored(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-class _Memory:
-    """Looks five times a second at the memory and the CPU of all that this process has started; Linux."""
+class _Watch:
+    """Looks five times a second at all that this process has started."""
 
     def __init__(self) -> None:
-        self.peak = {"jvm": 0, "driver": 0, "workers": 0}  # bytes
-        self.cpu: dict[int, tuple[str, float]] = {}  # by process: kind, seconds
+        self.peak = dict.fromkeys(KINDS, 0)  # bytes
+        self.seen: dict[int, tuple[str, float]] = {}  # by process: kind, CPU seconds
+        self.forked: set[int] = set()  # those that a Spark daemon started
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "_Memory":
+    def __enter__(self) -> "_Watch":
         self._thread.start()
         return self
 
@@ -74,16 +101,18 @@ class _Memory:
 
     def _watch(self) -> None:
         while not self._done.wait(0.2):
-            now = dict.fromkeys(self.peak, 0)
-            for pid, kind, size, seconds in _descendants():
+            now = dict.fromkeys(KINDS, 0)
+            for pid, parent, kind, size, seconds in _descendants():
                 now[kind] += size
-                self.cpu[pid] = kind, seconds
+                self.seen[pid] = kind, seconds
+                if kind == "workers" and self.seen.get(parent, ("", 0))[0] == "workers":
+                    self.forked.add(pid)
             self.peak = {kind: max(size, now[kind]) for kind, size in self.peak.items()}
 
 
-def _descendants() -> list[tuple[int, str, int, float]]:
-    """Process, kind, resident bytes, CPU seconds."""
-    parents, seen = {}, {}
+def _descendants() -> list[tuple[int, int, str, int, float]]:
+    """Process, parent, kind, resident bytes, CPU seconds; parents first."""
+    found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -92,13 +121,14 @@ def _descendants() -> list[tuple[int, str, int, float]]:
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it has ended meanwhile
             continue
-        pid, ticks = int(folder.name), int(stat[11]) + int(stat[12])
-        parents[pid] = int(stat[1])
-        seen[pid] = pid, _kind(arguments), int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK")
-    mine = {os.getpid()}
-    while found := {pid for pid, parent in parents.items() if parent in mine and pid not in mine}:
-        mine |= found
-    return [seen[pid] for pid in mine if parents.get(pid) in mine]
+        if stat[0] != "Z":  # one that has ended has no name any more
+            size, ticks = int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), int(stat[11]) + int(stat[12])
+            found[int(folder.name)] = int(stat[1]), _kind(arguments), size, ticks / os.sysconf("SC_CLK_TCK")
+    mine, new = {}, [os.getpid()]
+    while new:
+        new = [pid for pid, (parent, *_) in found.items() if parent in new]
+        mine.update((pid, found[pid]) for pid in new)
+    return [(pid, *rest) for pid, rest in mine.items()]
 
 
 def _kind(arguments: list[str]) -> str:

@@ -44,8 +44,8 @@ def summary(console: Console, summary: "Summary", request: "Request", config: De
     counts = summary.counts
     console.print(funnel(counts, request, config))
     if counts.slow:
-        share = counts.slow / counts.rows
-        plain(console, f"{counts.slow:,} texts ({share:.2%}) have characters that only the slower tokeniser knows")
+        share = f"{counts.slow:,} of {counts.rows:,} texts ({counts.slow / counts.rows:.2%})"
+        plain(console, f"slower path, for characters that the compiled tokeniser does not know: {share}")
     if summary.recall is not None:
         plain(console, recall(summary.recall, config))
     if summary.groups:

@@ -55,7 +55,7 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
         hub_keys = hub_keys.select("key", F.lit(0).alias("level"), F.col("persona_id").alias("id"), "tokens")
         met = _sharing(hub_keys, materialise(lexical.keys(rows, config), "dedup.lexical.keys"))
         bundles = bundles.unionByName(lexical.bundled(met))
-    found = materialise(lexical.found(bundles, config.threshold, rounds.MOST), "dedup.lexical.found")
+    found = materialise(lexical.found(bundles, config.threshold, lexical.MOST), "dedup.lexical.found")
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         gone = removed.unionByName(compared.where("identical").select(F.col("low").alias("id")))
@@ -67,7 +67,7 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
 
     compared, refused = _without_refused(found)
     identical = compared.where("identical").select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
-    near = rounds.resolve(compared.where(~F.col("identical")), again, materialise, "dedup.lexical")
+    near = rounds.resolve(compared.where(~F.col("identical")), lexical.MOST, again, materialise, "dedup.lexical")
     return _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, near)), refused
 
 
@@ -82,7 +82,7 @@ def _semantic(rows: DataFrame, config: SemanticDedup, materialise: Materialise, 
         return _without_refused(semantic.found(left, search, config.threshold, hub_vectors, most))[0]
 
     compared, refused = _without_refused(found)
-    return _by("semantic", rounds.resolve(compared, again, materialise, "dedup.semantic")), refused
+    return _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic")), refused
 
 
 def _sharing(keys: DataFrame, others: DataFrame) -> DataFrame:

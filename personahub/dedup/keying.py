@@ -4,7 +4,8 @@ Moving a row costs Spark far more than moving its bytes, so rows travel in bundl
 packed into a few binary values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from personahub.dedup.kernels import exact, minhash, sets
 from personahub.dedup.kernels.sets import TokenSets
 
 MAX_TOKENS = 2000
+PIECE = 32 << 20
 PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts
 REFUSED = -1  # the part of the texts that can not be compared
 SET_ROW = np.uint64(1)  # the last bit of a set row's key; a comparison row's is 0
@@ -33,10 +35,11 @@ class Keyed(NamedTuple):
         return Keyed(self.key[rows], self.level[rows], self.id.take(pa.array(rows)), sets.take(self.tokens, rows))
 
 
-def from_texts(batch: pa.RecordBatch, config: LexicalDedup) -> tuple[Keyed, Keyed]:
-    """Texts (id, level, text) -> the keyed rows, and the texts that can not be compared: with no token, or (as one token) with too many.
+def from_texts(batch: pa.RecordBatch, config: LexicalDedup) -> tuple[Iterator[Keyed], Keyed]:
+    """Texts (id, level, text) -> their keyed rows, and the texts that can not be compared: with no token, or (as one token) with too many.
 
     Of equal sets in the batch all have a set row, and the first by (level, id) has comparison rows: the others would be compared in vain.
+    The keyed rows come in several pieces if their tokens take more than PIECE bytes: long texts have many keys.
     """
     tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
     level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
@@ -48,14 +51,19 @@ def from_texts(batch: pa.RecordBatch, config: LexicalDedup) -> tuple[Keyed, Keye
     at, compared = _comparison_keys(sets.take(tokens, first), config)
 
     key = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW])
-    text = np.concatenate([rows, first[at]])
+    order = np.argsort(key)
+    text = np.concatenate([rows, first[at]])[order]
     stacked = TokenSets(  # the second hashes, then the tokens
         np.concatenate([np.arange(len(tokens)), tokens.offsets + len(tokens)]), np.concatenate([hashes[:, 1], tokens.values])
     )
-    place = np.concatenate([rows, first[at] + len(tokens)])
-    order = np.argsort(key)
-    text = text[order]
-    return Keyed(key[order], level[text], ids.take(pa.array(text)), sets.take(stacked, place[order])), refused
+    place = np.concatenate([rows, first[at] + len(tokens)])[order]
+    ends = _pieces(stacked.sizes[place] * sets.TOKEN_BYTES)
+
+    def piece(begin: int, end: int) -> Keyed:
+        mine = text[begin:end]
+        return Keyed(key[order[begin:end]], level[mine], ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
+
+    return (piece(*bounds) for bounds in pairwise(ends)), refused
 
 
 def to_rows(keyed: Keyed) -> pa.RecordBatch:
@@ -109,6 +117,12 @@ def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarra
     bands, rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
     signatures = minhash.signatures(tokens, config.num_perm, config.seed)
     return np.repeat(np.arange(len(tokens)), bands), minhash.band_keys(signatures, bands, rows)
+
+
+def _pieces(sizes: np.ndarray) -> list[int]:
+    """Where to cut rows of so many bytes, from 0 to their number."""
+    pieces = (np.cumsum(sizes) - 1) // PIECE
+    return [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), len(sizes)]
 
 
 def _first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:

@@ -18,6 +18,7 @@ from personahub.config import LexicalDedup
 from personahub.dedup import comparing, keying
 from personahub.dedup.kernels import minhash
 
+MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
 VERSION = 1  # of the keys: to be raised when tokens, hashes or keys come out differently
 _LONG, _INT, _BINARY = T.LongType(), T.IntegerType(), T.BinaryType()
 
@@ -97,7 +98,7 @@ def _texts(rows: DataFrame) -> DataFrame:
 
 def _to_keyed(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        yield keying.to_rows(keying.from_texts(batch, config)[0])
+        yield from map(keying.to_rows, keying.from_texts(batch, config)[0])
 
 
 def _to_keys(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -107,8 +108,8 @@ def _to_keys(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterato
 
 def _to_bundles(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        rows, refused = keying.from_texts(batch, config)
-        yield keying.to_bundles(rows)
+        pieces, refused = keying.from_texts(batch, config)
+        yield from map(keying.to_bundles, pieces)
         if len(refused.key):
             yield keying.to_bundles(refused, keying.REFUSED)
 

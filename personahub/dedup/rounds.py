@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from personahub.dedup.kernels import greedy
 
 FEW = 2_000_000  # pairs that the driver decides on: some 200 MB
-MOST = 32  # pairs looked for above each row, the first time
+MOST = 32  # pairs looked for above each row, the first time, where looking again is costly
 _PAIR = ("low", "low_level", "high", "high_level", "score", "cut")
 
 Materialise = Callable[[DataFrame, str], DataFrame]
@@ -32,14 +32,14 @@ class Decided(NamedTuple):
 
 
 def resolve(
-    found: DataFrame, again: Callable[[DataFrame, DataFrame, int], DataFrame], materialise: Materialise, name: str
+    found: DataFrame, most: int, again: Callable[[DataFrame, DataFrame, int], DataFrame], materialise: Materialise, name: str
 ) -> DataFrame:
-    """Who is removed, by FOUND rows that were written once -> id, kept_by, score, round (from 1).
+    """Who is removed, by FOUND rows that were written once, in lists of up to `most` -> id, kept_by, score, round (from 1).
 
     again(removed ids, pending ids, most) -> FOUND among the rows that are not removed, at least all pairs of the pending ones with up
     to `most` rows above each; it is asked until no verdict is open. Each time the rows that filled a list are gone, so it ends.
     """
-    parts, last, most = [], 0, MOST
+    parts, last = [], 0
     while True:
         decided = decide(found, last, materialise, f"{name}.{len(parts)}")
         parts.append(decided.removed)

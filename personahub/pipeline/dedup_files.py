@@ -19,10 +19,11 @@ from personahub.dedup.audit import Finding, audit
 from personahub.dedup.recall import Recall, recall
 from personahub.dedup.search import prepare
 from personahub.errors import InputError, Interrupted, PersonahubError
-from personahub.pipeline.dedup_frame import Counts, Deduplicated, Scratch, comparable, for_columns, separate
+from personahub.pipeline.dedup_frame import Counts, Deduplicated, comparable, for_columns, separate
 from personahub.pipeline.dedup_input import Source, complaints, detect, is_remote, read
 from personahub.pipeline.dedup_results import RESULTS, Results, all_there
 from personahub.pipeline.dedup_rows import stage
+from personahub.pipeline.dedup_scratch import Scratch
 from personahub.store import Store
 
 STOP_SECONDS = 0.2  # between two tries to end what runs

@@ -4,22 +4,20 @@ The rows are staged first: written once with an id, so that whatever is asked of
 duplicate or a reject; the three are counted against what came in before anything is given back.
 """
 
-import re
 import shutil
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.config import Config, Dedup, LexicalDedup
+from personahub.config import Dedup, LexicalDedup
 from personahub.dedup import deduplicate
 from personahub.errors import ConfigError, PersonahubError
 from personahub.pipeline.dedup_rows import check_columns, check_ids, stage
+from personahub.pipeline.dedup_scratch import Scratch, scratch_root, temporary
 from personahub.store import Store
 
 EXCERPT = 200  # characters of a refused text that a reject shows
@@ -68,23 +66,6 @@ class Deduplicated:
         self.close()
 
 
-class Scratch:
-    """Frames that are written once and read back, under names that no other run has."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._run = f"dedup-{uuid.uuid4().hex[:8]}"
-        self._names: dict[str, None] = {}
-
-    def materialise(self, rows: DataFrame, name: str) -> DataFrame:
-        self._names[f"{self._run}.{name}"] = None
-        return self.store.materialise(rows, f"{self._run}.{name}")
-
-    def drop(self) -> None:
-        self.store.drop_scratch(*self._names)
-        self._names.clear()
-
-
 def deduplicate_frame(
     rows: DataFrame,
     text_column: str = "persona",
@@ -103,8 +84,8 @@ def deduplicate_frame(
 
     Raises InputError for columns that are wrong and ids that are null or repeat, ConfigError for settings.
     """
-    own = _temporary(rows.sparkSession) if scratch is None else None
-    frames = Scratch(Store(rows.sparkSession, _scratch_root(scratch or str(own))))
+    own = temporary(rows.sparkSession) if scratch is None else None
+    frames = Scratch(Store(rows.sparkSession, scratch_root(scratch or str(own))))
 
     def close() -> None:
         frames.drop()
@@ -242,19 +223,3 @@ def _slow(texts: DataFrame, config: LexicalDedup) -> DataFrame:
             yield pa.RecordBatch.from_pydict({"rows": pa.array([token_sets(batch.column(0), unit, ngram)[1]], pa.int64())})
 
     return texts.where(F.length("text") != F.octet_length("text")).select("text").mapInArrow(task, "rows long")
-
-
-# -- scratch ---------------------------------------------------------------------------------------------------------------------------
-
-
-def _temporary(spark: SparkSession) -> str:
-    if not spark.conf.get("spark.master", "").startswith("local"):
-        raise ConfigError("name a scratch place that all workers reach: scratch='/a/shared/folder' or scratch='catalog.schema'")
-    return tempfile.mkdtemp(prefix="personahub-dedup-")
-
-
-def _scratch_root(scratch: str) -> Config:
-    """Where the scratch tables lie."""
-    if re.fullmatch(r"\w[\w-]*(\.\w[\w-]*){1,2}", scratch):
-        return Config(catalog=scratch)
-    return Config(root=scratch)

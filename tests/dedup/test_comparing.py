@@ -27,8 +27,8 @@ def found_in(rows, config, seed=0, batch=40, most=32, bits=2):
     rows = draw.sample(rows, len(rows))
     bundles = []
     for start in range(0, len(rows), batch):
-        keyed, refused = keying.from_texts(batch_of(rows[start : start + batch]), config)
-        bundles += [keying.to_bundles(keyed), keying.to_bundles(refused, keying.REFUSED)]
+        pieces, refused = keying.from_texts(batch_of(rows[start : start + batch]), config)
+        bundles += [*map(keying.to_bundles, pieces), keying.to_bundles(refused, keying.REFUSED)]
     table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
     tasks = np.random.default_rng(seed).integers(0, 3, 1 << keying.PART_BITS)[table["part"].to_numpy()]
     out = []
@@ -114,6 +114,17 @@ def test_a_long_text_is_refused_and_the_longest_compared():
     assert {(row["low"], row["high"], row["score"]) for row in found if not row["refused"]} == {("c", "b", 0.995)}
 
 
+def test_a_batch_of_long_texts_comes_in_pieces(monkeypatch):
+    rows = samples.rows(60, 9)
+    whole = found_in(rows, LexicalDedup())
+    monkeypatch.setattr(keying, "PIECE", 1000)
+    pieces = list(keying.from_texts(batch_of(rows), LexicalDedup())[0])
+    assert len(pieces) > 5
+    assert all(piece.tokens.values.nbytes <= 1000 + 30 * 8 for piece in pieces)
+    found = found_in(rows, LexicalDedup())
+    assert sorted(map(repr, found)) == sorted(map(repr, whole))
+
+
 def test_lists_are_cut_after_most_pairs():
     rows = [(1, f"{place:02}", " ".join(samples.WORDS[:30]) + f" x{place}") for place in range(6)]
     found = found_in(rows, LexicalDedup(), most=2)
@@ -128,7 +139,7 @@ def test_lists_are_cut_after_most_pairs():
 def test_rows_come_out_of_bundles_as_they_went_in(kind):
     batch = batch_of(samples.rows(50, 3))
     batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
-    keyed, _ = keying.from_texts(batch, LexicalDedup())
+    [keyed], _ = keying.from_texts(batch, LexicalDedup())
     bundles = keying.to_bundles(keyed)
     back = keying.from_bundles([bundles.slice(0, 3), bundles.slice(3)])
     rows = keying.from_rows(keying.to_rows(keyed).take(pa.array(np.random.default_rng(0).permutation(len(keyed.key)))))

@@ -39,7 +39,7 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
 
 
 def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
-    monkeypatch.setattr(rounds, "MOST", 1)
+    monkeypatch.setattr(lexical, "MOST", 1)
     config = Dedup(lexical=LexicalDedup(threshold=0.6))
     rows = [(level, int(name, 16), text) for level, name, text in samples.rows(150, 4, longest=9)]
     asked = []

@@ -75,13 +75,13 @@ def test_cut_lists_are_asked_for_again_until_nothing_is_open(spark, materialise,
             spark, order, [(low, high, at == 1 < len(highs) - 1) for low, highs in left for at, high in enumerate(highs[:2])]
         )
 
-    removed = rounds.resolve(found_frame(spark, order, found), again, materialise, "cut").collect()
+    removed = rounds.resolve(found_frame(spark, order, found), 2, again, materialise, "cut").collect()
     assert {row.id: (row.kept_by, row.score) for row in removed} == expected(order, pairs)
-    assert asked == [rounds.MOST * 8 ** (time + 1) for time in range(len(asked))]
+    assert asked == [2 * 8 ** (time + 1) for time in range(len(asked))]
 
 
 def test_without_pairs_nobody_is_removed_and_ids_keep_their_type(spark, materialise):
     empty = spark.createDataFrame([], FOUND.format(id="long"))
-    removed = rounds.resolve(empty, pytest.fail, materialise, "none")
+    removed = rounds.resolve(empty, 8, pytest.fail, materialise, "none")
     assert removed.schema.simpleString() == "struct<id:bigint,kept_by:bigint,score:double,round:int>"
     assert removed.collect() == []

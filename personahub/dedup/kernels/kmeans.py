@@ -12,7 +12,7 @@ from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.vectors import dot, error_bound, squared_lengths
 
 BLOCK = 1024  # vectors that are held against all centroids at once
-ROUNDS = 6  # after which few vectors still move
+ROUNDS = 4  # after which few vectors still move
 
 
 def train(sample: np.ndarray, clusters: int, seed: int, threshold: float, rounds: int = ROUNDS) -> np.ndarray:
