@@ -38,9 +38,9 @@ class Run:
 
 
 def growth(runs: list[Run]) -> float:
-    """The cost of ten times the rows over ten times the cost, from the first and the last run; 1 is linear."""
+    """The cost of ten times the rows over ten times the cost, from the first and the last run; 1 is linear, NaN: too few rows to tell."""
     first, last = runs[0], runs[-1]
-    if first is last or first.seconds <= 0 or last.seconds <= 0:
+    if first is last or first.rows < 5 * BASE or min(first.seconds, last.seconds) <= 0:
         return math.nan
     return 10 ** (math.log(last.seconds / first.seconds) / math.log(last.rows / first.rows) - 1)
 

@@ -81,11 +81,11 @@ def dedup(
         missing = "what to read: personahub dedup INPUT --out DIR" if input is None else "where the results go: --out DIR"
         raise ConfigError(f"name {missing}")
 
-    from personahub.pipeline import dedup_files
+    from personahub.dedup_tool import files
 
-    request = dedup_files.Request(input, out, text_column, id_column, vectors, format.value, overwrite, audit)
+    request = files.Request(input, out, text_column, id_column, vectors, format.value, overwrite, audit)
     with views.progress(console) as tell:
-        summary = dedup_files.run(request, settings, tell, verbose=verbose)
+        summary = files.run(request, settings, tell, verbose=verbose)
     views.summary(console, summary, request, settings.dedup)
     if any(not finding.holds for finding in summary.findings):
         raise typer.Exit(1)

@@ -15,14 +15,14 @@ from personahub.config import Dedup, LexicalDedup
 from personahub.errors import ConfigError
 
 if TYPE_CHECKING:  # Spark stays out of `personahub --help`
-    from personahub.dedup import semantic_recall
-    from personahub.dedup.audit import Finding
-    from personahub.dedup.recall import Recall
-    from personahub.pipeline.dedup_files import Request, Summary
-    from personahub.pipeline.dedup_frame import Counts
+    from personahub.dedup.proof import semantic_recall
+    from personahub.dedup.proof.audit import Finding
+    from personahub.dedup.proof.recall import Recall
+    from personahub.dedup_tool.files import Request, Summary
+    from personahub.dedup_tool.frame import Counts
     from personahub.report import Group
 
-NEAR = 0.05  # as in dedup.recall
+NEAR = 0.05  # as in dedup.proof.recall
 TEXT = 160  # characters of a text
 CURVE = 40  # characters of a probability of 1
 SMALL = 0.005  # a probability that is not shown

@@ -5,7 +5,6 @@ there. It has an odd key and, for tokens, 64 more bits of the set's hash. Its *c
 (exact) or by bands of its signature (minhash), and the packed token hashes. Keyed rows travel in BUNDLES (see keying).
 """
 
-import json
 from collections.abc import Iterator
 from functools import partial
 
@@ -24,18 +23,15 @@ _LONG, _INT, _BINARY = T.LongType(), T.IntegerType(), T.BinaryType()
 
 
 def scheme(config: LexicalDedup) -> str:
-    """All that two stored keys must share: what the tokens are, how keys are made of them, and the threshold of the verdicts."""
-    parts = {
-        "version": VERSION,
-        "method": config.method,
-        "threshold": config.threshold,
-        "unit": config.unit,
-        "ngram": config.ngram,
-    }
+    """All that two stored keys must share: what the tokens are, how keys are made of them, and the threshold of the verdicts.
+
+    Short, because Delta tells files apart by the first 32 characters.
+    """
+    parts: list[object] = [VERSION, config.method, config.threshold, config.unit, config.ngram]
     if config.method == "minhash":
         bands, rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
-        parts |= {"num_perm": config.num_perm, "bands": bands, "rows": rows, "seed": config.seed}
-    return json.dumps(parts)
+        parts += [config.num_perm, f"{bands}x{rows}", config.seed]
+    return " ".join(map(str, parts))
 
 
 def keyed(texts: DataFrame, config: LexicalDedup) -> DataFrame:

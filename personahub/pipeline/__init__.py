@@ -13,7 +13,6 @@ from personahub import documents, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.pipeline import dedup
-from personahub.pipeline.dedup_frame import Deduplicated, deduplicate_frame
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import PAID, buy_and_parse, insert_all, split_personas
 from personahub.pipeline.previews import Preview, estimates, preview
@@ -21,13 +20,11 @@ from personahub.text import nearest
 
 __all__ = [
     "STAGES",
-    "Deduplicated",
     "Hub",
     "Preview",
     "Silent",
     "StageResult",
     "check",
-    "deduplicate_frame",
     "estimates",
     "import_personas",
     "open_hub",

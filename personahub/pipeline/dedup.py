@@ -48,8 +48,7 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
     if rebuild:
         _take_back(hub)
     settings, store = hub.config.dedup.lexical, hub.store
-    schemes = {row.scheme for row in store.table("lexical_keys").select("scheme").distinct().collect()}
-    if schemes - {_scheme(settings)}:
+    if not store.table("lexical_keys").where(F.col("scheme") != _scheme(settings)).isEmpty():
         raise ConfigError(
             "the hub's personas were compared by other settings of dedup.lexical than those of this configuration: put these back, or "
             "pass --rebuild to decide on all personas again"
@@ -63,7 +62,9 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
     new = materialise(_new(hub), "dedup.new")
     counts = dict.fromkeys(("compared", "identical", "lexical", "kept", "rejects"), 0)
     if not new.isEmpty():
-        duplicates, refused = deduplicate(new, hub.config.dedup, materialise, _standing(hub) if schemes else None)
+        duplicates, refused = deduplicate(
+            new, hub.config.dedup, materialise, _standing(hub) if store.exists("lexical_keys") else None
+        )
         counts = _counts(new, duplicates, refused)
         store.hold(_verdicts(new, duplicates, refused, settings), STAGE)
         _insert(hub, duplicates, refused, new, settings, store.append)

@@ -9,12 +9,12 @@ from personahub import report
 from personahub.cli import dedup_views as views
 from personahub.cli import main
 from personahub.config import load
-from personahub.dedup import semantic_recall
-from personahub.dedup.audit import Finding
-from personahub.dedup.recall import Recall
-from personahub.pipeline import dedup_files
-from personahub.pipeline.dedup_files import Request, Summary
-from personahub.pipeline.dedup_frame import Counts
+from personahub.dedup.proof import semantic_recall
+from personahub.dedup.proof.audit import Finding
+from personahub.dedup.proof.recall import Recall
+from personahub.dedup_tool import files
+from personahub.dedup_tool.files import Request, Summary
+from personahub.dedup_tool.frame import Counts
 
 GROUP = report.Group(
     "k1",
@@ -114,7 +114,7 @@ def test_the_funnel_fits_the_terminal(width):
 
 
 def test_a_broken_invariant_is_exit_1(personahub, monkeypatch, tmp_path):
-    monkeypatch.setattr(dedup_files, "run", lambda *_, **__: SUMMARY)
+    monkeypatch.setattr(files, "run", lambda *_, **__: SUMMARY)
     code, out, _ = personahub("dedup", "in.jsonl", "--out", tmp_path / "out", "--audit")
     assert code == 1
     assert "BROKEN" in out

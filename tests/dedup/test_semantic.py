@@ -7,7 +7,7 @@ import pytest
 
 from personahub.config import SemanticDedup
 from personahub.dedup import search, semantic
-from personahub.dedup.semantic_recall import Recall, recall
+from personahub.dedup.proof.semantic_recall import Recall, recall
 from personahub.errors import InputError
 
 CONFIG = SemanticDedup(enabled=True, threshold=0.8, clusters=12, probes=4)

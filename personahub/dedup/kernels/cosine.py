@@ -1,5 +1,7 @@
 """Pairs of vectors within a cosine: blocks of float32 products propose, float64 in a fixed order decides and scores."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -7,8 +9,8 @@ import numpy as np
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.vectors import cosine, error_bound, squared_lengths
 
-LOWS = 256  # rows that look for matches at once
-FIRST, LARGEST = 256, 1024  # rows that they are held against: few at first, for in a family of similar vectors these are enough
+LOWS = 512  # rows that are looked at at once
+FIRST, LARGEST = 512, 1024  # rows that they are held against, at first and later
 STRIDE = 256  # scores that are looked over at once
 
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # low int64, high int64, score float64, cut bool
@@ -25,10 +27,10 @@ def cosine_pairs(
 ) -> Pairs:
     """Rows in priority order, and the clusters that each is compared in -> (low, high, score, cut) by low and high, no pair twice.
 
-    vectors: float32[n, d] of `vectors.from_arrow`; decided: bool[n], the first rows or none. row, cluster, home: one entry a visit: the
-    position of the row, the cluster, and whether it is the row's home. See `bucket` for who is compared, and `merged` for the lists.
+    vectors: float32[n, d] of `vectors.from_arrow`; decided: bool[n], the first rows or none. row, cluster, home: one entry a visit, by
+    row: the position of the row, the cluster, and whether it is the row's home. See `bucket` (who is compared) and `merged` (the lists).
     """
-    order = np.lexsort((row, ~home, cluster))
+    order = np.argsort(2 * cluster + ~home, kind="stable")
     row, home, cluster = row[order], home[order], cluster[order]
     ends = np.append(np.flatnonzero(np.diff(cluster, prepend=-1)), len(cluster)).tolist()
     squared, parts = squared_lengths(vectors), []
@@ -45,20 +47,38 @@ def bucket(
     """The rows of one cluster -> lists of pairs, as positions, for `merged`.
 
     vectors: float32[m, d] of `vectors.from_arrow`, squared: their `squared_lengths`; position: int64[m], of each row in priority order. The
-    first `homes` rows are at home; these and the others stand in priority order each, and decided ones, bool[m], before those that are not.
+    first `homes` rows are at home; these and the others, the guests, stand in priority order each. decided: bool[m].
 
     Two rows are compared if one of them is at home and the lower one is not decided. Each low has one list for the rows at home and one for
-    the others: its first `most` matches above it. cut: `most` were found, and rows were left to look at. score: the cosine, at least
-    `threshold`. Memory: blocks of a fixed size.
+    the guests: its first `most` matches above it. cut: `most` were found, and rows were left to look at. score: the cosine, at least
+    `threshold`. Memory: blocks of a fixed size, and the pairs.
     """
-    home, guests = slice(0, homes), slice(homes, len(vectors))
-    room = np.empty(LOWS * LARGEST, np.float32)
-    parts = []
-    for lows, highs in ((home, home), (home, guests), (guests, home)):
-        low = slice(lows.start + int(decided[lows].sum()), lows.stop)
-        if low.start < low.stop and highs.start < highs.stop:
-            parts += _search(vectors, squared, position, low, highs, threshold, most, room)
-    return joined(parts)
+    sides = [_Side(vectors[part], squared[part], position[part]) for part in (slice(homes), slice(homes, None))]
+    home, guests = sides
+    search = _Search(threshold, most, np.float32(error_bound(vectors.shape[1])))
+    # how many rows of the other side are above each, and how many of them its list holds: `most` if it is full or not wanted
+    above, guests_above = np.arange(homes), np.searchsorted(guests.position, home.position)
+    homes_above = np.searchsorted(home.position, guests.position)
+    of_homes, of_guests = np.where(decided[:homes], most, 0), np.where(decided[:homes], most, 0)
+    of_visited, full, full_guests = np.where(decided[homes:], most, 0), np.full(homes, most), np.full(len(vectors) - homes, most)
+    for start in range(0, homes, LOWS):
+        rows = np.arange(start, min(start + LOWS, homes))
+        for columns in _widening(len(rows) + start):
+            lows = rows[(of_homes[rows] < most) & (above[rows] > columns[0])]
+            if not len(lows):
+                break
+            search.block(home, home, lows, columns, above, above, of_homes, full)
+        for columns in _widening(len(guests.position)):
+            lows = rows[(of_guests[rows] < most) & (guests_above[rows] > columns[0])]
+            visitors = columns[(of_visited[columns] < most) & (homes_above[columns] > start)]
+            if 2 * len(visitors) >= len(columns):  # both ways at once
+                search.block(home, guests, rows, columns, guests_above, homes_above, of_guests, of_visited)
+                continue
+            if len(lows):
+                search.block(home, guests, lows, columns, guests_above, homes_above, of_guests, full_guests)
+            if len(visitors):
+                search.block(home, guests, rows, visitors, guests_above, homes_above, full, of_visited)
+    return joined(search.parts)
 
 
 def merged(low: np.ndarray, high: np.ndarray, score: np.ndarray, cut: np.ndarray, most: int) -> Pairs:
@@ -75,18 +95,6 @@ def merged(low: np.ndarray, high: np.ndarray, score: np.ndarray, cut: np.ndarray
     return low[keep], high[keep], score[keep], cut[keep]
 
 
-def all_pairs(
-    left: np.ndarray, right: np.ndarray, right_squared: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
-    squared = squared_lengths(left)
-    bounds = threshold * np.sqrt(squared)[:, None] * np.sqrt(right_squared) - error_bound(left.shape[1])
-    row, other = np.nonzero(left @ right.T >= bounds)
-    score = _scores(left, right, squared, right_squared, row, other)
-    reach = score >= threshold
-    return row[reach], other[reach], score[reach]
-
-
 def joined(parts: list[Pairs]) -> Pairs:
     """One after the other."""
     if not parts:
@@ -95,106 +103,120 @@ def joined(parts: list[Pairs]) -> Pairs:
     return low, high, score, cut
 
 
-def _search(
-    vectors: np.ndarray,
-    squared: np.ndarray,
-    position: np.ndarray,
-    lows: slice,
-    highs: slice,
-    threshold: float,
-    most: int,
-    room: np.ndarray,
-) -> list[Pairs]:
-    """Each of `lows` against those of `highs` above it. room: for LOWS x LARGEST scores."""
-    high_vectors, high_squared, high_position = vectors[highs], squared[highs], position[highs]
-    slack = np.float32(error_bound(vectors.shape[1]))
-    parts = []
-    for start in range(lows.start, lows.stop, LOWS):
-        block = slice(start, min(start + LOWS, lows.stop))
-        low_vectors, low_position = vectors[block], position[block]
-        limit = np.searchsorted(high_position, low_position)  # how many of highs are above each
-        size = len(low_position)
-        high, score = np.empty((size, most), np.int64), np.empty((size, most))
-        count, cut = np.zeros(size, np.int64), np.zeros(size, np.bool_)
-        active, begin, width = np.flatnonzero(limit), 0, FIRST
-        while len(active):
-            end = min(begin + width, int(limit[active[-1]]))
-            scores = room[: len(active) * (end - begin)].reshape(len(active), end - begin)
-            asking = low_vectors if len(active) == size else low_vectors[active]
-            np.matmul(asking, high_vectors[begin:end].T, out=scores)
-            _collect(
-                *(scores, active, begin, limit, low_vectors, squared[block], high_vectors, high_squared),
-                *(threshold, slack, high, score, count, cut),
-            )
-            begin, width = end, min(2 * width, LARGEST)
-            active = active[(count[active] < most) & (limit[active] > begin)]
-        if count.any():
-            filled = np.arange(most) < count[:, None]
-            last = np.arange(most) == count[:, None] - 1
-            parts.append(
-                (np.repeat(low_position, count), high_position[high[filled]], score[filled], (last & cut[:, None])[filled])
-            )
-    return parts
+@dataclass
+class _Side:
+    """The rows at home, or the guests."""
+
+    vectors: np.ndarray
+    squared: np.ndarray
+    position: np.ndarray
+
+
+class _Search:
+    """Compares blocks of rows and keeps the pairs."""
+
+    def __init__(self, threshold: float, most: int, slack: np.float32) -> None:
+        self.threshold, self.most, self.slack = threshold, most, slack
+        self.parts: list[Pairs] = []
+        self._scores = np.empty(LOWS * LARGEST, np.float32)
+
+    def block(
+        self,
+        left: _Side,
+        right: _Side,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        right_above: np.ndarray,
+        left_above: np.ndarray,
+        left_count: np.ndarray,
+        right_count: np.ndarray,
+    ) -> None:
+        """Rows of `left` against rows, ascending, of `right`: each pair goes to the list of the lower one, if that is not full."""
+        scores = self._scores[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+        np.matmul(_taken(left.vectors, rows), _taken(right.vectors, columns).T, out=scores)
+        room = min((len(rows) + len(columns)) * self.most, scores.size)
+        low, high, score, cut = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.empty(room, np.bool_)
+        used = _collect(
+            *(scores, rows, columns, right_above, left_above, left_count, right_count),
+            *(left.vectors, right.vectors, left.squared, right.squared, left.position, right.position),
+            *(self.threshold, self.slack, self.most, low, high, score, cut),
+        )
+        if used:
+            self.parts.append((low[:used].copy(), high[:used].copy(), score[:used].copy(), cut[:used].copy()))
+
+
+def _widening(count: int) -> Iterator[np.ndarray]:
+    """range(count) in blocks: few rows at first, for in a family of similar vectors these are enough."""
+    begin, width = 0, FIRST
+    while begin < count:
+        yield np.arange(begin, min(begin + width, count))
+        begin, width = begin + width, min(2 * width, LARGEST)
+
+
+def _taken(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A view, where the rows are consecutive."""
+    return vectors[rows[0] : rows[-1] + 1] if rows[-1] - rows[0] + 1 == len(rows) else vectors[rows]
 
 
 @compiled
 def _collect(
     scores: np.ndarray,
-    active: np.ndarray,
-    begin: int,
-    limit: np.ndarray,
-    low_vectors: np.ndarray,
-    low_squared: np.ndarray,
-    high_vectors: np.ndarray,
-    high_squared: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    right_above: np.ndarray,
+    left_above: np.ndarray,
+    left_count: np.ndarray,
+    right_count: np.ndarray,
+    left_vectors: np.ndarray,
+    right_vectors: np.ndarray,
+    left_squared: np.ndarray,
+    right_squared: np.ndarray,
+    left_position: np.ndarray,
+    right_position: np.ndarray,
     threshold: float,
     slack: float,
+    most: int,
+    low: np.ndarray,
     high: np.ndarray,
     score: np.ndarray,
-    count: np.ndarray,
     cut: np.ndarray,
-) -> None:
-    """Add to the lists of the active lows what their float32 scores against high_vectors[begin:] propose and float64 confirms."""
-    most = high.shape[1]
-    bounds = np.empty(scores.shape[1], np.float32)
-    for column in range(len(bounds)):
-        bounds[column] = threshold * np.sqrt(high_squared[begin + column])
-    for place in range(len(active)):
-        low = active[place]
-        length = np.float32(np.sqrt(low_squared[low]))
-        width = min(scores.shape[1], limit[low] - begin)
-        for first in range(0, width, STRIDE):
-            line, least = scores[place, first : min(first + STRIDE, width)], bounds[first:]
+) -> int:
+    """Fill low, high, score, cut with what the float32 scores propose and float64 confirms; returns how many pairs that is."""
+    used = 0
+    bounds = np.empty(len(columns), np.float32)
+    for j in range(len(columns)):
+        bounds[j] = threshold * np.sqrt(right_squared[columns[j]])
+    for i in range(len(rows)):
+        row = rows[i]
+        length = np.float32(np.sqrt(left_squared[row]))
+        for first in range(0, len(columns), STRIDE):
+            line, least = scores[i, first : first + STRIDE], bounds[first : first + STRIDE]
             proposed = np.int32(0)
-            for i in range(len(line)):  # without a branch, so that it runs at the processor's width
-                proposed += np.int32(line[i] >= least[i] * length - slack)
+            for j in range(len(line)):  # without a branch, so that it runs at the processor's width
+                proposed += np.int32(line[j] >= least[j] * length - slack)
             if not proposed:
                 continue
-            for i in range(len(line)):
-                if line[i] < least[i] * length - slack:
+            for j in range(len(line)):
+                if line[j] < least[j] * length - slack:
                     continue
-                row = begin + first + i
-                exact = cosine(low_vectors[low], high_vectors[row], low_squared[low], high_squared[row])
-                if exact >= threshold:
-                    high[low, count[low]] = row
-                    score[low, count[low]] = exact
-                    count[low] += 1
-                    if count[low] == most:
-                        cut[low] = row + 1 < limit[low]
-                        break
-            if count[low] == most:
-                break
-
-
-@compiled
-def _scores(
-    left: np.ndarray, right: np.ndarray, left_squared: np.ndarray, right_squared: np.ndarray, row: np.ndarray, other: np.ndarray
-) -> np.ndarray:
-    out = np.empty(len(row))
-    for i in range(len(row)):
-        a, b = row[i], other[i]
-        out[i] = cosine(left[a], right[b], left_squared[a], right_squared[b])
-    return out
+                column = columns[first + j]
+                is_low = column < right_above[row]  # the left one; else the right one is
+                if (left_count[row] if is_low else right_count[column]) >= most:
+                    continue
+                exact = cosine(left_vectors[row], right_vectors[column], left_squared[row], right_squared[column])
+                if exact < threshold:
+                    continue
+                if is_low:
+                    left_count[row] += 1
+                    low[used], high[used] = left_position[row], right_position[column]
+                    cut[used] = left_count[row] == most and column + 1 < right_above[row]
+                else:
+                    right_count[column] += 1
+                    low[used], high[used] = right_position[column], left_position[row]
+                    cut[used] = right_count[column] == most and row + 1 < left_above[column]
+                score[used] = exact
+                used += 1
+    return used
 
 
 @compiled

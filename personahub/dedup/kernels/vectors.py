@@ -88,6 +88,29 @@ def cosine(left: np.ndarray, right: np.ndarray, left_squared: float, right_squar
     return min(1.0, dot(left, right) / np.sqrt(left_squared * right_squared))
 
 
+def all_pairs(
+    left: np.ndarray, right: np.ndarray, right_squared: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
+    squared = squared_lengths(left)
+    bounds = threshold * np.sqrt(squared)[:, None] * np.sqrt(right_squared) - error_bound(left.shape[1])
+    row, other = np.nonzero(left @ right.T >= bounds)
+    score = _scores(left, right, squared, right_squared, row, other)
+    reach = score >= threshold
+    return row[reach], other[reach], score[reach]
+
+
+@compiled
+def _scores(
+    left: np.ndarray, right: np.ndarray, left_squared: np.ndarray, right_squared: np.ndarray, row: np.ndarray, other: np.ndarray
+) -> np.ndarray:
+    out = np.empty(len(row))
+    for i in range(len(row)):
+        a, b = row[i], other[i]
+        out[i] = cosine(left[a], right[b], left_squared[a], right_squared[b])
+    return out
+
+
 @compiled
 def _scale(vectors: np.ndarray) -> np.ndarray:
     """Scale each row in place -> int8: FIT, NOT_FINITE or ZERO."""

@@ -87,7 +87,7 @@ def test_a_family_that_is_all_alike_costs_its_size_and_not_its_square(monkeypatc
 
     def counted(scores, *more):
         looked_at.append(scores.size)
-        collect(scores, *more)
+        return collect(scores, *more)
 
     monkeypatch.setattr(cosine, "_collect", counted)
     count, most = 6_000, 32
@@ -98,6 +98,13 @@ def test_a_family_that_is_all_alike_costs_its_size_and_not_its_square(monkeypatc
     assert high.max() < most
     assert cut.sum() == count - most - 1
     assert sum(looked_at) <= count * cosine.FIRST
+    looked_at.clear()
+    homes = draw.random(count) < 0.5
+    found = cosine.bucket(*laid_out(rows, homes, np.arange(count) < 10), 0.9, most)
+    assert len(found[0]) < most * 2 * count
+    assert sum(looked_at) <= 4 * count * cosine.FIRST
+    everyone = cosine.merged(*found, most)[0]
+    assert np.bincount(everyone, minlength=count)[10 + 2 * most :].min() == most
 
 
 def test_opposite_and_lonely_rows_have_no_pairs():
@@ -126,16 +133,6 @@ def test_lists_are_merged_up_to_the_first_cut(pairs, most):
     assert as_rows(cosine.merged(low, high, high / 10, cut, most)) == expected
 
 
-def test_all_pairs_are_those_of_two_loops():
-    left, right = family(30, 16, 1), family(50, 16, 1)[10:]
-    squared = [vectors.squared_lengths(each) for each in (left, right)]
-    found = cosine.all_pairs(left, right, squared[1], 0.75)
-    expected = {(a, b): vectors.cosine(left[a], right[b], squared[0][a], squared[1][b]) for a in range(30) for b in range(40)}
-    assert {(a, b): score for a, b, score in zip(*found, strict=True)} == {
-        pair: score for pair, score in expected.items() if score >= 0.75
-    }
-
-
 def test_pairs_of_several_clusters_are_one_list_a_row():
     draw = np.random.default_rng(4)
     rows, decided = family(80, 20, 6), np.arange(80) < 10
@@ -143,8 +140,6 @@ def test_pairs_of_several_clusters_are_one_list_a_row():
     own = draw.integers(0, 5, 80)
     visits[np.arange(80), own] = True
     row, cluster = np.nonzero(visits)
-    mixed = draw.permutation(len(row))
-    row, cluster = row[mixed], cluster[mixed]
     found = cosine.cosine_pairs(rows, row, cluster, own[row] == cluster, decided, 0.7, 99)
     squared = vectors.squared_lengths(rows)
     expected = [

@@ -6,9 +6,9 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from personahub.dedup_tool.input import UNREADABLE
 from personahub.errors import InputError
 from personahub.ids import persona_id
-from personahub.pipeline.dedup_input import UNREADABLE
 from personahub.text import nearest
 
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from personahub.config import LexicalDedup
 from personahub.dedup.kernels import minhash, sets
 from personahub.dedup.kernels.rarest import rarest_keys
-from personahub.dedup.meeting import keyed, keys_schema, pairs
+from personahub.dedup.proof.meeting import keyed, keys_schema, pairs
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 

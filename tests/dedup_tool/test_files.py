@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import functions as F
 
-from personahub import ids, pipeline
+from personahub import ids
 from personahub.config import load
+from personahub.dedup_tool import deduplicate_frame, files
+from personahub.dedup_tool.files import Request, check, run
+from personahub.dedup_tool.frame import Counts, check_sums
+from personahub.dedup_tool.input import detect
+from personahub.dedup_tool.rows import stage
 from personahub.errors import ConfigError, InputError, Interrupted, PersonahubError, RootInUse
 from personahub.lease import Lease
-from personahub.pipeline import dedup_files
-from personahub.pipeline.dedup_files import Request, check, run
-from personahub.pipeline.dedup_frame import Counts, check_sums
-from personahub.pipeline.dedup_input import detect
-from personahub.pipeline.dedup_rows import stage
 
 COOK = "A cook from the old town of Brugge who bakes bread for the bakers of the street"
 COOKS = [COOK, COOK + ".", "a  COOK from the old town of Brugge who bakes bread for the bakers of the street", COOK + " too"]
@@ -285,7 +285,7 @@ def test_what_ends_a_run_leaves_the_older_results(spark, tmp_path, monkeypatch):
             raise error
 
         with monkeypatch.context() as patched:
-            patched.setattr(dedup_files, "_separated", fail)
+            patched.setattr(files, "_separated", fail)
             with pytest.raises(told):
                 run(request, load())
         assert [path.name for path in out.iterdir()] == ["kept"]
@@ -311,7 +311,7 @@ def test_ctrl_c_ends_the_job_that_runs(spark):
     threading.Thread(target=interrupt, daemon=True).start()
 
     def job():
-        with dedup_files._interruptible(spark):
+        with files._interruptible(spark):
             began.set()
             spark.range(1).mapInArrow(slow, "id long").collect()
 
@@ -324,7 +324,7 @@ def test_ctrl_c_ends_the_job_that_runs(spark):
 
 def test_the_same_on_a_frame(spark, tmp_path):
     frame = spark.createDataFrame([(text, n) for n, text in enumerate([*COOKS, *OTHERS, ""])], "persona string, n int")
-    with pipeline.deduplicate_frame(frame, config=load().dedup, scratch=str(tmp_path)) as found:
+    with deduplicate_frame(frame, config=load().dedup, scratch=str(tmp_path)) as found:
         assert found.counts.rows == 8
         assert found.counts.kept == found.kept.count() == 4
         assert found.kept.schema == frame.schema
@@ -360,7 +360,7 @@ def test_scratch_may_be_tables_of_a_catalog(spark):
     spark.sql("CREATE DATABASE IF NOT EXISTS dedup_scratch")
     frame = spark.createDataFrame([(text,) for text in COOKS], "persona string")
     try:
-        with pipeline.deduplicate_frame(frame, scratch="spark_catalog.dedup_scratch") as found:
+        with deduplicate_frame(frame, scratch="spark_catalog.dedup_scratch") as found:
             assert found.counts.kept == 1
             assert spark.sql("SHOW TABLES IN dedup_scratch").count()
         assert not spark.sql("SHOW TABLES IN dedup_scratch").count()
@@ -369,14 +369,14 @@ def test_scratch_may_be_tables_of_a_catalog(spark):
 
 
 def test_an_empty_frame_has_no_duplicates(spark):
-    with pipeline.deduplicate_frame(spark.createDataFrame([], "persona string")) as found:
+    with deduplicate_frame(spark.createDataFrame([], "persona string")) as found:
         assert found.counts == Counts(0, 0, {}, {})
         assert found.kept.columns == ["persona"]
 
 
 def test_names_that_sql_would_read_otherwise(spark):
     frame = spark.createDataFrame([(COOKS[0], 1), (COOKS[1], 2)], "`the.text` string, `an id` int")
-    with pipeline.deduplicate_frame(frame, "the.text", "an id") as found:
+    with deduplicate_frame(frame, "the.text", "an id") as found:
         assert [tuple(row) for row in found.kept.collect()] == [(COOKS[0], 1)]
         assert found.kept.columns == ["the.text", "an id"]
         assert found.texts.where(F.col("text").isNull()).count() == 0

@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 
 from personahub.config import Dedup, LexicalDedup
 from personahub.dedup import deduplicate
+from personahub.dedup_tool.rows import check_columns, check_ids, stage
+from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
-from personahub.pipeline.dedup_rows import check_columns, check_ids, stage
-from personahub.pipeline.dedup_scratch import Scratch, scratch_root, temporary
 from personahub.store import Store
 
 EXCERPT = 200  # characters of a refused text that a reject shows

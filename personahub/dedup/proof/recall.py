@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from personahub.config import LexicalDedup
 from personahub.dedup.kernels import exact, minhash, sets
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.meeting import keyed, keys_schema, pairs
+from personahub.dedup.proof.meeting import keyed, keys_schema, pairs
 
 KEYS = 300_000  # about so many exact keys are looked into
 KEYS_OF_A_ROW = 3  # about, at the thresholds that are used

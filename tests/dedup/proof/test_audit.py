@@ -7,11 +7,12 @@ from pyspark.sql import functions as F
 
 from personahub import text
 from personahub.config import load
-from personahub.dedup import deduplicate, meeting
-from personahub.dedup.audit import audit
+from personahub.dedup import deduplicate
 from personahub.dedup.kernels import minhash, sets
-from personahub.dedup.recall import recall
-from personahub.dedup.remaining import allowed_misses, cosine_neighbours, lexical_pairs
+from personahub.dedup.proof import meeting
+from personahub.dedup.proof.audit import audit
+from personahub.dedup.proof.recall import recall
+from personahub.dedup.proof.remaining import allowed_misses, cosine_neighbours, lexical_pairs
 
 # twelve words each, so that at 0.85 one may be added; b, d and f stand for nobody
 WORDS = "one two three four five six seven eight nine ten eleven twelve".split()

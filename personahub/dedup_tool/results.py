@@ -17,12 +17,12 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from personahub.dedup.audit import Finding
+from personahub.dedup.proof.audit import Finding
+from personahub.dedup_tool.frame import Counts, Deduplicated, check_sums
+from personahub.dedup_tool.input import Source, is_remote
+from personahub.dedup_tool.rows import quoted, sortable
 from personahub.errors import ConfigError, InputError
 from personahub.lease import Lease
-from personahub.pipeline.dedup_frame import Counts, Deduplicated, check_sums
-from personahub.pipeline.dedup_input import Source, is_remote
-from personahub.pipeline.dedup_rows import quoted, sortable
 
 RESULTS = ("kept", "duplicates", "rejects")
 PATIENCE_SECONDS = 10.0  # for a folder that does not go

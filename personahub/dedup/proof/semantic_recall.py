@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import SemanticDedup
-from personahub.dedup.kernels import borders, cosine, vectors
+from personahub.dedup.kernels import borders, vectors
 from personahub.dedup.search import Search, drawn
 from personahub.dedup.semantic import ROWS, levelled
 
@@ -59,7 +59,7 @@ def _compared(drawn: _Drawn, search: Search, threshold: float, batches: Iterator
             batch = whole.slice(start, ROWS)
             fit, problems = vectors.from_arrow(batch["vector"], search.dimension)
             batch = batch.filter(pa.array(problems == vectors.FIT))
-            row, other, _ = cosine.all_pairs(fit, drawn.vectors, drawn.squared, threshold)
+            row, other, _ = vectors.all_pairs(fit, drawn.vectors, drawn.squared, threshold)
             same = pc.equal(batch["id"].take(pa.array(row)), drawn.ids.take(pa.array(other))).to_numpy(zero_copy_only=False)
             row, other = row[~same], other[~same]
             near, at = np.unique(row, return_inverse=True)

@@ -14,16 +14,16 @@ from pyspark.sql import functions as F
 
 from personahub import report, session
 from personahub.config import Config
-from personahub.dedup import semantic_recall
-from personahub.dedup.audit import Finding, audit
-from personahub.dedup.recall import Recall, recall
+from personahub.dedup.proof import semantic_recall
+from personahub.dedup.proof.audit import Finding, audit
+from personahub.dedup.proof.recall import Recall, recall
 from personahub.dedup.search import prepare
+from personahub.dedup_tool.frame import Counts, Deduplicated, comparable, for_columns, separate
+from personahub.dedup_tool.input import Source, complaints, detect, is_remote, read
+from personahub.dedup_tool.results import RESULTS, Results, all_there
+from personahub.dedup_tool.rows import stage
+from personahub.dedup_tool.scratch import Scratch
 from personahub.errors import InputError, Interrupted, PersonahubError
-from personahub.pipeline.dedup_frame import Counts, Deduplicated, comparable, for_columns, separate
-from personahub.pipeline.dedup_input import Source, complaints, detect, is_remote, read
-from personahub.pipeline.dedup_results import RESULTS, Results, all_there
-from personahub.pipeline.dedup_rows import stage
-from personahub.pipeline.dedup_scratch import Scratch
 from personahub.store import Store
 
 STOP_SECONDS = 0.2  # between two tries to end what runs

@@ -16,7 +16,7 @@ from pyspark.sql import types as T
 
 from personahub import text
 from personahub.config import Dedup, LexicalDedup
-from personahub.dedup import remaining
+from personahub.dedup.proof import remaining
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 
