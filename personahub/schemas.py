@@ -81,10 +81,36 @@ DUPLICATES = _table(id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, s
 
 # what a later batch is compared with: the keys of those whom the lexical methods kept
 LEXICAL_KEYS = _table(
-    scheme=_STRING,  # all that two keys must share to be comparable: tokens, method, threshold, ...
+    scheme=_STRING,  # all that two keys must share to be comparable: tokens, method, threshold, ..., and whose vectors were compared
     key=_LONG,
     persona_id=_STRING,
     tokens=T.BinaryType(),  # the sorted 64-bit token hashes, 8 bytes each
+)
+
+# the ledger of vectors: one final row a persona and model, with a vector or with the reason why there will be none
+EMBEDDINGS = _table(
+    persona_id=_STRING,
+    model=_STRING,  # all that changes a vector: its name and settings, or local:<name>@<revision>
+    dimensions=_INT,
+    vector=T.ArrayType(T.FloatType()),
+    final=_BOOL,
+    error_kind=_STRING,
+    error_message=_STRING,
+    prompt_tokens=_LONG,  # the text's part of what its requests were billed
+    cost_usd=_DOUBLE,
+    latency_s=_DOUBLE,
+    attempts=_INT,
+    base_url=_STRING,
+    run_id=_STRING,
+    created_at=T.TimestampType(),
+)
+
+# where vectors meet, so that a later batch need not train anew
+CENTROIDS = _table(
+    scheme=_STRING,  # all that two sets of clusters must share to be the same: model, clusters, seed, ...
+    cluster=_INT,
+    vector=T.ArrayType(T.FloatType()),
+    trained_on=_LONG,  # vectors that were there when they were trained; of several sets the one with most holds
 )
 
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
@@ -110,6 +136,8 @@ TABLES: dict[str, T.StructType] = {
     "lineage": LINEAGE,
     "duplicates": DUPLICATES,
     "lexical_keys": LEXICAL_KEYS,
+    "embeddings": EMBEDDINGS,
+    "centroids": CENTROIDS,
     "examples": EXAMPLES,
     "rejects": REJECTS,
     "tombstones": TOMBSTONES,

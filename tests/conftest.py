@@ -1,8 +1,14 @@
 """One Spark session for the whole run, started only by tests that ask for it; real data only where it lies beside the checkout."""
 
+import io
+import os
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+TESTS = Path(__file__).resolve().parent
 
 
 @pytest.fixture(scope="session")
@@ -16,15 +22,40 @@ def spark(tmp_path_factory):
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch / "local"),
         "spark.driver.memory": "2g",
+        "spark.python.daemon.module": "warm_daemon",
     }
-    session_ = session.open_session(load(overrides=[f"spark.conf={conf}"]))
+    with pytest.MonkeyPatch.context() as patch:  # for the JVM, which starts the daemon
+        patch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
+        session_ = session.open_session(load(overrides=[f"spark.conf={conf}"]))
     yield session_
     session_.stop()
 
 
 @pytest.fixture(scope="session")
+def demo(spark, tmp_path_factory):
+    """`personahub demo`, run once: its folder (out), what it printed, what its endpoint counted (stats). For tests to copy from."""
+    from personahub import cli
+    from personahub.llm import mock_server
+
+    out, printed, stats, start = tmp_path_factory.mktemp("demo"), io.StringIO(), {}, mock_server.start
+
+    @contextmanager
+    def counted(*arguments, **changes):
+        with start(*arguments, **changes) as server:
+            yield server
+            stats.update(server.stats())
+
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.setattr(mock_server, "start", counted)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["demo", "--out", str(out)])
+    assert ended.value.code == 0, printed.getvalue()
+    return SimpleNamespace(out=out, printed=printed.getvalue(), stats=stats)
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = TESTS.parents[1] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the folder of real data is not beside this checkout")
     return folder

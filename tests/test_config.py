@@ -161,3 +161,21 @@ def test_the_fingerprint_is_of_the_values_only(tmp_path_factory, lines):
 @pytest.mark.parametrize(("said", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
 def test_a_bare_on_or_off_is_no_boolean(said, meant):
     assert load(overrides=[f"generate.journal={said}"]).generate.journal == meant
+
+
+def test_vectors_come_from_one_source_that_is_known():
+    for overrides, message in (
+        (["dedup.semantic={model: default, local_model: x}"], "dedup.semantic: model and local_model are both set"),
+        (["dedup.semantic={local_revision: x}"], "local_revision is set without local_model"),
+        (["dedup.semantic={enabled: true, model: defautl}"], "dedup.semantic.model names 'defautl'.*default"),
+        (["dedup.semantic.texts_per_request=2049"], "dedup.semantic.texts_per_request"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load(overrides=overrides)
+    load(overrides=["dedup.semantic={enabled: true}"])  # `personahub dedup --vectors` brings its own
+
+
+def test_a_price_that_does_not_count_need_not_be_known():
+    model = load(overrides=["models.default.in_mtok_cost=2"]).models["default"]
+    assert model.cost_usd(1_000_000, 0) == 2.0
+    assert model.cost_usd(1_000_000, 1) is None

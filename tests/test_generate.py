@@ -1,5 +1,7 @@
 """One task of the paid step, without Spark: batches of staged requests in, batches of completions out."""
 
+import asyncio
+
 import pyarrow as pa
 import pytest
 
@@ -14,6 +16,16 @@ from personahub.rows import arrow_schema
 STAGED = pa.schema([*arrow_schema(schemas.REQUESTS), ("window", pa.int32()), ("slot", pa.int32())])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def closed():
+    """What a worker process keeps for as long as it lives, this one must close."""
+    yield
+    kept = [each for key, each in generate._cache.items() if key[0] != "loop"]
+    for each in kept:
+        asyncio.run_coroutine_threadsafe(each.close(), generate._loop()).result()
+    generate._cache.clear()
+
+
 @pytest.fixture
 def server():
     with mock_server.start(port=0, median=0.01) as running:
@@ -23,7 +35,8 @@ def server():
 def plan_of(server, **more):
     model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
     prompt = prompts.load("math")
-    return generate.Plan("synthesize", "run-1", model, "json_schema", {prompt.name: prompt}, Limits(8), **more)
+    work = generate.Chats("json_schema", {prompt.name: prompt})
+    return generate.Plan("synthesize", "run-1", model, work, Limits(8), **more)
 
 
 def staged(count, window=0, slot=0):

@@ -1,14 +1,14 @@
 """The spine against the mock server: its count of requests is the money."""
 
 import json
-from collections import Counter
+import shutil
 
 import pytest
 from pyspark.sql import functions as F
 
 from personahub import generate, pipeline
+from personahub.buy.checks import response_format_of
 from personahub.config import load
-from personahub.demo import corpus
 from personahub.errors import (
     AuthorisationError,
     BudgetExceeded,
@@ -40,6 +40,20 @@ def hub_of(tmp_path, spark):
     return make
 
 
+@pytest.fixture(scope="session")
+def imported_once(tmp_path_factory, spark):
+    folder = tmp_path_factory.mktemp("imported")
+    config = load(overrides=[f"root={folder / 'hub'}"])
+    assert imported(config, write_personas(folder / "p.jsonl", PERSONAS)).counts["personas"] == len(PERSONAS)
+    return folder / "hub"
+
+
+@pytest.fixture
+def people(imported_once, tmp_path):
+    """PERSONAS are in the hub."""
+    shutil.copytree(imported_once, tmp_path / "hub")
+
+
 def write_personas(path, texts):
     path.write_text("".join(json.dumps({"persona": text}) + "\n" for text in texts))
     return str(path)
@@ -63,17 +77,18 @@ def table(config, name):
 PERSONAS = [f"A violin maker from town {n} who teaches children to listen" for n in range(24)]
 
 
-def test_from_documents_to_examples_and_again_without_a_purchase(tmp_path, endpoint, hub_of):
-    config = hub_of(endpoint, f"documents.path={corpus.lay_out(tmp_path / 'corpus')}")
-    first = {result.stage: result.counts for result in run(config)}
+def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path, endpoint, hub_of):
+    shutil.copytree(demo.out / "hub", tmp_path / "hub")
+    config = hub_of(endpoint, f"documents.path={demo.out / 'redpajama-v2'}", "models.default.model=simulated")
+    first = {row.stage: row.counts for row in table(config, "runs").collect()}
+    assert set(first) == set(pipeline.STAGES)
     assert first["documents"] == {"documents": 40, "rejects": 3}
     assert first["text-to-persona"]["calls"] == 40
     personas = table(config, "personas").count()
     assert first["synthesize"]["calls"] == first["dedup"]["kept"] == personas == first["text-to-persona"]["personas"]
-    stats = endpoint.stats()
-    assert stats["requests"] == 40 + personas + 1  # one probe
+    assert demo.stats["requests"] == 40 + personas + 1  # one probe
     again = {result.stage: result.counts for result in run(config)}
-    assert endpoint.stats()["requests"] == stats["requests"]
+    assert endpoint.stats()["requests"] == 0
     assert all(value == 0 for counts in again.values() for name, value in counts.items() if name != "reused")
 
     ledger = table(config, "completions")
@@ -86,34 +101,9 @@ def test_from_documents_to_examples_and_again_without_a_purchase(tmp_path, endpo
     assert [row.ended for row in table(config, "runs").collect()] == ["done"] * 8
 
 
-def test_one_text_under_two_ids_is_one_call_and_two_lineages(tmp_path, endpoint, hub_of):
-    text = "The lock keeper opens the gates at six. " * 10
-    path = tmp_path / "texts.jsonl"
-    path.write_text("".join(json.dumps({"id": name, "text": text}) + "\n" for name in ("a", "b")))
-    config = hub_of(endpoint, "documents.format=jsonl", f"documents.path={path}")
-    counts = run(config, "documents", "text-to-persona")[1].counts
-    assert counts["calls"] == 1
-    parents = Counter(row.parent_id for row in table(config, "lineage").collect())
-    assert parents["a"] == parents["b"] == counts["personas"]
-
-
-def test_what_the_ledger_holds_is_not_bought_by_another_stage_order_or_config_order(tmp_path, endpoint, hub_of):
-    config = hub_of(endpoint)
-    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS[:8]))
-    run(config, "synthesize")
-    before = endpoint.stats()["requests"]
-    other = hub_of(
-        endpoint, "models.default.max_retries=2", "generate.commit_every=3", "models.default.max_concurrent_requests=3"
-    )
-    imported(other, write_personas(tmp_path / "more.jsonl", PERSONAS[:12]))
-    assert run(other, "synthesize")[0].counts["calls"] == 4
-    assert endpoint.stats()["requests"] == before + 4
-
-
-def test_faults_end_as_answers_or_rejects_with_their_reason(tmp_path, hub_of):
+def test_faults_end_as_answers_or_rejects_with_their_reason(people, hub_of):
     with mock_server.start(port=0, capacity=32, median=0.01, fault_rate=0.3, seed=5) as server:
         config = hub_of(server, "models.default.request_timeout=1.0", "models.default.response_format=json_schema")
-        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
         counts = run(config, "synthesize")[0].counts
         requests = server.stats()["requests"]
     assert counts["examples"] + counts["rejects"] == len(PERSONAS)
@@ -122,10 +112,9 @@ def test_faults_end_as_answers_or_rejects_with_their_reason(tmp_path, hub_of):
     assert attempts == requests > len(PERSONAS)
 
 
-def test_what_fails_in_passing_is_missing_and_asked_again(tmp_path, hub_of):
+def test_what_fails_in_passing_is_missing_and_asked_again(people, hub_of):
     with mock_server.start(port=0, median=0.01, fault_rate=0.5, faults=("500",), seed=1) as server:
         config = hub_of(server, "models.default.max_retries=0", "models.default.response_format=json_schema")
-        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
         with pytest.raises(TransientFailures, match="run again"):
             run(config, "synthesize")
         final = table(config, "completions").where("final").count()
@@ -137,10 +126,9 @@ def test_what_fails_in_passing_is_missing_and_asked_again(tmp_path, hub_of):
     assert table(config, "completions").where("final").count() == len(PERSONAS)
 
 
-def test_the_budget_stops_the_run_and_a_higher_one_goes_on(tmp_path, endpoint, hub_of):
+def test_the_budget_stops_the_run_and_a_higher_one_goes_on(people, endpoint, hub_of):
     priced = ["models.default.in_mtok_cost=100", "models.default.out_mtok_cost=100", "models.default.response_format=json_schema"]
     small = hub_of(endpoint, *priced, "generate.budget_usd=0.6", "models.default.generation_params={max_tokens: 400}")
-    imported(small, write_personas(tmp_path / "p.jsonl", PERSONAS))
     with pytest.raises(BudgetExceeded, match="Raise it"):
         run(small, "synthesize")
     stats = endpoint.stats()
@@ -155,23 +143,24 @@ def test_the_budget_stops_the_run_and_a_higher_one_goes_on(tmp_path, endpoint, h
     assert endpoint.stats()["requests"] == len(PERSONAS)
 
 
-def test_a_refused_key_and_a_dead_endpoint_buy_nothing(tmp_path, hub_of, monkeypatch):
+def test_a_refused_key_and_a_dead_endpoint_buy_nothing(people, hub_of, monkeypatch):
     monkeypatch.setenv("TEST_KEY", "sk-wrong-key-123456")
     with mock_server.start(port=0, key="sk-right") as server:
         config = hub_of(server, "models.default.api_key_env=TEST_KEY")
-        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
         with pytest.raises(AuthorisationError) as refused:
             run(config, "synthesize")
-        assert "sk-wrong" not in str(refused.value)
+        assert "wrong-key" not in str(refused.value)
         blind = hub_of(server, "models.default.api_key_env=TEST_KEY", "models.default.response_format=json_schema")
         with pytest.raises(AuthorisationError, match="refused the key"):  # without a probe, by the first calls
             run(blind, "synthesize")
         assert server.stats()["sold"] == 0
-    with pytest.raises(EndpointError):
-        run(config, "synthesize")
+    with pytest.raises(EndpointError, match="does not answer as"), pipeline.open_hub(config) as hub:
+        response_format_of(hub.store, hub.run_id, config.models["default"])
     with pytest.raises(EndpointError, match="attempts failed"):
         run(blind, "synthesize")
-    assert table(config, "completions").where("final").count() == 0
+    ledger = table(config, "completions").collect()
+    assert not any(row.final for row in ledger)
+    assert "wrong-key" not in str(ledger)
     assert [row.ended for row in table(config, "runs").where("stage = 'synthesize'").collect()].count("done") == 0
 
 
@@ -181,9 +170,8 @@ def test_a_root_in_use_is_refused(tmp_path, endpoint, hub_of):
         imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
 
 
-def test_a_preview_shows_prompts_and_answers_and_is_reused(tmp_path, endpoint, hub_of):
+def test_a_preview_shows_prompts_and_answers_and_no_other_settings_buy_them_again(people, endpoint, hub_of):
     config = hub_of(endpoint)
-    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
     for _ in range(2):
         with pipeline.open_hub(config, spend=True) as hub:
             shown = pipeline.preview(hub, "synthesize", 3)
@@ -195,6 +183,11 @@ def test_a_preview_shows_prompts_and_answers_and_is_reused(tmp_path, endpoint, h
     assert (estimate.calls, estimate.reused) == (len(PERSONAS) - 3, 3)
     assert estimate.prompt_tokens > 0
     assert "preview" not in estimate.note  # the ledger knows how long answers are
+    other = hub_of(
+        endpoint, "models.default.max_retries=2", "generate.commit_every=3", "models.default.max_concurrent_requests=3"
+    )
+    assert run(other, "synthesize")[0].counts["calls"] == len(PERSONAS) - 3
+    assert endpoint.stats()["requests"] == len(PERSONAS) + 1
 
 
 def test_a_missing_path_is_told_before_anything_starts():
@@ -202,17 +195,6 @@ def test_a_missing_path_is_told_before_anything_starts():
         pipeline.check(load(overrides=["documents.path=/nowhere/at/all"]), ["documents"])
     with pytest.raises(InputError, match=r"no file /nowhere"):
         pipeline.personas_file("/nowhere.jsonl")
-
-
-def test_bad_lines_of_an_import_are_rejects(tmp_path, endpoint, hub_of):
-    config = hub_of(endpoint)
-    path = tmp_path / "p.jsonl"
-    path.write_text(
-        '{"persona": "A ferry pilot who knits nets for fishermen"}\n{"persona": \n{"persona": "I cannot help with that request"}\n'
-    )
-    counts = imported(config, str(path)).counts
-    assert (counts["personas"], counts["rejects"]) == (1, 2)
-    assert {row.stage for row in table(config, "rejects").collect()} == {"import"}
 
 
 @pytest.mark.parametrize("name", ["redpajama_v2"])
@@ -230,10 +212,10 @@ def test_every_real_document_leads_to_personas_or_a_reject(shared_data, endpoint
     assert personas.counts["personas"] > 0
 
 
-def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(tmp_path, hub_of, monkeypatch):
+def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(demo, tmp_path, hub_of, monkeypatch):
+    shutil.copytree(demo.out / "hub" / "documents", tmp_path / "hub" / "documents")
     with mock_server.start(port=0, median=0.01, fault_rate=0.4, faults=("wrong_schema",), seed=2) as server:
-        path = corpus.lay_out(tmp_path / "corpus")
-        config = hub_of(server, f"documents.path={path}", "models.default.response_format=json_schema")
+        config = hub_of(server, "models.default.response_format=json_schema")
         insert_new = Store.insert_new
 
         def dies(store, rows, name):
@@ -243,7 +225,7 @@ def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(tmp_path, hu
 
         monkeypatch.setattr(Store, "insert_new", dies)
         with pytest.raises(KeyboardInterrupt):
-            run(config, "documents", "text-to-persona")
+            run(config, "text-to-persona")
         monkeypatch.undo()
         requests = server.stats()["requests"]
         run(config, "text-to-persona")
@@ -271,25 +253,24 @@ def test_tables_may_lie_in_a_catalog(tmp_path, endpoint, spark):
     spark.sql("DROP SCHEMA pipeline_test CASCADE")
 
 
-def test_a_budget_that_nobody_can_hold_buys_nothing(tmp_path, endpoint, hub_of, monkeypatch):
+def test_a_budget_that_nobody_can_hold_buys_nothing(people, endpoint, hub_of, monkeypatch):
     found = generate.Preflight(governed=False, journaled=True, key_problem=None)
     monkeypatch.setattr(generate, "preflight", lambda *_: found)
     priced = ["models.default.in_mtok_cost=1", "models.default.out_mtok_cost=1", "models.default.response_format=json_schema"]
     config = hub_of(endpoint, *priced, "generate.budget_usd=5")
-    imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS[:4]))
     with pytest.raises(ConfigError, match="cannot be held"):
         run(config, "synthesize")
     assert endpoint.stats()["requests"] == 0
-    assert run(hub_of(endpoint, *priced), "synthesize")[0].counts["examples"] == 4  # on fixed shares, without a budget
+    unbounded = run(hub_of(endpoint, *priced), "synthesize")[0].counts
+    assert unbounded["examples"] == len(PERSONAS)  # on fixed shares, without a budget
 
 
-def test_what_tasks_meet_that_no_governor_hears_is_told(tmp_path, hub_of, monkeypatch):
+def test_what_tasks_meet_that_no_governor_hears_is_told(people, hub_of, monkeypatch):
     found = generate.Preflight(governed=False, journaled=True, key_problem=None)
     monkeypatch.setattr(generate, "preflight", lambda *_: found)
     monkeypatch.setenv("TEST_KEY", "sk-wrong-key-123456")
     with mock_server.start(port=0, key="sk-right") as server:
         config = hub_of(server, "models.default.api_key_env=TEST_KEY", "models.default.response_format=json_schema")
-        imported(config, write_personas(tmp_path / "p.jsonl", PERSONAS))
         with pytest.raises(AuthorisationError, match="refused the key"):
             run(config, "synthesize")
     with pytest.raises(EndpointError, match="no request was answered"):

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -15,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "dedup"))
 import reference
 import samples
 
+NO_LOCAL_MODEL = "no folder" if find_spec("sentence_transformers") else r"pip install 'personahub\[local-embeddings\]'"
 TEXTS = [f"{text} keeps bees" for text in samples.texts(60, 21, longest=14) if (text or "").strip(" ?!—")]
 
 
@@ -114,7 +116,8 @@ def test_a_run_that_dies_among_its_tables_is_finished_as_it_fell_and_other_setti
 
 def test_what_can_not_be_done_is_told_before_anything_starts(config):
     for overrides, match in (
-        (["dedup.semantic.enabled=true"], "not built yet for the hub"),
+        (["dedup.semantic.enabled=true"], "dedup.semantic.model"),
+        (["dedup.semantic.enabled=true", "dedup.semantic.local_model=/no/such/folder"], NO_LOCAL_MODEL),
         (["dedup.lexical.method=minhash", "dedup.lexical.threshold=0.3", "dedup.lexical.num_perm=16"], "no bands"),
     ):
         with pytest.raises(ConfigError, match=match):

@@ -3,9 +3,10 @@
 import pytest
 
 from personahub import schemas
+from personahub import store as store_module
 from personahub.config import load
 from personahub.errors import InputError
-from personahub.store import MANY_COMMITS, Store
+from personahub.store import Store
 
 LINEAGE = ["child_id", "parent_id", "relation", "completion_id"]
 
@@ -53,13 +54,14 @@ def test_what_was_materialised_is_not_computed_again(store, spark, tmp_path):
     assert not list((tmp_path / "hub").rglob("*.parquet"))
 
 
-def test_many_commits_are_compacted(store, spark):
-    for number in range(MANY_COMMITS):
+def test_many_commits_are_compacted(store, spark, monkeypatch):
+    monkeypatch.setattr(store_module, "MANY_COMMITS", 4)
+    for number in range(4):
         store.append(lineage(spark, (str(number), "p", "read", "x")), "lineage")
     before = len(store.table("lineage").inputFiles())
     store.compact()
     assert len(store.table("lineage").inputFiles()) < before
-    assert store.table("lineage").count() == MANY_COMMITS
+    assert store.table("lineage").count() == 4
 
 
 def test_a_setting_changed_for_the_windows_is_put_back(store, spark):

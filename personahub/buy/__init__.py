@@ -1,6 +1,6 @@
 """The one loop that spends: what is missing is staged, cut into windows, bought with several windows in flight, and committed.
 
-Steps, as PAID_STEP numbers them: 1 ask only for what is missing (missing.py); 2 stage, then window, 3 several windows in flight
+Steps, as PAID_STEP numbers them: 1 ask only for what is missing (missing.py; vectors.py); 2 stage, then window, 3 several windows in flight
 (windows.py); 5 the journal (recovery.py); 7 the governor, 10 the budget (checks.py).
 """
 
@@ -15,11 +15,21 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub import generate
-from personahub.buy.checks import BUDGET_MESSAGE, Buyer, ask_executors, limits_of, response_format_of
+from personahub.buy.checks import (
+    BUDGET_MESSAGE,
+    Buyer,
+    ask_executors,
+    encoding_of,
+    limits_of,
+    longest_request,
+    response_format_of,
+)
+from personahub.buy.local import compute_vectors
 from personahub.buy.missing import Estimate, Order, estimate, find_missing
 from personahub.buy.recovery import drain_journals, lease_folder
-from personahub.buy.windows import run_windows, shape_of, stage
-from personahub.config import Config
+from personahub.buy.vectors import VectorOrder, estimate_vectors, find_missing_vectors
+from personahub.buy.windows import Work, run_windows, shape_of, stage
+from personahub.config import Config, Model
 from personahub.errors import (
     AuthorisationError,
     BudgetExceeded,
@@ -30,16 +40,31 @@ from personahub.errors import (
     RootInUse,
 )
 from personahub.lease import Lease
-from personahub.llm.governor import Governor
+from personahub.llm.governor import Governor, Limits
 from personahub.llm.retry import FATAL
 from personahub.store import Store
 
-__all__ = ["Bought", "Buyer", "Estimate", "Order", "buy", "drain_journals", "estimate", "find_missing", "lease_folder"]
+__all__ = [
+    "Bought",
+    "Buyer",
+    "Estimate",
+    "Order",
+    "VectorOrder",
+    "buy",
+    "buy_vectors",
+    "compute_vectors",
+    "drain_journals",
+    "estimate",
+    "estimate_vectors",
+    "find_missing",
+    "find_missing_vectors",
+    "lease_folder",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """Distinct requests: `calls` were asked, `reused` were in the ledger, `failed` are missing still and asked by the next run."""
+    """Distinct requests, or texts that need a vector: `calls` were asked, `reused` were in the ledger, `failed` are missing still."""
 
     calls: int = 0
     reused: int = 0
@@ -57,36 +82,75 @@ def buy(store: Store, config: Config, run_id: str, order: Order, ui: Buyer, leas
         return Bought(reused=missing.reused)
     if not ui.confirm(estimate(store, order, missing)):
         raise Interrupted("nothing was bought")
-    store.create("completions")
-    response_format = response_format_of(store, run_id, order.model)
-    limits = limits_of(store, config, order, missing)
-    shape = shape_of(store, config, missing.calls)
-    staged = stage(store, order, missing, shape)
-    governor = Governor(limits, total=missing.calls)
+    work = generate.Chats(response_format_of(store, run_id, order.model), dict(order.prompts))
+    limits = limits_of(store, config, order.model, longest_request(order, missing), order.model.max_answer_tokens)
+    purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.calls, limits)
+    return Bought(missing.calls, missing.reused, _buy(store, config, run_id, purchase, ui, lease))
+
+
+def buy_vectors(store: Store, config: Config, run_id: str, order: VectorOrder, ui: Buyer, lease: Lease) -> Bought:
+    """The same for vectors and `embeddings`. A text that the endpoint refuses for good has a final row without a vector."""
+    missing = find_missing_vectors(store, order)
+    if not missing.texts:
+        return Bought(reused=missing.reused)
+    if not ui.confirm(estimate_vectors(order, missing)):
+        raise Interrupted("nothing was bought")
+    limits = limits_of(store, config, order.model, missing.largest_request, 0)
+    settings = order.settings
+    encoding = encoding_of(store, run_id, order.model)
+    work = generate.Vectors(encoding, settings.texts_per_request, settings.tokens_per_request)
+    purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.texts, limits)
+    return Bought(missing.texts, missing.reused, _buy(store, config, run_id, purchase, ui, lease))
+
+
+@dataclass(frozen=True)
+class _Purchase:
+    """What has been agreed to: `count` rows, which are missing."""
+
+    stage: str
+    model: Model
+    work: Work
+    rows: DataFrame
+    count: int
+    limits: Limits
+
+    @property
+    def where(self) -> str:
+        return f"{self.model.base_url} (model {self.model.model})"
+
+
+def _buy(store: Store, config: Config, run_id: str, purchase: _Purchase, ui: Buyer, lease: Lease) -> int:
+    """Steps 2 to 7; returns how many rows are missing still."""
+    table, count = purchase.work.table, purchase.count
+    store.create(table)
+    shape = shape_of(store, config, count, purchase.model, purchase.work)
+    staged = stage(store, f"{purchase.stage}.windows", purchase.rows, purchase.work.key, shape)
+    governor = Governor(purchase.limits, total=count)
     with ExitStack() as stack:
         plan = generate.Plan(
-            stage=order.stage,
+            stage=purchase.stage,
             run_id=run_id,
-            model=order.model,
-            response_format=response_format,
-            prompts=dict(order.prompts),
-            limits=limits.share(shape.tasks * shape.in_flight),
+            model=purchase.model,
+            work=purchase.work,
+            limits=purchase.limits.share(shape.tasks * shape.in_flight),
         )
         plan = ask_executors(store, config, plan, governor, stack, shape, ui)
         stack.enter_context(store.one_file_per_task())
         stack.enter_context(_drain_on_interrupt(governor, ui))
-        stack.enter_context(ui.watch(order.stage, missing.calls, governor.snapshot))
+        stack.enter_context(ui.watch(purchase.stage, count, governor.snapshot))
         failure = run_windows(store, plan, staged, shape, governor, lease)
-    mine = store.table("completions").where((F.col("run_id") == run_id) & (F.col("stage") == order.stage))
+    mine = store.table(table).where(F.col("run_id") == run_id)
+    if "stage" in mine.columns:
+        mine = mine.where(F.col("stage") == purchase.stage)
     answered = mine.where("final").count()
-    store.drop_scratch(f"{order.stage}.missing", f"{order.stage}.windows")
+    store.drop_scratch(f"{purchase.stage}.missing", f"{purchase.stage}.windows")
     if failure is not None:
         raise failure
     if governor.stop is not None:
-        raise _error_of(governor, order, f"{answered} of {missing.calls} answers are in the ledger")
-    if plan.governor is None and answered < missing.calls:
-        _told_by_the_ledger(mine.where("not final"), order, answered)
-    return Bought(missing.calls, missing.reused, missing.calls - answered)
+        raise _error_of(governor, purchase, f"{answered} of {count} {purchase.work.goods} are in the ledger")
+    if plan.governor is None and answered < count:
+        _told_by_the_ledger(mine.where("not final"), purchase, answered)
+    return count - answered
 
 
 @contextmanager
@@ -109,9 +173,9 @@ def _drain_on_interrupt(governor: Governor, ui: Buyer) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _told_by_the_ledger(failed: DataFrame, order: Order, answered: int) -> None:
+def _told_by_the_ledger(failed: DataFrame, purchase: _Purchase, answered: int) -> None:
     """Where no governor heard the tasks: raises what no request of the stage could have overcome, if that is what they met."""
-    where = f"{order.model.base_url} (model {order.model.model})"
+    where = purchase.where
     told = {
         row.error_kind: row.message for row in failed.groupBy("error_kind").agg(F.max("error_message").alias("message")).collect()
     }
@@ -122,8 +186,8 @@ def _told_by_the_ledger(failed: DataFrame, order: Order, answered: int) -> None:
         raise EndpointError(f"{where}: {'; '.join(fatal) or 'no request was answered'}. Run again to go on")
 
 
-def _error_of(governor: Governor, order: Order, got: str) -> PersonahubError:
-    where = f"{order.model.base_url} (model {order.model.model})"
+def _error_of(governor: Governor, purchase: _Purchase, got: str) -> PersonahubError:
+    where = purchase.where
     match governor.stop_kind:
         case "drain":
             return Interrupted(f"interrupted: {got}; run again to go on")

@@ -4,25 +4,27 @@ import asyncio
 import math
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any, Protocol
 
 import pyarrow as pa
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from personahub import generate
 from personahub.buy.missing import Estimate, Missing, Order, characters
 from personahub.buy.recovery import journal_folder
-from personahub.buy.windows import Shape
+from personahub.buy.windows import Shape, commit_floor
 from personahub.config import Config, Model
 from personahub.errors import AuthorisationError, BudgetExceeded, ConfigError, EndpointError
 from personahub.llm import journal
-from personahub.llm.client import read_key
+from personahub.llm.connection import read_key
+from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits, Snapshot
 from personahub.llm.governor_server import GovernorServer
-from personahub.llm.probe import probe
+from personahub.llm.probe import EMBEDDINGS, Probe, probe, probe_embeddings
 from personahub.store import Store
 
 BUDGET_MESSAGE = (
@@ -42,14 +44,12 @@ class Buyer(Protocol):
     def say(self, text: str) -> None: ...
 
 
-def limits_of(store: Store, config: Config, order: Order, missing: Missing) -> Limits:
-    model = order.model
-    fixed = max(characters(prompt, None) for prompt in order.prompts.values())
-    tokens = math.ceil((missing.longest + fixed) / CHARACTERS_PER_TOKEN_AT_LEAST) + model.max_answer_tokens
+def limits_of(store: Store, config: Config, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
+    """Of a stage whose requests take at most so many tokens each. Raises BudgetExceeded where not one can be paid for."""
     budget = config.generate.budget_usd
     if budget is not None:
-        budget -= store.table("completions").agg(F.sum("cost_usd")).collect()[0][0] or 0.0
-        if budget < (model.cost_usd(tokens, 0) or 0.0):
+        budget -= spent_usd(store)
+        if budget < (model.cost_usd(prompt_tokens + answer_tokens, 0) or 0.0):
             raise BudgetExceeded(BUDGET_MESSAGE)
     return Limits(
         concurrency=model.max_concurrent_requests,
@@ -57,9 +57,21 @@ def limits_of(store: Store, config: Config, order: Order, missing: Missing) -> L
         tokens_per_minute=model.max_tokens_per_minute,
         budget_usd=budget,
         max_error_rate=config.generate.max_error_rate,
-        tokens_each=tokens,
-        usd_each=model.cost_usd(tokens - model.max_answer_tokens, model.max_answer_tokens) or 0.0,
+        tokens_each=prompt_tokens + answer_tokens,
+        usd_each=model.cost_usd(prompt_tokens, answer_tokens) or 0.0,
     )
+
+
+def spent_usd(store: Store) -> float:
+    """Over the hub's lifetime, answers and vectors."""
+    costs = store.table("completions").select("cost_usd").unionByName(store.table("embeddings").select("cost_usd"))
+    return costs.agg(F.sum("cost_usd")).collect()[0][0] or 0.0
+
+
+def longest_request(order: Order, missing: Missing) -> int:
+    """An upper estimate, in tokens of the prompt."""
+    fixed = max(characters(prompt, None) for prompt in order.prompts.values())
+    return math.ceil((missing.longest + fixed) / CHARACTERS_PER_TOKEN_AT_LEAST)
 
 
 def ask_executors(
@@ -87,8 +99,8 @@ def ask_executors(
     if not found.journaled and config.generate.journal != "off":
         if config.generate.journal == "on":
             raise ConfigError("generate.journal is on, but the executors do not share its folder: set generate.journal_path")
-        bound = config.generate.commit_every * config.generate.windows_in_flight
-        ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} answers")
+        bound = commit_floor(config, plan.model, plan.work) * config.generate.windows_in_flight
+        ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {plan.work.goods}")
     return replace(plan, governor=server.address if found.governed else None, journal_folder=folder if found.journaled else None)
 
 
@@ -96,11 +108,24 @@ def response_format_of(store: Store, run_id: str, model: Model) -> Any:
     """What the endpoint was found to honour; found out once per endpoint and model, and remembered in the ledger."""
     if model.response_format != "auto":
         return model.response_format
-    same = (F.col("stage") == "probe") & (F.col("base_url") == model.base_url) & (F.col("model") == model.model)
+    same = (F.col("model") == model.model) & (F.col("prompt_name") == "probe")
+    return _found(store, run_id, model, same, probe)
+
+
+def encoding_of(store: Store, run_id: str, model: Model) -> str:
+    """How the endpoint sends vectors of this model and its settings; found out once, and remembered in the ledger."""
+    same = (F.col("source_id") == key_of(model)) & (F.col("prompt_name") == EMBEDDINGS)
+    return _found(store, run_id, model, same, probe_embeddings)
+
+
+def _found(
+    store: Store, run_id: str, model: Model, same: Column, ask: Callable[[Model, str | None], Coroutine[Any, Any, Probe]]
+) -> Any:
+    same = same & (F.col("stage") == "probe") & (F.col("base_url") == model.base_url)
     known = store.table("completions").where(same & F.col("final")).orderBy(F.desc("created_at")).limit(1).collect()
     if known:
         return known[0].prompt_version
-    found = asyncio.run(probe(model, read_key(model)))
+    found = asyncio.run(ask(model, read_key(model)))
     rows = [journal.row_of(outcome, "probe", run_id, model) for outcome in found.outcomes()]
     if rows:
         store.append(store.spark.createDataFrame(pa.Table.from_batches([generate.completions_batch(rows)])), "completions")

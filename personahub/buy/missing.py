@@ -50,6 +50,7 @@ class Estimate:
     model: str = ""
     base_url: str = ""
     note: str = ""
+    texts: int = 0  # whose vectors are missing; `calls` is about how many requests they fill
 
 
 def find_missing(store: Store, order: Order) -> Missing:

@@ -1,5 +1,7 @@
 """What a run that died has paid for: its journals go into the ledger before anything is asked again (PAID_STEP 5)."""
 
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,26 +12,49 @@ from personahub.errors import ConfigError
 from personahub.llm import journal
 from personahub.store import Store
 
+PORTION = 8192  # rows that are saved together: vectors are large
+
 
 def drain_journals(store: Store, config: Config) -> int:
-    """Step 5: what a run that died has paid for goes into `completions`; returns how many rows were saved."""
+    """Step 5: what a run that died has paid for goes into `completions` and `embeddings`; returns how many rows were saved."""
     folder = journal_folder(store, config)
     if folder is None or not Path(folder).is_dir():
         return 0
-    rows = journal.once(journal.read_all(folder))
     saved = 0
-    if rows:
-        store.create("completions")
-        left = store.spark.createDataFrame(pa.Table.from_batches([generate.completions_batch(rows)]))
-        known = store.table("completions")
-        # a journal may outlive its window's commit by a moment
-        final = left.where("final").join(known.where("final"), on="completion_id", how="left_anti")
-        failed = left.where("not final").join(known, on=["completion_id", "created_at"], how="left_anti")
-        new = store.materialise(final.unionByName(failed), "journal")
-        saved = new.count()
-        store.append(new, "completions")
-        store.drop_scratch("journal")
+    portion: list[journal.Row] = []
+    for rows in chain(journal.read_files(folder), [None]):
+        portion += rows or []
+        if portion and (rows is None or len(portion) >= PORTION):
+            answers = [row for row in portion if journal.KEY in row]
+            saved += _save(store, "completions", journal.KEY, [journal.KEY], answers, generate.completions_batch)
+            vectors = [row for row in portion if journal.KEY_OF_VECTOR in row]
+            same = [journal.KEY_OF_VECTOR, "model"]
+            saved += _save(store, "embeddings", journal.KEY_OF_VECTOR, same, vectors, generate.embeddings_batch)
+            portion = []
     journal.forget_all(folder)
+    return saved
+
+
+def _save(
+    store: Store,
+    table: str,
+    key: str,
+    same: list[str],
+    rows: list[journal.Row],
+    batch: Callable[[list[journal.Row]], pa.RecordBatch],
+) -> int:
+    """`same`: the columns by which the table may hold a final row already. A journal may outlive its window's commit by a moment."""
+    if not rows:
+        return 0
+    store.create(table)
+    left = store.spark.createDataFrame(pa.Table.from_batches([batch(journal.once(rows, key))]))
+    known = store.table(table)
+    final = left.where("final").join(known.where("final"), on=same, how="left_anti")
+    failed = left.where("not final").join(known, on=[key, "created_at"], how="left_anti")
+    new = store.materialise(final.unionByName(failed), "journal")
+    saved = new.count()
+    store.append(new, table)
+    store.drop_scratch("journal")
     return saved
 
 

@@ -8,12 +8,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub import generate, schemas, session
-from personahub.buy.missing import Missing, Order
-from personahub.config import Config
+from personahub import generate, session
+from personahub.config import Config, Model
 from personahub.errors import PersonahubError
 from personahub.lease import Lease
 from personahub.llm import journal
@@ -22,10 +22,9 @@ from personahub.store import Store
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
 CALLS_PER_TASK = 100  # fewer are not worth the start of another worker process
+REQUESTS_PER_TASK = 4  # of vectors, each of many texts
 OPENING_SECONDS = 2.0  # until a window that was opened wants places
-STAGED = T.StructType(
-    [*schemas.REQUESTS.fields, T.StructField("window", T.IntegerType()), T.StructField("slot", T.IntegerType())]
-)
+Work = generate.Chats | generate.Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +35,46 @@ class Shape:
     most: int  # windows open at once
 
 
-def shape_of(store: Store, config: Config, calls: int) -> Shape:
-    windows = min(MAX_WINDOWS, max(1, calls // config.generate.commit_every))
+@dataclass(frozen=True)
+class Staged:
+    """A scratch table of what is missing, with window and slot."""
+
+    name: str
+    schema: T.StructType
+
+
+def shape_of(store: Store, config: Config, rows: int, model: Model, work: Work) -> Shape:
+    windows = min(MAX_WINDOWS, max(1, rows // commit_floor(config, model, work)))
     in_flight = min(config.generate.windows_in_flight, windows)
     tasks = session.tasks_per_window(store.spark, config)
     if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there
         tasks = tasks * config.generate.windows_in_flight // windows
-    tasks = max(1, min(tasks, math.ceil(calls / windows / CALLS_PER_TASK)))
+    per_task = work.texts * REQUESTS_PER_TASK if isinstance(work, generate.Vectors) else CALLS_PER_TASK
+    tasks = max(1, min(tasks, math.ceil(rows / windows / per_task)))
     return Shape(windows, tasks, in_flight, min(session.most_windows(config), windows))
 
 
-def stage(store: Store, order: Order, missing: Missing, shape: Shape) -> str:
-    """Step 2: window and slot from the completion_id, one file a slot."""
+def commit_floor(config: Config, model: Model, work: Work) -> int:
+    """Rows that are committed together, at least. Vectors: as many texts as fill all places."""
+    if isinstance(work, generate.Vectors):
+        return max(config.generate.commit_every, model.max_concurrent_requests * work.texts)
+    return config.generate.commit_every
+
+
+def stage(store: Store, name: str, rows: DataFrame, key: str, shape: Shape) -> Staged:
+    """Step 2: window and slot from the id in column `key`, one file a slot."""
 
     def part(start: int, of: int) -> Any:
-        return (F.conv(F.substring("completion_id", start, 8), 16, 10).cast("long") % of).cast("int")
+        return (F.conv(F.substring(key, start, 8), 16, 10).cast("long") % of).cast("int")
 
-    rows = missing.rows.withColumn("window", part(1, shape.windows)).withColumn("slot", part(9, shape.tasks))
+    rows = rows.withColumn("window", part(1, shape.windows)).withColumn("slot", part(9, shape.tasks))
     files = min(shape.windows * shape.tasks, 64)
-    name = f"{order.stage}.windows"
     store.materialise(rows.repartition(files, "window", "slot"), name, partition_by=("window", "slot"))
-    return name
+    return Staged(name, rows.schema)
 
 
 def run_windows(
-    store: Store, plan: generate.Plan, staged: str, shape: Shape, governor: Governor, lease: Lease
+    store: Store, plan: generate.Plan, staged: Staged, shape: Shape, governor: Governor, lease: Lease
 ) -> Exception | None:
     """Step 3. Returns the error that was no answer of the endpoint, if there was one; what is in flight is committed all the same.
 
@@ -70,12 +84,13 @@ def run_windows(
 
     def one(window: int) -> None:
         if governor.stop is None:
-            store.append(generate.answer(store.window(staged, STAGED, window), plan), "completions")
+            rows = store.window(staged.name, staged.schema, window)
+            store.append(generate.answer(rows, plan), plan.work.table)
             if plan.journal_folder is not None:
                 journal.forget_window(plan.journal_folder, plan.stage, window)
 
     failure: Exception | None = None
-    waiting = deque(_windows(store, staged, shape))
+    waiting = deque(windows_of(store, staged, shape))
     pending: set[Future[None]] = set()
     opened = 0.0
     most = shape.in_flight if plan.journal_folder is None else shape.most
@@ -101,10 +116,10 @@ def _places_are_empty(governor: Governor, opened: float) -> bool:
     return time.monotonic() - opened > OPENING_SECONDS and now.done > 0 and now.wanted < now.limit
 
 
-def _windows(store: Store, staged: str, shape: Shape) -> Iterator[int]:
+def windows_of(store: Store, staged: Staged, shape: Shape) -> Iterator[int]:
     """Those that hold rows: hashing may leave one empty."""
     if shape.windows == 1:
         yield 0
         return
-    rows = store.scratch(staged, STAGED).select("window").distinct().collect()
+    rows = store.scratch(staged.name, staged.schema).select("window").distinct().collect()
     yield from sorted(row.window for row in rows)

@@ -73,9 +73,13 @@ def offer(estimate: "Estimate") -> str:
     tokens = estimate.prompt_tokens + estimate.completion_tokens
     price = "price unknown" if estimate.cost_usd is None else f"~{dollars(estimate.cost_usd)}"
     where = f" from {estimate.model} at {estimate.base_url}" if estimate.model else ""
-    reused = f"; {estimate.reused:,} answers are in the ledger already" if estimate.reused else ""
+    goods = "vectors" if estimate.texts else "answers"
+    reused = f"; {estimate.reused:,} {goods} are in the ledger already" if estimate.reused else ""
     note = f" ({estimate.note})" if estimate.note else ""
-    return f"{estimate.calls:,} calls (~{tokens:,} tokens, {price}){where}{reused}{note}"
+    calls = f"{estimate.calls:,} calls"
+    if estimate.texts:
+        calls = f"vectors of {estimate.texts:,} texts in about {calls}"
+    return f"{calls} (~{tokens:,} tokens, {price}){where}{reused}{note}"
 
 
 def panel(stage: str, now: "Snapshot", priced: bool = True) -> RenderableType:

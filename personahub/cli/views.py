@@ -32,7 +32,9 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
         table.add_row(one.stage, *_figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
     console.print(table)
     for one in filter(lambda one: one.calls, estimates):
-        notes = [one.note, "no prices: set models.<alias>.in_mtok_cost and out_mtok_cost" if one.cost_usd is None else ""]
+        texts = f"vectors of {one.texts:,} texts, in requests of several" if one.texts else ""
+        prices = "in_mtok_cost" if one.texts else "in_mtok_cost and out_mtok_cost"
+        notes = [texts, one.note, f"no prices: set models.<alias>.{prices}" if one.cost_usd is None else ""]
         for note in filter(None, notes):
             plain(console, f"{one.stage}: {note}")
 

@@ -1,12 +1,16 @@
 """Who is kept: near-duplicates by exact Jaccard, MinHash and cosine, removed only where a kept neighbour represents them."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.errors import InputError
+
+if TYPE_CHECKING:
+    from personahub.dedup.search import Search
 
 __all__ = ["deduplicate"]
 
@@ -21,6 +25,7 @@ def deduplicate(
     materialise: Materialise,
     hub_keys: DataFrame | None = None,
     hub_vectors: DataFrame | None = None,
+    search: "Search | None" = None,
 ) -> Verdicts:
     """Rows (id, level, text, vector) -> (duplicates, rejects).
 
@@ -31,7 +36,8 @@ def deduplicate(
     duplicates: id, kept_by, method (identical, exact, minhash, semantic), score (double), round (int); an id at most once.
     rejects: id, reason (empty_text, too_long, or what is wrong with a vector): rows that were not compared and are not to be kept.
     hub_keys: rows of LEXICAL_KEYS, all of `lexical.scheme(config.lexical)`; hub_vectors: id, vector. Those behind them stand above all
-    `rows` and are not decided again. `rows` is evaluated several times, the results are not: they are read from what was written.
+    `rows` and are not decided again. search: `semantic.prepare` of these vectors, if the caller has made it. `rows` is evaluated several
+    times, the results are not: they are read from what was written.
     """
     if "text" not in rows.columns and not config.semantic.enabled:
         raise InputError(
@@ -41,16 +47,17 @@ def deduplicate(
     if not config.semantic.enabled:
         return duplicates, rejects
     if duplicates is None:
-        return _semantic(rows, config.semantic, materialise, hub_vectors)
+        return _semantic(rows, config.semantic, materialise, hub_vectors, search)
     gone = duplicates.select("id").unionByName(rejects.select("id"))
-    more, refused = _semantic(rows.join(gone, on="id", how="left_anti"), config.semantic, materialise, hub_vectors)
+    more, refused = _semantic(rows.join(gone, on="id", how="left_anti"), config.semantic, materialise, hub_vectors, search)
     return duplicates.unionByName(more), rejects.unionByName(refused)
 
 
 def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_keys: DataFrame | None) -> Verdicts:
-    from personahub.dedup import lexical, rounds  # here, because numba takes its time to import
+    from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
 
-    bundles = lexical.bundles(rows, config)
+    # the rows of a hub come by the keys of these rows: then each key is asked for anyway
+    bundles = lexical.bundles(rows, config, sieving.of(rows, config, materialise) if hub_keys is None else None)
     if hub_keys is not None:
         hub_keys = hub_keys.select("key", F.lit(0).alias("level"), F.col("persona_id").alias("id"), "tokens")
         met = _sharing(hub_keys, materialise(lexical.keys(rows, config), "dedup.lexical.keys"))
@@ -71,10 +78,12 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
     return _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, near)), refused
 
 
-def _semantic(rows: DataFrame, config: SemanticDedup, materialise: Materialise, hub_vectors: DataFrame | None) -> Verdicts:
+def _semantic(
+    rows: DataFrame, config: SemanticDedup, materialise: Materialise, hub_vectors: DataFrame | None, search: "Search | None"
+) -> Verdicts:
     from personahub.dedup import rounds, semantic
 
-    search = semantic.prepare(rows, config, hub_vectors)
+    search = search or semantic.prepare(rows, config, hub_vectors)
     found = materialise(semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST), "dedup.semantic.found")
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:

@@ -14,10 +14,12 @@ import pyarrow.compute as pc
 
 from personahub.config import LexicalDedup
 from personahub.dedup.kernels import exact, minhash, sets
+from personahub.dedup.kernels import sieve as sieves
 from personahub.dedup.kernels.sets import TokenSets
 
 MAX_TOKENS = 2000
 PIECE = 32 << 20
+GULP = 8 << 20  # bytes of texts that are taken at once: the more rows, the fewer bundles
 PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts
 REFUSED = -1  # the part of the texts that can not be compared
 SET_ROW = np.uint64(1)  # the last bit of a set row's key; a comparison row's is 0
@@ -35,15 +37,39 @@ class Keyed(NamedTuple):
         return Keyed(self.key[rows], self.level[rows], self.id.take(pa.array(rows)), sets.take(self.tokens, rows))
 
 
-def from_texts(batch: pa.RecordBatch, config: LexicalDedup) -> tuple[Iterator[Keyed], Keyed]:
+def gulps(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches: of GULP bytes, or as they come if they are larger."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(each.nbytes for each in held) >= GULP:
+            yield pa.concat_batches(held)
+            held = []
+    if held:
+        yield pa.concat_batches(held)
+
+
+def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
+    """uint64, ascending: the keys that texts have as keyed rows, of equal sets among them the comparison rows' once."""
+    tokens, _ = sets.token_sets(texts, config.unit, config.ngram)
+    fit = sets.take(tokens, np.flatnonzero(_is_fit(tokens)))
+    hashes = sets.set_keys(fit)[:, 0]
+    _, first = np.unique(hashes, return_index=True)
+    keys = np.concatenate([hashes | SET_ROW, _comparison_keys(sets.take(fit, first), config)[1] & ~SET_ROW])
+    keys.sort()
+    return keys
+
+
+def from_texts(batch: pa.RecordBatch, config: LexicalDedup, sieve: np.ndarray | None = None) -> tuple[Iterator[Keyed], Keyed]:
     """Texts (id, level, text) -> their keyed rows, and the texts that can not be compared: with no token, or (as one token) with too many.
 
     Of equal sets in the batch all have a set row, and the first by (level, id) has comparison rows: the others would be compared in vain.
-    The keyed rows come in several pieces if their tokens take more than PIECE bytes: long texts have many keys.
+    The keyed rows come in several pieces if their tokens take more than PIECE bytes: long texts have many keys. With a sieve they are
+    those whose keys pass it.
     """
     tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
     level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
-    fit = (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
+    fit = _is_fit(tokens)
     refused = _refused(np.flatnonzero(~fit), tokens.sizes, level, ids)
     rows = np.flatnonzero(fit)
     hashes = sets.set_keys(tokens)
@@ -51,7 +77,7 @@ def from_texts(batch: pa.RecordBatch, config: LexicalDedup) -> tuple[Iterator[Ke
     at, compared = _comparison_keys(sets.take(tokens, first), config)
 
     key = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW])
-    order = np.argsort(key)
+    order = np.argsort(key) if sieve is None else _passing(key, sieve)
     text = np.concatenate([rows, first[at]])[order]
     stacked = TokenSets(  # the second hashes, then the tokens
         np.concatenate([np.arange(len(tokens)), tokens.offsets + len(tokens)]), np.concatenate([hashes[:, 1], tokens.values])
@@ -83,10 +109,10 @@ def to_bundles(keyed: Keyed, part: int | None = None) -> pa.RecordBatch:
     bounds = np.append(starts, len(parts))
     columns = {
         "part": pa.array(parts[starts]),
-        "key": _packed(keyed.key, bounds),
-        "level": _packed(keyed.level, bounds),
-        "size": _packed(keyed.tokens.sizes.astype(np.int32), bounds),
-        "tokens": _packed(keyed.tokens.values, keyed.tokens.offsets[bounds] - keyed.tokens.offsets[0]),
+        "key": packed(keyed.key, bounds),
+        "level": packed(keyed.level, bounds),
+        "size": packed(keyed.tokens.sizes.astype(np.int32), bounds),
+        "tokens": packed(keyed.tokens.values, keyed.tokens.offsets[bounds] - keyed.tokens.offsets[0]),
         "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), keyed.id),
     }
     return pa.RecordBatch.from_pydict(columns)
@@ -119,6 +145,16 @@ def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarra
     return np.repeat(np.arange(len(tokens)), bands), minhash.band_keys(signatures, bands, rows)
 
 
+def _is_fit(tokens: TokenSets) -> np.ndarray:
+    return (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
+
+
+def _passing(key: np.ndarray, sieve: np.ndarray) -> np.ndarray:
+    """The positions of the keys that pass, in the order of the keys."""
+    passing = np.flatnonzero(sieves.passes(sieve, key))
+    return passing[np.argsort(key[passing])]
+
+
 def _pieces(sizes: np.ndarray) -> list[int]:
     """Where to cut rows of so many bytes, from 0 to their number."""
     pieces = (np.cumsum(sizes) - 1) // PIECE
@@ -147,12 +183,17 @@ def _refused(rows: np.ndarray, sizes: np.ndarray, level: np.ndarray, ids: pa.Arr
     return Keyed(np.zeros(len(rows), np.uint64), level[rows], ids.take(pa.array(rows)), tokens)
 
 
-def _packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
+def packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
     """binary: values[bounds[i]:bounds[i + 1]] as bytes."""
     ends = pa.py_buffer((bounds * values.itemsize).astype(np.int32))
     return pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, ends, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def _unpacked(column: pa.ChunkedArray, kind: type) -> np.ndarray:
-    """All values of a column of `_packed` ones, one after the other."""
-    return np.concatenate([np.frombuffer(b"".join(chunk.to_pylist()), kind) for chunk in column.chunks])
+    """All values of a column of `packed` ones, one after the other."""
+    data = [np.empty(0, np.uint8)]
+    for chunk in column.chunks:
+        if len(chunk):
+            ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+            data.append(np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]])
+    return np.concatenate(data).view(kind)

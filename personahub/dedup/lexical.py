@@ -8,6 +8,7 @@ there. It has an odd key and, for tokens, 64 more bits of the set's hash. Its *c
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -45,9 +46,9 @@ def keys(texts: DataFrame, config: LexicalDedup) -> DataFrame:
     return _texts(texts).mapInArrow(partial(_to_keys, config), _columns(key=_LONG))
 
 
-def bundles(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """Texts (id, level, text) -> BUNDLES of their keyed rows and of the texts that have none."""
-    return _texts(texts).mapInArrow(partial(_to_bundles, config), _bundle_schema(texts))
+def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None = None) -> DataFrame:
+    """Texts (id, level, text) -> BUNDLES of their keyed rows, those whose keys pass the sieve, and of the texts that have none."""
+    return _texts(texts).mapInArrow(partial(_to_bundles, config, sieve), _bundle_schema(texts))
 
 
 def bundled(rows: DataFrame) -> DataFrame:
@@ -102,9 +103,9 @@ def _to_keys(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterato
         yield rows.select(["key"])
 
 
-def _to_bundles(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        pieces, refused = keying.from_texts(batch, config)
+def _to_bundles(config: LexicalDedup, sieve: np.ndarray | None, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in keying.gulps(batches):
+        pieces, refused = keying.from_texts(batch, config, sieve)
         yield from map(keying.to_bundles, pieces)
         if len(refused.key):
             yield keying.to_bundles(refused, keying.REFUSED)

@@ -13,7 +13,7 @@ from personahub.dedup.kernels import borders, kmeans, vectors
 from personahub.errors import InputError
 
 FEW = 4_000  # vectors that are all compared with all, in one cluster
-PER_CLUSTER, HELD_OUT, MOST_SAMPLED = 32, 2_048, 50_000  # vectors to train a cluster on, to set the margin by, and in all
+PER_CLUSTER, HELD_OUT, MOST_SAMPLED = 20, 2_048, 50_000  # vectors to train a cluster on, to set the margin by, and in all
 MOST_CLUSTERS = 4_096  # that `auto` makes
 HUB_PROBES = 3  # a hub's vectors stay at home; a new one, which must find them alone, visits so many times more clusters
 GROUP_BYTES, FEWEST_GROUPS = 96 << 20, 4  # of vectors in one task

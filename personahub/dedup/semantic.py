@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from personahub.dedup import found as as_found
 from personahub.dedup.kernels import borders, cosine, vectors
 from personahub.dedup.keying import by_priority
 from personahub.dedup.rounds import MOST
@@ -31,7 +32,7 @@ ROWS = 4_096  # vectors worked on at once
 
 
 def found(rows: DataFrame, search: Search, threshold: float, hub: DataFrame | None = None, most: int = MOST) -> DataFrame:
-    """Rows (id, level, vector) and those of the hub (id, vector) -> FOUND, with the columns of `lexical.found`; identical is false.
+    """Rows (id, level, vector) and those of the hub (id, vector) -> FOUND, with the columns of `found.schema`; identical is false.
 
     For each row its first `most` matches above it, in each group of clusters that it is compared in. The hub's rows have level 0 and are
     no `low`. A vector that can not be compared is a row without `high`; refused says why (REASONS).
@@ -46,20 +47,9 @@ def found(rows: DataFrame, search: Search, threshold: float, hub: DataFrame | No
             T.StructField("vector", T.BinaryType()),
         ]
     )
-    schema = T.StructType(
-        [
-            T.StructField("low", kind),
-            T.StructField("low_level", T.IntegerType()),
-            T.StructField("high", kind),
-            T.StructField("high_level", T.IntegerType()),
-            T.StructField("score", T.DoubleType()),
-            T.StructField("identical", T.BooleanType()),
-            T.StructField("cut", T.BooleanType()),
-            T.StructField("refused", T.StringType()),
-        ]
-    )
     copies = levelled(rows, hub).mapInArrow(partial(_copies, search), moving)
-    return copies.repartition(search.partitions, "key").mapInArrow(partial(_found, threshold, most, search.dimension), schema)
+    task = partial(_found, threshold, most, search.dimension)
+    return copies.repartition(search.partitions, "key").mapInArrow(task, as_found.schema(kind))
 
 
 def levelled(rows: DataFrame, hub: DataFrame | None) -> DataFrame:
@@ -108,7 +98,8 @@ def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.Rec
     held = []
     for batch in batches:
         if batch["key"].null_count:
-            yield _refused_rows(batch.filter(batch["key"].is_null()))
+            bad = batch.filter(batch["key"].is_null())
+            yield as_found.refused(bad["id"], bad["level"], bad["places"].cast(pa.string()))
             batch = batch.filter(batch["key"].is_valid())
         if batch.num_rows:
             held.append(batch)
@@ -121,7 +112,8 @@ def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.Rec
         row, cluster, home = _visits(places.take(pa.array(rows)))
         low, high, score, cut = cosine.cosine_pairs(group, row, cluster, home, _numpy(level)[rows] == 0, threshold, most)
         if len(low):
-            yield _found_rows(ids, level, rows[low], rows[high], score, cut)
+            pairs = as_found.pairs(ids, level, rows[low], rows[high], score, False, cut)
+            yield pairs.filter(pc.not_equal(pairs["low"], pairs["high"]))  # the hub may hold the very row
 
 
 def _visits(places: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,38 +132,6 @@ def _gathered(held: list[pa.RecordBatch], rows: np.ndarray, dimension: int) -> n
         out[here] = vectors.from_binary(batch["vector"]).reshape(-1, dimension)[rows[here] - begin]
         begin += batch.num_rows
     return out
-
-
-def _found_rows(
-    ids: pa.Array, level: pa.Array, low: np.ndarray, high: np.ndarray, score: np.ndarray, cut: np.ndarray
-) -> pa.RecordBatch:
-    columns = {
-        "low": ids.take(pa.array(low)),
-        "low_level": level.take(pa.array(low)),
-        "high": ids.take(pa.array(high)),
-        "high_level": level.take(pa.array(high)),
-        "score": pa.array(score),
-        "identical": pa.repeat(False, len(low)),
-        "cut": pa.array(cut),
-        "refused": pa.nulls(len(low), pa.string()),
-    }
-    found = pa.RecordBatch.from_pydict(columns)
-    return found.filter(pc.not_equal(found["low"], found["high"]))  # the hub may hold the very row
-
-
-def _refused_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
-    n = batch.num_rows
-    columns = {
-        "low": batch["id"],
-        "low_level": batch["level"],
-        "high": pa.nulls(n, batch["id"].type),
-        "high_level": pa.nulls(n, pa.int32()),
-        "score": pa.nulls(n, pa.float64()),
-        "identical": pa.repeat(False, n),
-        "cut": pa.repeat(False, n),
-        "refused": batch["places"].cast(pa.string()),
-    }
-    return pa.RecordBatch.from_pydict(columns)
 
 
 def _numpy(column: pa.Array) -> np.ndarray:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from personahub.dedup.proof.audit import Finding, audit
 from personahub.dedup.proof.recall import Recall, recall
 from personahub.dedup.search import prepare
 from personahub.dedup_tool.frame import Counts, Deduplicated, comparable, for_columns, separate
-from personahub.dedup_tool.input import Source, complaints, detect, is_remote, read
+from personahub.dedup_tool.input import Source, check_unchanged, complaints, detect, is_remote, read, stamps
 from personahub.dedup_tool.results import RESULTS, Results, all_there
 from personahub.dedup_tool.rows import stage
 from personahub.dedup_tool.scratch import Scratch
@@ -28,6 +29,9 @@ from personahub.store import Store
 
 STOP_SECONDS = 0.2  # between two tries to end what runs
 SMALL_BYTES = 32 * 1024 * 1024  # an input up to here is a short run
+DAEMON = "personahub.dedup_tool.daemon"
+BATCH_BYTES = 16 * 1024 * 1024  # that Spark hands to a worker at once: both have several such batches at a time
+LARGE_BYTES = 512 * 1024 * 1024  # from here on it takes so long that compiling well pays
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
             tell("starting Spark")
             spark = session.open_session(_for_computing(config, source), verbose=verbose)
             with _interruptible(spark):
+                seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
                 results.check_remote(spark)
                 done = _separated(frames, source, request, config, tell)
@@ -84,7 +89,8 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
                 groups = report.largest_groups(done.texts, done.duplicates) if done.counts.duplicates else ()
                 measured = _measured(done, request, config)
                 tell("writing")
-                results.publish(spark, done)
+                with complaints(source):
+                    results.publish(spark, done, partial(check_unchanged, source, seen))
                 written = True
                 findings: tuple[Finding, ...] = ()
                 if request.audit:
@@ -132,10 +138,13 @@ def _results(request: Request) -> Results:
 
 
 def _separated(frames: Scratch, source: Source, request: Request, config: Config, tell: Callable[[str], None]) -> Deduplicated:
-    rows = read(frames.store, source)
-    _results(request).check_names(rows)
+    rows, results = read(frames.store, source), _results(request)
+    results.check_names(rows)
+    # reading parquet again costs less than a copy, and that nobody has changed it is looked at before results are in their places
+    still = source.format == "parquet" and stamps(source) is not None and not results.remote
+    columns = (request.text_column, request.id_column, request.vector_column)
     with complaints(source):
-        done = separate(frames, rows, request.text_column, request.id_column, request.vector_column, config.dedup, tell=tell)
+        done = separate(frames, rows, *columns, config.dedup, still=still, tell=tell)
     if not done.counts.rows:
         raise InputError(f"{request.input} holds no row")
     return done
@@ -166,10 +175,18 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
 
 
 def _for_computing(config: Config, source: Source) -> Config:
-    """A session of our own: one slot a core, since nothing waits for answers here; little compiling where there is little to read."""
-    small = not any(is_remote(file) for file in source.files) and sum(map(_size, source.files)) < SMALL_BYTES
-    conf = {**(session.SHORT_RUN if small else {}), **config.spark.conf}
-    spark = config.spark.model_copy(update={"master": config.spark.master or "local[*]", "conf": conf})
+    """A session of our own: one slot a core, since nothing waits for answers here; little compiling where there is little to read.
+
+    The heap has its full size from the start, or it would be collected at each size on the way.
+    """
+    size = LARGE_BYTES if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
+    master = config.spark.master or "local[*]"
+    conf = dict(session.SHORT_RUN if size < SMALL_BYTES else session.LIGHT_JVM if size < LARGE_BYTES else {})
+    if SMALL_BYTES <= size < LARGE_BYTES:
+        conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', session.DRIVER_MEMORY)}"
+    if master.startswith("local"):
+        conf |= {"spark.python.daemon.module": DAEMON, "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES)}
+    spark = config.spark.model_copy(update={"master": master, "conf": conf | config.spark.conf})
     return config.model_copy(update={"spark": spark})
 
 

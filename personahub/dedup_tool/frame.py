@@ -15,11 +15,13 @@ from pyspark.sql import functions as F
 
 from personahub.config import Dedup, LexicalDedup
 from personahub.dedup import deduplicate
-from personahub.dedup_tool.rows import check_columns, check_ids, stage
+from personahub.dedup_tool.distinct import check_ids
+from personahub.dedup_tool.rows import check_columns, stage
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
 from personahub.store import Store
 
+FEW = 1_000_000  # ids that every executor is given, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
 _WHY = {
     "empty_text": "no word in it",
@@ -107,14 +109,20 @@ def separate(
     vector_column: str | None,
     config: Dedup,
     *,
+    still: bool = False,
     close: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Deduplicated:
-    """The work of `deduplicate_frame` on scratch that is the caller's; `tell` hears what it is at."""
+    """The work of `deduplicate_frame` on scratch that is the caller's; `tell` hears what it is at.
+
+    still: the rows are the same whenever they are read, and it costs little; with ids of their own they then need not be staged.
+    """
     config = for_columns(config, vector_column)
     check_columns(rows, text_column, id_column, vector_column)
     tell("reading")
-    staged = frames.materialise(stage(rows, text_column, id_column), "tool.input")
+    staged = stage(rows, text_column, id_column)
+    if not (still and id_column is not None):
+        staged = frames.materialise(staged, "tool.input")
     if id_column is not None:
         check_ids(staged, id_column)
     tell("comparing")
@@ -125,7 +133,8 @@ def separate(
     texts = whole.select("id", F.col("row").getField(text_column).alias("text"))
     rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
     gone = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
-    kept = whole.join(gone, on="id", how="left_anti")
+    few = sum(each.count() for each in (duplicates, rejects)) <= FEW
+    kept = whole.join(F.broadcast(gone) if few else gone, on="id", how="left_anti")
     tell("counting")
     counted = _counts(staged, kept, duplicates, rejects, _slow(texts, config.lexical) if vector_column is None else None)
     return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, counted, close)
@@ -177,7 +186,9 @@ def _rejects(staged: DataFrame, texts: DataFrame, refused: DataFrame) -> DataFra
     excerpt = F.when(F.length("text") > EXCERPT, F.concat(F.substring("text", 1, EXCERPT), F.lit(" ..."))).otherwise(
         F.col("text")
     )
-    named = refused.select("id", "reason").join(texts, on="id", how="left")
+    refused = refused.select("id", "reason")
+    few = refused.count() <= FEW  # none, mostly
+    named = texts.join(F.broadcast(refused) if few else refused, on="id", how="inner")
     rows = named.select("id", "reason", F.concat_ws(": ", why, excerpt).alias("detail"))
     lines = staged.where(F.col("unreadable").isNotNull()).select(
         "id", F.lit("bad_json").alias("reason"), F.substring("unreadable", 1, EXCERPT).alias("detail")

@@ -2,6 +2,7 @@
 
 import glob
 import gzip
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,24 @@ def read(store: Store, source: Source) -> DataFrame:
         if not [name for name in rows.columns if name != UNREADABLE]:
             raise InputError(f"{source.name} is empty, or no line of it is a JSON object that names its columns")
         return rows
+
+
+def stamps(source: Source) -> tuple[tuple[str, int, int], ...] | None:
+    """Name, size and time of each file; None if some cannot be looked at from here."""
+    if any(is_remote(file) for file in source.files):
+        return None
+    found = [(file, os.stat(file)) for file in source.files]
+    return tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in found)
+
+
+def check_unchanged(source: Source, before: tuple[tuple[str, int, int], ...] | None) -> None:
+    """Raises InputError if files of the source are no longer those of `before`."""
+    try:
+        same = stamps(source) == before
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(f"{source.name} has changed while it was read: no results were written")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ leaves DIR as it was. (Behind a URL nothing can be moved: there they are written
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
 from itertools import starmap
@@ -96,8 +96,8 @@ class Results:
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
 
-    def publish(self, spark: SparkSession, done: Deduplicated) -> None:
-        """Write, count what was written, put it in its place. Raises PersonahubError if a row is missing."""
+    def publish(self, spark: SparkSession, done: Deduplicated, check_unchanged: Callable[[], None]) -> None:
+        """Write, count what was written, put it in its place. Raises PersonahubError if a row is missing, and what the check raises."""
         frames = {"kept": done.kept, "duplicates": done.duplicates.select("id", "kept_by", "method", "score", "round")}
         if done.counts.rejects or (self.remote and self.overwrite):
             frames["rejects"] = done.rejects
@@ -107,6 +107,7 @@ class Results:
             frame.write.format(self.format).mode("overwrite" if self.overwrite else "errorifexists").save(target)
             written[name] = spark.read.format(self.format).load(target).count()
         check_sums(Counts(done.counts.rows, written["kept"], {"": written["duplicates"]}, {"": written.get("rejects", 0)}))
+        check_unchanged()
         for name in () if self.remote else RESULTS:
             place = self.folder / name
             if place.exists():

@@ -7,16 +7,16 @@ import asyncio
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
 from personahub.llm.governor_server import Link
 from personahub.llm.retry import FATAL, Decision, Tries, decide
-from personahub.llm.types import Attempt, Call, Grant, Outcome, Report
+from personahub.llm.types import Attempt, Call, Grant, Outcome, Report, Texts
 
 ASK_AGAIN = 0.05  # seconds: the least time between two reports
 GIVE_UP = 120.0  # seconds without a word from the governor: nobody waits for this task any more
@@ -24,12 +24,12 @@ OPEN_INPUT = 1_000_000  # what a task wants while it does not know its last row
 
 
 class Client(Protocol):
-    async def attempt(self, call: Call, messages: list[dict[str, str]] | None = None) -> Attempt: ...
+    async def attempt(self, call: Any, messages: list[dict[str, str]] | None = None) -> Attempt: ...
 
 
 @dataclass(slots=True)
 class _Row:
-    call: Call
+    call: Call | Texts
     tries: Tries = field(default_factory=Tries)
     first_send: float | None = None
     messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
@@ -87,7 +87,7 @@ class Caller:
     def start(self) -> None:
         asyncio.run_coroutine_threadsafe(self._run(), self._loop)
 
-    def offer(self, calls: list[Call]) -> None:
+    def offer(self, calls: Sequence[Call | Texts]) -> None:
         self._loop.call_soon_threadsafe(self._accept, calls)
 
     def close_input(self) -> None:
@@ -118,7 +118,7 @@ class Caller:
 
     # -- in the loop ----------------------------------------------------------------------------------------------------------------
 
-    def _accept(self, calls: list[Call]) -> None:
+    def _accept(self, calls: Sequence[Call | Texts]) -> None:
         self._new.extend(_Row(call) for call in calls)
         self._pump()
 
@@ -250,9 +250,13 @@ class Caller:
             self._end(row, attempt, Decision(None, final=False, kind=attempt.kind))
             return
         if decision.retry_in is None:
-            self._end(row, attempt, decision)
+            halves = row.call.halves() if decision.final and decision.kind is not None else ()
+            if halves:
+                self._split(row, halves)
+            else:
+                self._end(row, attempt, decision)
             return
-        if attempt.kind is ErrorKind.INVALID and attempt.text:
+        if attempt.kind is ErrorKind.INVALID and attempt.text and isinstance(row.call, Call):
             row.messages = _corrected(row.call, attempt)
         if attempt.kind is ErrorKind.RATE_LIMIT:
             self._hold(min(decision.retry_in, 0.5))
@@ -261,6 +265,13 @@ class Caller:
         else:
             self._waiting += 1
             self._loop.call_later(decision.retry_in, self._woken, row)
+
+    def _split(self, row: _Row, halves: Sequence[Texts]) -> None:
+        """Refused for good, but perhaps for one of its texts only: halved again and again, until that one is found."""
+        for half in halves:
+            self._again.append(_Row(half, Tries(requests=row.tries.requests)))
+        # what the whole was billed is written down once
+        self._again[-1].prompt_tokens, self._again[-1].completion_tokens = row.prompt_tokens, row.completion_tokens
 
     def _woken(self, row: _Row) -> None:
         self._waiting -= 1
@@ -280,9 +291,9 @@ class Caller:
 
     def _end(self, row: _Row, attempt: Attempt, decision: Decision) -> None:
         if decision.final:
-            self._since.answered += 1
+            self._since.answered += row.call.size
         else:
-            self._since.failed += 1
+            self._since.failed += row.call.size
         outcome = Outcome(
             call=row.call,
             final=decision.final,
@@ -295,6 +306,7 @@ class Caller:
             latency_s=attempt.latency_s,
             attempts=row.tries.requests,
             created_at=time.time(),
+            vectors=attempt.vectors,
         )
         self._record(outcome)
         self._out.put(outcome)

@@ -1,20 +1,23 @@
 """The journal: each outcome is on disk as it arrives, before it is yielded, so that a kill costs what is in flight (PAID_STEP 5).
 
-Layout: `<folder>/<stage>/<window>/<slot>-<attempt>.jsonl`, one row of `completions` a line. Lines are appended with one write each
-(O_APPEND), so that a kill tears at most the last one.
+Layout: `<folder>/<stage>/<window>/<slot>-<attempt>.jsonl`, one row of `completions`, or of `embeddings`, a line. An outcome's lines are
+appended with one write (O_APPEND), so that a kill tears at most the last outcome.
 """
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from personahub.llm.embeddings import key_of
 from personahub.llm.types import Outcome
 
 Row = dict[str, Any]
+KEY, KEY_OF_VECTOR = "completion_id", "persona_id"  # by which a ledger knows a row of `completions`, of `embeddings`
 
 
 def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
@@ -44,6 +47,35 @@ def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
     }
 
 
+def embedding_rows(outcome: Outcome, stage: str, run_id: str, model: Any) -> list[Row]:
+    """The rows of `embeddings`, one a text; `vector` as it travels. Each has its part of the tokens: they add up to what was billed."""
+    ids, texts = outcome.call.ids, outcome.call.texts
+    tokens = shares(outcome.prompt_tokens, [len(text) for text in texts])
+    same = {
+        "model": key_of(model),
+        "final": outcome.final,
+        "error_kind": None if outcome.kind is None else outcome.kind.value,
+        "error_message": _storable(outcome.message),
+        "latency_s": outcome.latency_s,
+        "attempts": outcome.attempts,
+        "base_url": model.base_url,
+        "run_id": run_id,
+        "created_at": int(outcome.created_at * 1e6),
+    }
+    vectors = outcome.vectors or (None,) * len(ids)
+    return [
+        {"persona_id": name, "vector": vector, "prompt_tokens": part, "cost_usd": model.cost_usd(part, 0), **same}
+        for name, vector, part in zip(ids, vectors, tokens, strict=True)
+    ]
+
+
+def shares(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` in whole parts, about in proportion to the weights (at least 1 each), that add up to it."""
+    weights = [max(1, weight) for weight in weights]
+    ends = [round(total * end / sum(weights)) for end in accumulate(weights)]
+    return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
 def _storable(text: str | None) -> str | None:
     """A JSON escape can hold half a surrogate pair, which neither a journal nor a table can store."""
     return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
@@ -56,13 +88,13 @@ class Writer:
         self._path = window_folder(folder, stage, window) / f"{slot}-{attempt}.jsonl"
         self._file: int | None = None
 
-    def write(self, row: Row) -> None:
+    def write(self, *rows: Row) -> None:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        line = memoryview(orjson.dumps(row) + b"\n")
-        while line:  # one write, unless the disk is full or a signal cuts it
-            line = line[os.write(self._file, line) :]
+        lines = memoryview(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        while lines:  # one write, unless the disk is full or a signal cuts it
+            lines = lines[os.write(self._file, lines) :]
 
     def close(self) -> None:
         if self._file is not None:
@@ -79,10 +111,10 @@ def read_slot(folder: str, stage: str, window: int, slot: int) -> list[Row]:
     return [row for path in sorted(window_folder(folder, stage, window).glob(f"{slot}-*.jsonl")) for row in _rows(path)]
 
 
-def read_all(folder: str) -> Iterator[Row]:
-    """What a run that died has left behind, of every stage."""
+def read_files(folder: str) -> Iterator[list[Row]]:
+    """What a run that died has left behind, of every stage, file by file: vectors of many windows would not fit into memory."""
     for path in sorted(Path(folder).glob("*/*/*.jsonl")):
-        yield from _rows(path)
+        yield list(_rows(path))
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -92,17 +124,17 @@ def _rows(path: Path) -> Iterator[Row]:
                 row = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue  # torn by a kill
-            if isinstance(row, dict) and "completion_id" in row:
+            if isinstance(row, dict) and (KEY in row or KEY_OF_VECTOR in row):
                 yield row
 
 
-def once(rows: Iterable[Row]) -> list[Row]:
-    """At most one final row per completion_id; failures are kept, for what they cost."""
+def once(rows: Iterable[Row], key: str = KEY) -> list[Row]:
+    """At most one final row per key; failures are kept, for what they cost."""
     final: dict[str, Row] = {}
     failed: list[Row] = []
     for row in rows:
         if row["final"]:
-            final.setdefault(row["completion_id"], row)
+            final.setdefault(row[key], row)
         else:
             failed.append(row)
     return [*final.values(), *failed]

@@ -8,11 +8,11 @@ import base64
 import math
 import random
 import re
-import struct
 from collections import Counter
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import orjson
 
 from personahub.llm.answers import SCHEMA_CLOSE, SCHEMA_OPEN
@@ -49,17 +49,20 @@ def completion(body: dict[str, Any], seed: int) -> dict[str, Any]:
 
 
 def embeddings(body: dict[str, Any]) -> dict[str, Any]:
-    """Unit vectors that depend on the model's name and the text only; 64 dimensions unless asked otherwise."""
+    """Unit vectors that depend on the model's name and the text only; 64 dimensions unless asked otherwise.
+
+    The sum of a random vector for each different word: texts with nearly the same words have nearly the same direction. That is all the
+    meaning there is in it.
+    """
     inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
     dimensions = body.get("dimensions") or 64
     data = []
     for index, item in enumerate(inputs):
-        rng = random.Random(f"{body.get('model')}/{item}")
-        vector = [rng.gauss(0, 1) for _ in range(dimensions)]
-        norm = math.sqrt(sum(x * x for x in vector))
-        vector = [x / norm for x in vector]
+        words = sorted(set(re.findall(r"\w+", str(item).lower()))) or [str(item)]
+        vector = np.sum([_of_word(f"{body.get('model')}/{word}", dimensions) for word in words], axis=0)
+        vector = (vector / np.linalg.norm(vector)).astype("<f4")
         packed = body.get("encoding_format") == "base64"
-        value = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() if packed else vector
+        value = base64.b64encode(vector).decode() if packed else vector.tolist()
         data.append({"object": "embedding", "index": index, "embedding": value})
     tokens = sum(math.ceil(len(str(item)) / 4) for item in inputs)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -70,6 +73,12 @@ def embeddings(body: dict[str, Any]) -> dict[str, Any]:
         "system_fingerprint": "simulated",
         "usage": usage,
     }
+
+
+@lru_cache(maxsize=1 << 14)
+def _of_word(word: str, dimensions: int) -> np.ndarray:
+    rng = random.Random(word)
+    return np.array([rng.gauss(0, 1) for _ in range(dimensions)])
 
 
 def text(body: dict[str, Any], seed: int) -> str:

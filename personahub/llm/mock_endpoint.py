@@ -20,6 +20,7 @@ from personahub.llm.mock_faults import FAULTS, RARE_FAULTS
 from personahub.llm.mock_stats import MINUTE, Stats
 
 _HEADERS = {"x-simulated": "true"}
+MOST_TEXTS, MOST_TOKENS_OF_TEXT, MOST_TOKENS = 2048, 8191, 300_000  # in one request for vectors
 _RESET = 444  # seen in the counts only: the connection is gone
 
 
@@ -144,7 +145,7 @@ class Endpoint:
         self.admitted.append(now)
         try:
             body = orjson.loads(raw)
-            problem = _problem(body, settings.response_formats) if chat else None if body["input"] else "input is empty"
+            problem = _problem(body, settings.response_formats) if chat else _problem_of_texts(body["input"])
         except (ValueError, KeyError, TypeError, AttributeError):
             body, problem = {}, "the body is not a valid request"
         if problem:
@@ -194,6 +195,8 @@ class Endpoint:
         self.stats.bill(now, usage["prompt_tokens"], usage.get("completion_tokens", 0))
         if fault in (None, "slow"):
             self.stats.sell(now, digest, delivered=not _gone(request))
+            if not chat:
+                self.stats.sell_vectors(body)
         return response
 
     async def _drip(self, request: web.BaseRequest, content: bytes, seconds: float) -> web.StreamResponse:
@@ -224,6 +227,17 @@ def _problem(body: Any, response_formats: str) -> str | None:
     if response_formats == "ignore":
         body.pop("response_format", None)
     return None
+
+
+def _problem_of_texts(texts: Any) -> str | None:
+    """The limits that OpenAI sets to its embedding models; a token is four characters here."""
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list) or not 1 <= len(texts) <= MOST_TEXTS or not all(isinstance(t, str) and t for t in texts):
+        return f"input is not 1 to {MOST_TEXTS} texts"
+    tokens = [math.ceil(len(text) / 4) for text in texts]
+    if max(tokens) > MOST_TOKENS_OF_TEXT:
+        return f"a text of {max(tokens)} tokens: this model reads at most {MOST_TOKENS_OF_TEXT}"
+    return f"{sum(tokens)} tokens in one request: at most {MOST_TOKENS}" if sum(tokens) > MOST_TOKENS else None
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

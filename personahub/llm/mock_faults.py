@@ -35,8 +35,12 @@ WAITS = ("429", "503", "529")  # those that say Retry-After: 1
 def spoil_answer(fault: str | None, answer: dict[str, Any]) -> None:
     """Faults that leave a whole JSON body, with its usage: what the model did is billed."""
     if "choices" not in answer:  # embeddings
-        if fault in ("empty_choices", "null_content"):
+        if fault == "empty_choices":
             answer["data"] = []
+        elif fault == "null_content":
+            answer["data"][0]["embedding"] = None
+        elif fault == "wrong_schema":
+            answer["data"].pop()
         return
     if fault == "empty_choices":
         answer["choices"] = []

@@ -1,6 +1,7 @@
 """What the mock server counts: requests, sales, faults, and how busy its places were. One clock: `time.monotonic`."""
 
 from collections import Counter, deque
+from hashlib import blake2b
 from typing import Any
 
 MINUTE = 60.0
@@ -30,6 +31,8 @@ class Stats:
 
     `sold` counts good completions that the model ran to the end, whether or not the client still listened: that is what a
     provider bills. `answers` counts those that were sent whole. `bought_twice` counts sales of a body that had been sold before.
+    `texts_sold` counts the texts whose vectors were sold, `texts_sold_twice` those that had been sold before (same model,
+    same dimensions).
     `billed` adds to `sold` the completions that a fault spoiled after the model had run. `abandoned` counts clients that left.
     """
 
@@ -41,6 +44,8 @@ class Stats:
         self.refused: Counter[str] = Counter()  # capacity, rpm, key, request: said no on purpose, not by a fault
         self.attempts: dict[int, int] = {}
         self.sold_bodies: set[int] = set()
+        self.texts_sold = self.texts_sold_twice = 0
+        self.sold_texts: set[bytes] = set()
         self.in_flight = self.max_in_flight = self.busy = self.max_busy = 0
         self.busy_seconds = self.busy_seconds_to_last_request = 0.0
         self.first_request: float | None = None
@@ -88,6 +93,14 @@ class Stats:
             self.last_answer = now
         else:
             self.abandoned += 1
+
+    def sell_vectors(self, body: dict[str, Any]) -> None:
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        for text in texts:
+            name = blake2b(f"{body.get('model')}/{body.get('dimensions')}/{text}".encode("utf-8", "replace"), digest_size=8)
+            self.texts_sold += 1
+            self.texts_sold_twice += name.digest() in self.sold_texts
+            self.sold_texts.add(name.digest())
 
     def reset(self, now: float) -> "Stats":
         """A new count that still knows which requests are open. Attempts start anew, so the same faults come again."""

@@ -9,18 +9,19 @@ from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json, content_id
 from personahub.llm.client import ChatClient, ResponseFormat
-from personahub.llm.types import Attempt, Call, Outcome
+from personahub.llm.embeddings import EmbeddingsClient, key_of
+from personahub.llm.types import Attempt, Call, Outcome, Texts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """What an endpoint holds. `response_format` None: nothing can be bought there, and `kind` and `message` say why.
+    """What an endpoint holds. `response_format` (for vectors: their encoding) None: nothing can be bought there; kind, message say why.
 
     With a `response_format`, `kind` None means that an answer of that format came and satisfied its schema; another kind means that the
     endpoint works but the model gave no such answer (`message` says what came), so that only tolerant parsing is left.
     """
 
-    response_format: ResponseFormat | None
+    response_format: str | None
     kind: ErrorKind | None
     message: str | None
     attempts: tuple[tuple[Call, Attempt], ...]  # each HTTP request made; prompt_version of a call is the format that it tried
@@ -46,6 +47,7 @@ class Probe:
         return list(rows.values())
 
 
+EMBEDDINGS = "probe-embeddings"  # prompt_name of the ledger's rows; chats have "probe"
 _PROBE_SCHEMA = {
     "type": "object",
     # a name that no model comes up with: an answer that has it has seen the schema
@@ -90,6 +92,36 @@ async def probe(model: Model, key: str | None) -> Probe:
         await client.close()
 
 
+async def probe_embeddings(model: Model, key: str | None) -> Probe:
+    """Finds out with a tiny request or two whether the endpoint gives vectors, and how: base64, else float. See `probe`.
+
+    Only an endpoint that has answered can be believed when it refuses a text for good.
+    """
+    made: list[tuple[Call, Attempt]] = []
+    client = EmbeddingsClient(model, key, "base64")
+    try:
+        for encoding in ("base64", "float"):
+            client.encoding = encoding
+            identity = content_id(canonical_json([EMBEDDINGS, model.base_url, key_of(model), encoding, time.time_ns()]))
+            call = Call(identity, key_of(model), 0, EMBEDDINGS, encoding, [])
+            attempt = await _probe_format(_OneText(client), call, made)
+            if not (_steps_down(attempt) or attempt.kind is ErrorKind.MALFORMED):
+                break
+        return Probe(encoding if attempt.kind is None else None, attempt.kind, attempt.message, tuple(made))
+    finally:
+        await client.close()
+
+
+class _OneText:
+    """Asks for one vector, whatever the call: that is for the ledger."""
+
+    def __init__(self, client: EmbeddingsClient) -> None:
+        self._client = client
+
+    async def attempt(self, call: Call) -> Attempt:
+        return dataclasses.replace(await self._client.attempt(Texts(("probe",), ("A lighthouse keeper.",))), vectors=())
+
+
 def _probe_call(model: Model, response_format: ResponseFormat) -> Call:
     # never reused, so its id is of this moment
     identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, time.time_ns()]))
@@ -97,7 +129,7 @@ def _probe_call(model: Model, response_format: ResponseFormat) -> Call:
     return Call(identity, model.base_url, 0, "probe", response_format, messages, _PROBE_SCHEMA, "probe")
 
 
-async def _probe_format(client: ChatClient, call: Call, made: list[tuple[Call, Attempt]]) -> Attempt:
+async def _probe_format(client: ChatClient | _OneText, call: Call, made: list[tuple[Call, Attempt]]) -> Attempt:
     odd = 0
     for number in range(_PROBE_TRIES):
         attempt = await client.attempt(call)

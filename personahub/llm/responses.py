@@ -44,17 +44,16 @@ def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
             return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {_line(body)}")
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a chat completion")
-    usage = body.get("usage")
-    tokens = {name: _count(usage, name) for name in ("prompt_tokens", "completion_tokens")}
+    tokens = {name: billed(body, name) for name in ("prompt_tokens", "completion_tokens")}
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         if body.get("error"):
-            return _error_inside(body["error"], tokens)
+            return error_inside(body["error"], **tokens)
         return Attempt(ErrorKind.MALFORMED, message=f"the response has no choices: {_line(body)}", **tokens)
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if isinstance(choice, Mapping) and choice.get("error"):
-        return _error_inside(choice["error"], tokens)
+        return error_inside(choice["error"], **tokens)
     if not isinstance(message, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the choice has no message: {_line(choice)}", **tokens)
     reason = choice.get("finish_reason")
@@ -127,7 +126,7 @@ def _kind(status: int, words: str) -> ErrorKind:
     return _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.BAD_REQUEST)
 
 
-def _error_inside(error: Any, tokens: dict[str, int]) -> Attempt:
+def error_inside(error: Any, **tokens: int) -> Attempt:
     """An error that came with status 200: its code may be a status, or words that tell."""
     code, said = _words(error)
     number = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
@@ -156,7 +155,9 @@ def _text(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _count(usage: Any, name: str) -> int:
+def billed(body: Mapping[str, Any], name: str) -> int:
+    """The count `name` of the body's usage; 0 where it says none."""
+    usage = body.get("usage")
     value = usage.get(name) if isinstance(usage, Mapping) else None
     return int(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0
 

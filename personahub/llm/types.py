@@ -1,4 +1,4 @@
-"""The values that travel through `llm`: what is asked, what one try gave, what one call became."""
+"""The values that travel through `llm`: what is asked (an answer or vectors), what one try gave, what one call became."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,35 @@ class Call:
     schema: dict[str, Any] | None = None
     schema_name: str = "answer"
 
+    @property
+    def size(self) -> int:
+        """Rows of the ledger that become of it."""
+        return 1
+
+    def halves(self) -> tuple["Call", ...]:
+        """An answer is whole: it can not be asked for in parts."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One request for the vectors of several texts, each under its id."""
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Rows of the ledger that become of it."""
+        return len(self.ids)
+
+    def halves(self) -> tuple["Texts", ...]:
+        """The same texts in two requests: one of them at least is served if only one text was at fault. None of a single text."""
+        middle = len(self.ids) // 2
+        if not middle:
+            return ()
+        return Texts(self.ids[:middle], self.texts[:middle]), Texts(self.ids[middle:], self.texts[middle:])
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -32,13 +61,14 @@ class Attempt:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_s: float = 0.0
+    vectors: tuple[str, ...] = ()  # float32, little endian, base64: as they travel, and as the journal keeps them
 
 
 @dataclass(slots=True)
 class Outcome:
-    """One row of `completions` in the making: the last attempt, with the tokens of all of them."""
+    """A row of `completions`, or the rows of `embeddings`, in the making: the last attempt, with the tokens of all of them."""
 
-    call: Call
+    call: Call | Texts
     final: bool
     kind: ErrorKind | None
     text: str | None
@@ -49,6 +79,7 @@ class Outcome:
     latency_s: float  # of the last attempt
     attempts: int
     created_at: float  # seconds since the epoch, when the outcome was known
+    vectors: tuple[str, ...] = ()  # of Texts, in their order; none where there was no answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class StageResult:
 def check(config: Config, stages: Sequence[str]) -> list[str]:
     """What can be known to be wrong before anything starts. Returns the stages, all of them if none is named.
 
-    Raises ConfigError for an unknown stage or task and for settings of dedup that are not built, InputError for a path that is not there.
+    Raises ConfigError for an unknown stage or task and for settings of dedup that can not work, InputError for a path that is not there.
     """
     for stage in stages:
         if stage not in STAGES:
@@ -138,9 +138,13 @@ def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> St
 
 
 def _spent(hub: Hub, stage: str) -> tuple[int, int, float | None]:
-    if stage not in PAID:
+    of_run = F.col("run_id") == hub.run_id
+    if stage in PAID:
+        mine = hub.store.table("completions").where(of_run & (F.col("stage") == stage))
+    elif stage == dedup.STAGE:
+        mine = hub.store.table("embeddings").where(of_run).withColumn("completion_tokens", F.lit(0))
+    else:
         return 0, 0, 0.0
-    mine = hub.store.table("completions").where((F.col("run_id") == hub.run_id) & (F.col("stage") == stage))
     sums = mine.agg(F.sum("prompt_tokens"), F.sum("completion_tokens"), F.sum("cost_usd"), F.count("*")).collect()[0]
     return sums[0] or 0, sums[1] or 0, sums[2] if sums[3] else 0.0
 

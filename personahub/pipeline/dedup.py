@@ -2,11 +2,14 @@
 
 1. New are the personas without a verdict: no duplicate, not taken down, not refused, and without keys.
 2. They are compared with the keys of those that the words kept; these stand above them, so no verdict falls twice.
+   With dedup.semantic the vectors of those that the words keep now are bought and compared as well (semantic.py).
 3. The verdicts are held in one commit. From there on they stand: a run that dies while they go into the tables is finished by the next.
-4. Duplicates and rejects are inserted, then the keys of the survivors are appended: what the next batch is compared with.
+4. Duplicates and rejects are inserted, then the keys of those whom the words kept are appended: what the next batch is compared with.
+   They stay even if the vectors removed their persona: no vector is bought for what it already represents.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
@@ -14,25 +17,26 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub import ids, schemas
+from personahub.buy import Estimate
 from personahub.config import Config, LexicalDedup
 from personahub.dedup import deduplicate
 from personahub.errors import ConfigError
+from personahub.pipeline import semantic
 from personahub.pipeline.hub import Hub
 from personahub.rows import map_rows, storable
 
 STAGE = "dedup"
 RAW_CHARACTERS = 2000
+COUNTS = ("compared", "identical", "lexical", "kept", "rejects")
+COUNTS_WITH_VECTORS = ("compared", "identical", "lexical", "semantic", "kept", "rejects", "vectors")
 
 
 def check(config: Config) -> None:
     """Raises ConfigError for settings that the stage can not work with."""
     if config.dedup.semantic.enabled:
-        raise ConfigError(
-            "dedup.semantic.enabled is not built yet for the hub, which would have to buy embeddings: "
-            "set it to false, or compare vectors of your own with `personahub dedup --vectors`"
-        )
+        semantic.check(config)
     try:
-        _scheme(config.dedup.lexical)
+        _scheme(config)
     except ValueError as error:
         raise ConfigError(f"dedup.lexical: {error}") from None
 
@@ -40,36 +44,85 @@ def check(config: Config) -> None:
 def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
     """Decide on the new personas. With `rebuild`, all verdicts on personas are taken back first, and each falls again.
 
-    Returns how many were compared, are identical to another, near one (lexical), kept, and rejects. Raises ConfigError where the hub's keys
-    were made by other settings: verdicts by two measures would not fit together.
+    Returns how many were compared, are identical to another, near one (lexical, semantic), kept, rejects, and vectors that were bought.
+    Raises ConfigError where the hub's verdicts fell by other settings: those by two measures would not fit together. With
+    dedup.semantic also what ends a purchase; then nothing is decided.
     """
     check(hub.config)
     _finish(hub)
     if rebuild:
         _take_back(hub)
-    settings, store = hub.config.dedup.lexical, hub.store
-    if not store.table("lexical_keys").where(F.col("scheme") != _scheme(settings)).isEmpty():
-        raise ConfigError(
-            "the hub's personas were compared by other settings of dedup.lexical than those of this configuration: put these back, or "
-            "pass --rebuild to decide on all personas again"
-        )
+    _same_scheme(hub)
+    with _scratch(hub) as materialise:
+        new = materialise(_new(hub), "dedup.new")
+        counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
+        if new.isEmpty():
+            return counts
+        duplicates, refused = _by_words(hub, new, materialise)
+        decided = None
+        if hub.config.dedup.semantic.enabled:
+            decided = semantic.decide(hub, _left(new, duplicates, refused, materialise), materialise)
+            duplicates, refused = duplicates.unionByName(decided.duplicates), refused.unionByName(decided.rejects)
+            counts["vectors"] = decided.vectors
+        counts |= _counts(new, duplicates, refused)
+        store, settings, scheme = hub.store, hub.config.dedup.lexical, _scheme(hub.config)
+        held = store.hold(_verdicts(new, duplicates, refused, settings, scheme), STAGE)
+        _insert(hub, *_held(held), new, settings, scheme, store.append)
+        if decided is not None:
+            semantic.remember(hub, decided)
+        return counts
+
+
+def estimates(hub: Hub) -> list[Estimate]:
+    """What `run` would buy now: the words decide first, which is free, as vectors are bought of those only that they keep."""
+    check(hub.config)
+    if not hub.config.dedup.semantic.enabled:
+        return []
+    _same_scheme(hub)
+    with _scratch(hub, "estimate.") as materialise:  # no lease is held: a run may be at work on tables of the other names
+        new = materialise(_new(hub), "dedup.new")
+        return semantic.estimate(hub, _left(new, *_by_words(hub, new, materialise), materialise))
+
+
+@contextmanager
+def _scratch(hub: Hub, prefix: str = "") -> Iterator[Callable[[DataFrame, str], DataFrame]]:
+    """`materialise`, whose tables are dropped at the end."""
     names: list[str] = []
 
     def materialise(rows: DataFrame, name: str) -> DataFrame:
-        names.append(name)
-        return store.materialise(rows, name)
+        names.append(prefix + name)
+        return hub.store.materialise(rows, prefix + name)
 
-    new = materialise(_new(hub), "dedup.new")
-    counts = dict.fromkeys(("compared", "identical", "lexical", "kept", "rejects"), 0)
-    if not new.isEmpty():
-        duplicates, refused = deduplicate(
-            new, hub.config.dedup, materialise, _standing(hub) if store.exists("lexical_keys") else None
+    try:
+        yield materialise
+    finally:
+        hub.store.drop_scratch(*names)
+
+
+def _same_scheme(hub: Hub) -> None:
+    """Raises ConfigError where verdicts stand that fell by other settings."""
+    other = hub.store.table("lexical_keys").where(F.col("scheme") != _scheme(hub.config)).select("scheme").head()
+    if other is not None:
+        raise ConfigError(
+            f"the hub's personas were compared by other settings of dedup than those of this configuration ({other.scheme!r}, and not "
+            f"{_scheme(hub.config)!r}): put these back, or pass --rebuild to decide on all personas again (vectors that were bought stay)"
         )
-        counts = _counts(new, duplicates, refused)
-        store.hold(_verdicts(new, duplicates, refused, settings), STAGE)
-        _insert(hub, duplicates, refused, new, settings, store.append)
-    store.drop_scratch(*names)
-    return counts
+
+
+def _by_words(hub: Hub, new: DataFrame, materialise: Callable[[DataFrame, str], DataFrame]) -> tuple[DataFrame, DataFrame]:
+    """The lexical verdicts: duplicates, and rejects (id, reason, detail)."""
+    config = hub.config.dedup
+    words = config.model_copy(update={"semantic": config.semantic.model_copy(update={"enabled": False})})
+    standing = _standing(hub) if hub.store.exists("lexical_keys") else None
+    duplicates, refused = deduplicate(new, words, materialise, standing)
+    return duplicates, refused.withColumn("detail", F.lit(None).cast("string"))
+
+
+def _left(
+    new: DataFrame, duplicates: DataFrame, refused: DataFrame, materialise: Callable[[DataFrame, str], DataFrame]
+) -> DataFrame:
+    gone = duplicates.select("id").unionByName(refused.select("id"))
+    return materialise(new.join(gone, on="id", how="left_anti"), "dedup.left")
 
 
 def _new(hub: Hub) -> DataFrame:
@@ -97,28 +150,40 @@ def _standing(hub: Hub) -> DataFrame:
     return hub.store.table("lexical_keys").join(gone, on="persona_id", how="left_anti")
 
 
-def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup) -> DataFrame:
+def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup, scheme: str) -> DataFrame:
     """What is held: a row for each new persona (nothing but its id), one more for each duplicate, one more for each reject."""
-    columns = {"id": "string", "kept_by": "string", "method": "string", "score": "double", "round": "int", "reason": "string"}
+    columns = {
+        "id": "string",
+        "kept_by": "string",
+        "method": "string",
+        "score": "double",
+        "round": "int",
+        "reason": "string",
+        "detail": "string",
+    }
 
     def part(rows: DataFrame) -> DataFrame:
         given = [F.col(name) if name in rows.columns else F.lit(None).cast(kind).alias(name) for name, kind in columns.items()]
-        return rows.select(*given, F.lit(settings.model_dump_json()).alias("settings"))
+        return rows.select(*given, F.lit(settings.model_dump_json()).alias("settings"), F.lit(scheme).alias("scheme"))
 
     return part(new).unionByName(part(duplicates)).unionByName(part(refused))
 
 
+def _held(held: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Duplicates, and rejects (id, reason, detail)."""
+    return held.where(F.col("method").isNotNull()), held.where(F.col("reason").isNotNull()).select("id", "reason", "detail")
+
+
 def _counts(new: DataFrame, duplicates: DataFrame, refused: DataFrame) -> dict[str, int]:
-    is_copy = F.when(F.col("method") == "identical", "identical").otherwise("lexical")
+    is_copy = F.when(F.col("method").isin("identical", "semantic"), F.col("method")).otherwise("lexical")
     parts = [
         new.select(F.lit("compared").alias("of")),
         duplicates.select(is_copy.alias("of")),
         refused.select(F.lit("rejects").alias("of")),
     ]
-    counts = dict.fromkeys(("compared", "identical", "lexical", "kept", "rejects"), 0)
-    counts |= {row.of: row["count"] for row in reduce(DataFrame.unionByName, parts).groupBy("of").count().collect()}
-    counts["kept"] = counts["compared"] - counts["identical"] - counts["lexical"] - counts["rejects"]
-    return counts
+    counts = {row.of: row["count"] for row in reduce(DataFrame.unionByName, parts).groupBy("of").count().collect()}
+    kept = counts["compared"] - sum(count for of, count in counts.items() if of != "compared")
+    return counts | {"kept": kept}
 
 
 def _insert(
@@ -127,6 +192,7 @@ def _insert(
     refused: DataFrame,
     new: DataFrame,
     settings: LexicalDedup,
+    scheme: str,
     insert: Callable[[DataFrame, str], Any],
 ) -> None:
     """The verdicts that are held, into their tables. new: id, level, text of those decided on that have no keys yet."""
@@ -135,14 +201,15 @@ def _insert(
     duplicates = duplicates.withColumn("kind", F.lit("persona")).select(*schemas.DUPLICATES.names)
     insert(duplicates, "duplicates")
     hub.store.insert_new(_rejects(new.join(refused, on="id", how="inner"), hub.run_id), "rejects")
-    survivors = new.join(duplicates.select("id").unionByName(refused.select("id")), on="id", how="left_anti")
-    keyed = lexical.keyed(survivors, settings).withColumn("scheme", F.lit(lexical.scheme(settings)))
+    gone = duplicates.where(F.col("method") != "semantic").select("id").unionByName(refused.select("id"))
+    survivors = new.join(gone, on="id", how="left_anti")
+    keyed = lexical.keyed(survivors, settings).withColumn("scheme", F.lit(scheme))
     hub.store.append(keyed.withColumnRenamed("id", "persona_id"), "lexical_keys")
     hub.store.release(STAGE)
 
 
 def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
-    """Rows (id, text, reason) -> REJECTS."""
+    """Rows (id, text, reason, detail) -> REJECTS."""
 
     def reject(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {
@@ -150,6 +217,7 @@ def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
             "stage": STAGE,
             "source_id": row["id"],
             "reason": row["reason"],
+            "detail": row["detail"],
             "raw": storable(row["text"], RAW_CHARACTERS),
             "run_id": run_id,
         }
@@ -162,25 +230,27 @@ def _finish(hub: Hub) -> None:
     held = hub.store.held(STAGE)
     if held is None:
         return
-    first = held.select("settings").head()
+    first = held.select("settings", "scheme").head()
     if first is None:  # released where nothing can be removed
         return
     settings = LexicalDedup.model_validate_json(first.settings)
     keys = hub.store.table("lexical_keys").select(F.col("persona_id").alias("id"))
     texts = _texts(hub.store.table("personas"))
     texts = texts.join(held.select("id"), on="id", how="left_semi").join(keys, on="id", how="left_anti")
-    duplicates, refused = held.where(F.col("method").isNotNull()), held.where(F.col("reason").isNotNull())
-    _insert(hub, duplicates, refused.select("id", "reason"), texts, settings, hub.store.insert_new)
+    _insert(hub, *_held(held), texts, settings, first.scheme, hub.store.insert_new)
 
 
 def _take_back(hub: Hub) -> None:
     """All verdicts on personas. The keys go last: as long as they are there, a run without `rebuild` refuses to go on."""
     hub.store.delete("duplicates", "kind = 'persona'")
     hub.store.delete("rejects", f"stage = '{STAGE}'")
+    hub.store.delete("centroids")
     hub.store.delete("lexical_keys")
 
 
-def _scheme(settings: LexicalDedup) -> str:
+def _scheme(config: Config) -> str:
+    """All that two verdicts must share."""
     from personahub.dedup import lexical
 
-    return lexical.scheme(settings)
+    words = lexical.scheme(config.dedup.lexical)
+    return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words

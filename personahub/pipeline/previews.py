@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 
 from personahub.buy import Buyer, Estimate, Order, buy, estimate, find_missing
 from personahub.errors import ConfigError
+from personahub.pipeline import dedup
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
 from personahub.prompts import Prompt
@@ -29,8 +30,14 @@ class Preview:
 
 def estimates(hub: Hub, stages: Sequence[str]) -> list[Estimate]:
     """What each paid stage would buy now, from the tables as they stand. Spends nothing."""
-    orders = [PAID[stage].order(hub) for stage in stages if stage in PAID]
-    return [estimate(hub.store, order, find_missing(hub.store, order)) for order in orders]
+    found = []
+    for stage in stages:
+        if stage in PAID:
+            order = PAID[stage].order(hub)
+            found.append(estimate(hub.store, order, find_missing(hub.store, order)))
+        elif stage == dedup.STAGE:
+            found += dedup.estimates(hub)
+    return found
 
 
 def preview(hub: Hub, stage: str, n: int) -> list[Preview]:

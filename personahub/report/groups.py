@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 STEPS = 3  # from a duplicate to the row that stands for it: one a method
+FEW = 100_000  # members of groups that every executor is given
 EXCERPT = 300  # characters of a text
 
 
@@ -38,6 +39,8 @@ def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: 
         )
     largest = ends.groupBy("root").agg(F.count("*").alias("size")).orderBy(F.col("size").desc(), "root").limit(n)
     wanted = ends.join(F.broadcast(largest), on="root", how="inner")
+    if sum(row.size for row in largest.select("size").collect()) <= FEW:  # so that the texts need not be shuffled
+        wanted = F.broadcast(wanted)
     excerpt = texts.select("id", F.substring("text", 1, EXCERPT).alias("text"))
     members = wanted.join(excerpt, on="id", how="inner")
     # of the members with one text the least id
@@ -45,7 +48,7 @@ def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: 
     order = Window.partitionBy("root").orderBy("score", "id")
     distinct = members.withColumn("again", F.row_number().over(once)).where(F.col("again") == 1)
     few = distinct.withColumn("place", F.row_number().over(order)).where(F.col("place") <= shown + 1)
-    roots = largest.select(F.col("root").alias("id")).join(excerpt, on="id", how="inner")
+    roots = F.broadcast(largest.select(F.col("root").alias("id"))).join(excerpt, on="id", how="inner")
     rows = few.select("root", "size", "id", "text", "method", "score")
     rows = rows.unionByName(roots.select(F.col("id").alias("root"), "id", "text"), allowMissingColumns=True).collect()
     return _groups(rows, shown)

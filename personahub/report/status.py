@@ -24,7 +24,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a stage has bought over the hub's lifetime. All but tokens and dollars count distinct requests.
+    """What a stage has bought over the hub's lifetime. All but tokens and dollars count distinct requests; for vectors, texts.
 
     missing: asked at least once and without a final row, so the next run asks again. not_answered: final, but no usable answer, by error
     kind. missing_because: the last error kind of what is missing. cost_usd: None where the price of any call is unknown. seconds: the
@@ -86,7 +86,7 @@ def status(tables: Mapping[str, DataFrame]) -> Status:
         _count("examples", tables["examples"], by="task"),
         _count("rejects", tables["rejects"], by="reason", stage=F.col("stage")),
         _count("refused", tables["rejects"].where(F.col("stage") == "documents").select("source_id").distinct()),
-        *_calls(tables["completions"]),
+        *_calls(_ledger(tables)),
         _runs(tables["runs"]),
     ]
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), aggregates).collect()
@@ -120,6 +120,15 @@ def _gone(tables: Mapping[str, DataFrame]) -> DataFrame:
     """Personas that are not kept: a duplicate of another one, or taken down."""
     gone = tables["duplicates"].select("id", "kind").unionByName(tables["tombstones"].select("id", "kind"))
     return gone.where(F.col("kind") == "persona").select(F.col("id").alias("source_id")).distinct()
+
+
+def _ledger(tables: Mapping[str, DataFrame]) -> DataFrame:
+    """What was bought, of both ledgers: a text whose vector was asked for counts as a request of the stage dedup."""
+    same = ["final", "error_kind", "prompt_tokens", "cost_usd", "attempts", "created_at"]
+    answers = tables["completions"].select("stage", "completion_id", "completion_tokens", *same)
+    bought = tables["embeddings"].where(F.col("base_url") != "local")
+    text = F.concat_ws(" ", "persona_id", "model").alias("completion_id")
+    return answers.unionByName(bought.select(F.lit("dedup").alias("stage"), text, F.lit(0).alias("completion_tokens"), *same))
 
 
 def _calls(completions: DataFrame) -> list[DataFrame]:

@@ -9,8 +9,9 @@ import pytest
 from personahub import generate, prompts
 from personahub.buy import windows
 from personahub.buy.missing import Order, find_missing
-from personahub.buy.windows import STAGED, Shape, shape_of, stage
-from personahub.config import load
+from personahub.buy.vectors import VectorOrder, find_missing_vectors
+from personahub.buy.windows import Shape, Staged, shape_of, stage
+from personahub.config import Model, SemanticDedup, load
 from personahub.ids import content_id
 from personahub.llm.governor import Governor
 from personahub.llm.types import Limits, Report
@@ -34,7 +35,8 @@ def config(tmp_path):
     ],
 )
 def test_windows_grow_with_the_stage_up_to_a_number(spark, config, calls, shape):
-    assert shape_of(Store(spark, config), config, calls) == shape
+    work = generate.Chats("none", {})
+    assert shape_of(Store(spark, config), config, calls, config.models["default"], work) == shape
 
 
 def order_of(spark, config, count):
@@ -46,18 +48,39 @@ def order_of(spark, config, count):
 def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(spark, config):
     store, shape = Store(spark, config), Shape(windows=2, tasks=4, in_flight=2, most=2)
     order = order_of(spark, config, 400)
-    staged = stage(store, order, find_missing(store, order), shape)
-    plan = generate.Plan("s", "run", order.model, "none", dict(order.prompts), Limits(1))
+    staged = stage(store, "s.windows", find_missing(store, order).rows, "completion_id", shape)
+    plan = generate.Plan("s", "run", order.model, generate.Chats("none", dict(order.prompts)), Limits(1))
     with store.one_file_per_task():
         for number in range(2):
-            window = store.window(staged, STAGED, number)
+            window = store.window(staged.name, staged.schema, number)
             executed = generate.answer(window, plan)._jdf.queryExecution().executedPlan().toString()
             assert "MapInArrow" in executed
             assert "Exchange" not in executed
             tasks = window.selectExpr("slot", "spark_partition_id() as task").distinct().collect()
             assert len(tasks) == len({row.slot for row in tasks}) == len({row.task for row in tasks}) == 4
-    everything = store.scratch(staged, STAGED)
+    everything = store.scratch(staged.name, staged.schema)
     assert everything.count() == everything.select("completion_id").distinct().count() == 400
+
+
+def test_vectors_are_asked_for_in_windows_that_fill_all_places_and_by_no_exchange_either(spark, config):
+    store, model, work = Store(spark, config), Model(max_concurrent_requests=8), generate.Vectors("base64", 256, 300_000)
+    assert [shape_of(store, config, texts, model, work) for texts in (1000, 4000, 1_000_000)] == [
+        Shape(1, 1, 1, 1),
+        Shape(1, 4, 1, 1),
+        Shape(488, 2, 4, 6),  # of 2,048 texts, not of 1,000
+    ]
+    texts = spark.createDataFrame([(content_id(str(n)), f"text {n}") for n in range(40)], "persona_id string, text string")
+    missing = find_missing_vectors(store, VectorOrder("dedup", texts, model, SemanticDedup(texts_per_request=5)))
+    assert (missing.texts, missing.reused, missing.largest_request) == (40, 0, 5 * 4)
+    shape = Shape(windows=2, tasks=2, in_flight=2, most=2)
+    staged = stage(store, "dedup.windows", missing.rows, "persona_id", shape)
+    plan = generate.Plan("dedup", "run", model, work, Limits(1))
+    with store.one_file_per_task():
+        window = store.window(staged.name, staged.schema, 0)
+        executed = generate.answer(window, plan)._jdf.queryExecution().executedPlan().toString()
+    assert "MapInArrow" in executed
+    assert "Exchange" not in executed
+    assert store.scratch(staged.name, staged.schema).count() == 40
 
 
 def test_only_what_the_ledger_does_not_answer_is_missing(spark, config):
@@ -120,8 +143,10 @@ def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_pa
     governor = Governor(Limits(4), total=5)
     governor.report(Report("0/0", 0, wants=wants, in_flight=1, started=2, settled=1, answered=1))
     tables, lease = Tables(5), SimpleNamespace(lost=threading.Event())
-    plan = generate.Plan("s", "run", None, "none", {}, Limits(1), journal_folder=journal and str(tmp_path))
-    running = threading.Thread(target=windows.run_windows, args=(tables, plan, "staged", Shape(5, 1, 2, 3), governor, lease))
+    plan = generate.Plan("s", "run", None, generate.Chats("none", {}), Limits(1), journal_folder=journal and str(tmp_path))
+    running = threading.Thread(
+        target=windows.run_windows, args=(tables, plan, Staged("staged", None), Shape(5, 1, 2, 3), governor, lease)
+    )
     running.start()
     time.sleep(1.2)
     seen = len(tables.opened)

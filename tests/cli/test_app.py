@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 
 import pytest
 import yaml
@@ -181,7 +182,7 @@ def hub(spark, tmp_path):
         yield [part for key, value in values.items() for part in ("--set", f"{key}={json.dumps(value)}")], endpoint
 
 
-def test_from_documents_to_examples_and_once_more(personahub, hub):
+def test_from_documents_to_personas_and_once_more(personahub, hub, spark, tmp_path):
     options, endpoint = hub
     code, out, err = personahub("run", *options)
     assert code == 2  # nobody is there to be asked
@@ -196,27 +197,36 @@ def test_from_documents_to_examples_and_once_more(personahub, hub):
     assert code == 0, err
     assert "answer" in out
 
-    code, out, err = personahub("run", "--yes", *options)
+    code, out, err = personahub("run", "text-to-persona", "--yes", *options)
     assert code == 0, err
     assert re.search(r"^text-to-persona: calls 1, reused 1,.* personas \d+", out, re.MULTILINE)
     bought = endpoint.stats()["sold"]
+    parents = Counter(row.parent_id for row in spark.read.format("delta").load(f"{tmp_path}/hub/lineage").collect())
+    assert set(parents) == {"d0", "d1", "d2"}
+    assert parents["d0"] == parents["d2"]  # one text under two ids: one call and two lineages
 
-    code, out, err = personahub("run", *options)  # nothing is bought, so nothing is asked
+    code, out, err = personahub("run", "text-to-persona", *options)  # nothing is bought, so nothing is asked
     assert code == 0, err
     assert endpoint.stats()["sold"] == bought
 
     code, out, err = personahub("status", *options)
     assert code == 0, err
     assert re.search(r"documents +3", out)
-    assert "nothing is missing" in out
+    assert "run synthesize" in out
 
 
-def test_imported_personas(personahub, hub, tmp_path):
-    (tmp_path / "mine.jsonl").write_text('{"persona": "A retired lighthouse keeper who paints ships"}\n{"persona": "x"}\n')
+def test_imported_personas_and_bad_lines_as_rejects(personahub, hub, spark, tmp_path):
+    lines = [
+        '{"persona": "A ferry pilot who knits nets for fishermen"}',
+        '{"persona": ',
+        '{"persona": "I cannot help with that request"}',
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join([*lines, '{"persona": "x"}', ""]))
     code, out, err = personahub("import", "personas", tmp_path / "mine.jsonl", *hub[0])
     assert code == 0, err
     assert "personas 1," in out
-    assert "rejects 1" in out
+    assert "rejects 3" in out
+    assert {row.stage for row in spark.read.format("delta").load(f"{tmp_path}/hub/rejects").collect()} == {"import"}
 
 
 def test_status_of_a_root_that_is_not_there_yet(personahub, hub):
@@ -234,11 +244,10 @@ def test_a_root_in_use(personahub, hub, tmp_path):
     assert "another-run" in err
 
 
-def test_the_demo(personahub, spark, tmp_path):
-    code, out, err = personahub("demo", "--out", tmp_path)
-    assert code == 0, err
-    assert re.search(r"documents +40 +3 refused \(pages and files\)", out)
-    assert len(re.findall(r"^╭─ (?:read|write|like|dislike): ", out, re.MULTILINE)) == 5
-    assert len(re.findall(r"^╭─ math ", out, re.MULTILINE)) == 5
-    assert "The answers are simulated" in out
-    assert str(tmp_path / "hub") in out
+def test_the_demo(demo):
+    assert re.search(r"documents +40 +3 refused \(pages and files\)", demo.printed)
+    assert len(re.findall(r"^╭─ (?:read|write|like|dislike): ", demo.printed, re.MULTILINE)) == 5
+    assert len(re.findall(r"^╭─ math ", demo.printed, re.MULTILINE)) == 5
+    assert "nothing is missing" in demo.printed
+    assert "The answers are simulated" in demo.printed
+    assert str(demo.out / "hub") in demo.printed

@@ -21,13 +21,13 @@ def batch_of(rows):
     )
 
 
-def found_in(rows, config, seed=0, batch=40, most=32, bits=2):
+def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
     """What lexical.found gives, from batches as Spark would hand them out: rows in any order, parts sorted, in slices."""
     draw = random.Random(seed)
     rows = draw.sample(rows, len(rows))
     bundles = []
     for start in range(0, len(rows), batch):
-        pieces, refused = keying.from_texts(batch_of(rows[start : start + batch]), config)
+        pieces, refused = keying.from_texts(batch_of(rows[start : start + batch]), config, sieve)
         bundles += [*map(keying.to_bundles, pieces), keying.to_bundles(refused, keying.REFUSED)]
     table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
     tasks = np.random.default_rng(seed).integers(0, 3, 1 << keying.PART_BITS)[table["part"].to_numpy()]

@@ -8,7 +8,7 @@ import samples
 from pyspark.sql import functions as F
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate, lexical, rounds
+from personahub.dedup import deduplicate, lexical, rounds, sieving
 from personahub.errors import InputError
 
 ROWS = samples.rows(250, 11)
@@ -27,9 +27,10 @@ def verdicts(duplicates, rejects):
     return removed, {row.id: row.reason for row in rejects.collect()}
 
 
-@pytest.mark.parametrize(("partitions", "few"), [(1, rounds.FEW), (5, 10)])
-def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, few):
+@pytest.mark.parametrize(("partitions", "few", "sieved"), [(1, rounds.FEW, sieving.MOST), (5, 10, sieving.MOST), (5, 10, 0)])
+def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, few, sieved):
     monkeypatch.setattr(rounds, "FEW", few)
+    monkeypatch.setattr(sieving, "MOST", sieved)
     rows = random.Random(partitions).sample(ROWS, len(ROWS))
     removed, refused = verdicts(*deduplicate(frame_of(spark, rows, partitions), Dedup(), materialise))
     assert removed == reference.deduplicate(ROWS, 0.9)

@@ -254,6 +254,28 @@ def test_an_input_that_cannot_be_used_leaves_nothing_behind(spark, tmp_path, row
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [(["a", "b", None], "null on 1 rows"), ([7, 8, 7], "7 on 2 rows"), (["a", None, None, "a"], "null on 2, 'a' on 2 rows")],
+)
+def test_ids_of_parquet_are_those_of_one_row_each(spark, tmp_path, ids, message):
+    path = parquet(tmp_path / "in.parquet", id=ids, persona=[f"cook {n}" for n in range(len(ids))])
+    with pytest.raises(InputError, match=message):
+        run(Request(str(path), str(tmp_path / "out"), id_column="id"), load())
+
+
+def test_an_input_that_changes_meanwhile(spark, tmp_path, monkeypatch):
+    path = parquet(tmp_path / "in.parquet", id=[1, 2, 3, 4], persona=[COOK, *OTHERS])
+    request = Request(str(path), str(tmp_path / "out"), id_column="id")
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_measured", lambda *_: os.utime(path, ns=(1, 1)))
+        with pytest.raises(InputError, match="has changed while it was read"):
+            run(request, load())
+    assert not (tmp_path / "out").exists()
+    run(request, load())
+    assert len(read(tmp_path / "out" / "kept")) == 4
+
+
 def test_damaged_files(spark, tmp_path):
     whole = jsonl(tmp_path / "a.jsonl.gz", [{"persona": f"cook {n} {random.random()}"} for n in range(2000)]).read_bytes()
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[: len(whole) // 2])

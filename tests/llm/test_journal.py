@@ -30,9 +30,9 @@ def test_what_was_written_is_read_back_without_the_torn_last_line(tmp_path):
     second.close()
     assert [each["completion_id"] for each in journal.read_slot(folder, "stage", 0, 3)] == ["a", "b", "c"]
     assert journal.read_slot(folder, "stage", 0, 4) == []
-    assert [each["completion_id"] for each in journal.read_all(folder)] == ["a", "b", "c"]
+    assert [each["completion_id"] for rows in journal.read_files(folder) for each in rows] == ["a", "b", "c"]
     journal.forget_window(folder, "stage", 0)
-    assert list(journal.read_all(folder)) == []
+    assert list(journal.read_files(folder)) == []
 
 
 def test_one_final_row_per_completion_and_every_failure():

@@ -115,6 +115,18 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
     assert (status.missing, status.cost_usd) == (1, 4.0)
 
 
+def vector(persona_id, final, kind=None, *, base_url="https://llm.example.com/v1"):
+    row = call(None, final, kind, cost=0.25)
+    return row | {"persona_id": persona_id, "model": "e", "base_url": base_url}
+
+
+def test_vectors_are_bought_by_the_stage_dedup(tables):
+    rows = [vector("p1", True), vector("p2", False, "timeout"), vector("p3", True, "bad_request")]
+    [stage] = report.status(tables(embeddings=[*rows, vector("p4", True, base_url="local")])).stages
+    assert (stage.stage, stage.answered, stage.missing, stage.not_answered) == ("dedup", 1, 1, {"bad_request": 1})
+    assert (stage.prompt_tokens, stage.completion_tokens, stage.cost_usd) == (300, 0, 0.75)
+
+
 def test_one_unknown_price_makes_the_sum_unknown(tables):
     status = report.status(tables(completions=[call("a", True), call("b", True, cost=None), call("c", True, stage="synthesize")]))
     assert [stage.cost_usd for stage in status.stages] == [None, 0.5]

@@ -33,7 +33,7 @@ _KEPT, _BACK = 1, 2  # levels
 class Remaining:
     """searched: rows that the lexical methods kept; identical, pairs: how many of these are below another one, by set or by similarity.
 
-    put_back, found_again: removed rows that were put back among them; removed: all rows that the lexical method removed.
+    put_back, found_again: different sets of removed rows that were put back among them; removed: all rows that the lexical method removed.
     """
 
     searched: int
@@ -73,11 +73,15 @@ def lexical_pairs(
         F.countDistinct(F.when(mine, F.col("low"))).alias("pairs"),
         F.countDistinct(F.when(~mine & (F.col("high_level") == _KEPT), F.col("low"))).alias("found_again"),
     ).collect()[0]
-    hashes = searched.where(F.col("level") == _KEPT).select("text").mapInArrow(partial(_whole, config), "a long, b long")
-    sizes = hashes.groupBy("a", "b").agg(F.count("*").alias("size"))
-    whole = sizes.agg(F.coalesce(F.sum("size"), F.lit(0)).alias("rows"), F.count("*").alias("sets")).collect()[0]
-    count = removed.count()
-    return Remaining(whole.rows, whole.rows - whole.sets, sums.pairs, min(count, PUT_BACK), sums.found_again, count)
+    hashes = searched.select("level", "text").mapInArrow(partial(_whole, config), "level int, a long, b long")
+    sizes = hashes.groupBy("level", "a", "b").agg(F.count("*").alias("size"))
+    of_kept = F.col("level") == _KEPT
+    whole = sizes.agg(
+        F.coalesce(F.sum(F.when(of_kept, F.col("size"))), F.lit(0)).alias("rows"),
+        F.count(F.when(of_kept, 1)).alias("sets"),
+        F.count(F.when(~of_kept, 1)).alias("put_back"),  # of equal sets only the first is compared
+    ).collect()[0]
+    return Remaining(whole.rows, whole.rows - whole.sets, sums.pairs, whole.put_back, sums.found_again, removed.count())
 
 
 def allowed_misses(removed: int, config: LexicalDedup) -> int:
@@ -116,7 +120,7 @@ def _whole(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[
     """Two hashes of each whole set."""
     for batch in batches:
         hashes = sets.set_keys(sets.token_sets(batch["text"], config.unit, config.ngram)[0]).view(np.int64)
-        yield pa.RecordBatch.from_pydict({"a": hashes[:, 0], "b": hashes[:, 1]})
+        yield pa.RecordBatch.from_pydict({"level": batch["level"], "a": hashes[:, 0], "b": hashes[:, 1]})
 
 
 # -- vectors -------------------------------------------------------------------------------------------------------------------------

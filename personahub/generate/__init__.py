@@ -1,4 +1,6 @@
-"""The one bridge between Spark and `llm`: staged requests in, completions out, one `mapInArrow` (PAID_STEP 2).
+"""The one bridge between Spark and `llm`: staged requests in, rows of a ledger out, one `mapInArrow` (PAID_STEP 2).
+
+What is asked for, answers or vectors, is `Plan.work` (chats.py, vectors.py).
 
 The paid plan is narrow: a scan of one window, this, an append. Nothing may be sorted, joined, counted or shown on it.
 """
@@ -9,26 +11,27 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from itertools import chain
+from typing import Any
 
-import orjson
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
-from personahub import schemas
 from personahub.config import Model
 from personahub.errors import AuthorisationError
+from personahub.generate.chats import Chats, completions_batch
+from personahub.generate.vectors import Vectors, embeddings_batch
 from personahub.llm import journal
-from personahub.llm.caller import Caller
-from personahub.llm.client import ChatClient, read_key
+from personahub.llm.caller import Caller, Client
+from personahub.llm.connection import read_key
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, HttpLink, Link, LocalLink, reachable
-from personahub.llm.types import Call
-from personahub.prompts import Prompt
-from personahub.rows import arrow_schema
+from personahub.llm.types import Outcome
 
-BACKLOG = 512  # rows a task holds beyond those in flight
+__all__ = ["Chats", "Plan", "Preflight", "Vectors", "answer", "completions_batch", "embeddings_batch", "preflight"]
+
+BACKLOG = 512  # requests a task holds beyond those in flight
 YIELD_EVERY = 0.5  # seconds
 
 
@@ -39,8 +42,7 @@ class Plan:
     stage: str
     run_id: str
     model: Model
-    response_format: Literal["json_schema", "json_object", "none"]
-    prompts: dict[str, Prompt]
+    work: Chats | Vectors
     limits: Limits  # of one task, used where there is no governor
     governor: Address | None = None
     journal_folder: str | None = None
@@ -56,8 +58,8 @@ class Preflight:
 
 
 def answer(rows: DataFrame, plan: Plan) -> DataFrame:
-    """Rows of `requests` with window and slot, one slot a partition -> rows of `completions`. A row without an answer is not there."""
-    return rows.mapInArrow(partial(_answer, plan), schemas.COMPLETIONS)
+    """Staged rows with window and slot, one slot a partition -> rows of `plan.work.table`. A row that was not asked for is not there."""
+    return rows.mapInArrow(partial(_answer, plan), plan.work.schema)
 
 
 def preflight(
@@ -97,32 +99,28 @@ def _preflight(
 def _answer(plan: Plan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     context = TaskContext.get()
     attempt = context.taskAttemptId() if context is not None else 0
-    caller: Caller | None = None
-    writer: journal.Writer | None = None
-    known: set[str] = set()
+    staged = (batch.to_pylist() for batch in batches if batch.num_rows)
+    first = next(staged, None)
+    if first is None:
+        return
+    window, slot = first[0]["window"], first[0]["slot"]
+    writer, bought = _open_journal(plan, window, slot, attempt)
     try:
-        for batch in batches:
-            rows = batch.to_pylist()
-            if not rows:
-                continue
-            if caller is None:
-                window, slot = rows[0]["window"], rows[0]["slot"]
-                writer, bought = _open_journal(plan, window, slot, attempt)
-                known = {row["completion_id"] for row in bought if row["final"]}
-                yield from _batches(bought)
-                caller = _start(plan, f"{window}/{slot}", attempt, writer)
+        known = {row[plan.work.key] for row in bought if row["final"]}
+        yield from _batches(plan, bought)
+        caller = _start(plan, f"{window}/{slot}", attempt, writer)
+        missing = ([row for row in rows if row[plan.work.key] not in known] for rows in chain([first], staged))
+        for calls in plan.work.calls(missing):
             if caller.stopped:
                 continue  # read the input to its end, start nothing
-            caller.offer([_call(plan, row) for row in rows if row["completion_id"] not in known])
+            caller.offer(calls)
             while caller.backlog() > BACKLOG and not caller.stopped:
-                yield from _batches(_rows(plan, caller.take(YIELD_EVERY)[0]))
-        if caller is None:
-            return
+                yield from _batches(plan, _taken(plan, caller)[0])
         caller.close_input()
         ended = False
         while not ended:
-            outcomes, ended = caller.take(YIELD_EVERY)
-            yield from _batches(_rows(plan, outcomes))
+            rows, ended = _taken(plan, caller)
+            yield from _batches(plan, rows)
     finally:
         if writer is not None:
             writer.close()
@@ -132,14 +130,14 @@ def _open_journal(plan: Plan, window: int, slot: int, attempt: int) -> tuple[jou
     """The writer, and what earlier attempts of this slot have already paid for."""
     if plan.journal_folder is None:
         return None, []
-    bought = journal.once(journal.read_slot(plan.journal_folder, plan.stage, window, slot))
+    bought = journal.once(journal.read_slot(plan.journal_folder, plan.stage, window, slot), plan.work.key)
     return journal.Writer(plan.journal_folder, plan.stage, window, slot, attempt), bought
 
 
 def _start(plan: Plan, task: str, attempt: int, writer: journal.Writer | None) -> Caller:
-    def record(outcome: Any) -> None:
+    def record(outcome: Outcome) -> None:
         if writer is not None:
-            writer.write(journal.row_of(outcome, plan.stage, plan.run_id, plan.model))
+            writer.write(*_rows(plan, outcome))
 
     async def build() -> Caller:
         client = _client(plan)
@@ -150,32 +148,18 @@ def _start(plan: Plan, task: str, attempt: int, writer: journal.Writer | None) -
     return caller
 
 
-def _call(plan: Plan, row: dict[str, Any]) -> Call:
-    prompt = plan.prompts[row["prompt_name"]]
-    return Call(
-        completion_id=row["completion_id"],
-        source_id=row["source_id"],
-        sample_index=row["sample_index"],
-        prompt_name=prompt.name,
-        prompt_version=prompt.version,
-        messages=prompt.render(orjson.loads(row["variables"])),
-        schema=prompt.schema,
-        schema_name=prompt.schema_name,
-    )
+def _taken(plan: Plan, caller: Caller) -> tuple[list[journal.Row], bool]:
+    outcomes, ended = caller.take(YIELD_EVERY, plan.work.outcomes_at_once)
+    return [row for outcome in outcomes for row in _rows(plan, outcome)], ended
 
 
-def _rows(plan: Plan, outcomes: list[Any]) -> list[journal.Row]:
-    return [journal.row_of(outcome, plan.stage, plan.run_id, plan.model) for outcome in outcomes]
+def _rows(plan: Plan, outcome: Outcome) -> list[journal.Row]:
+    return plan.work.rows(outcome, plan.stage, plan.run_id, plan.model)
 
 
-def _batches(rows: list[journal.Row]) -> Iterator[pa.RecordBatch]:
+def _batches(plan: Plan, rows: list[journal.Row]) -> Iterator[pa.RecordBatch]:
     if rows:
-        yield completions_batch(rows)
-
-
-def completions_batch(rows: list[journal.Row]) -> pa.RecordBatch:
-    """Journal rows as Arrow, cast to the schema of `completions`: a mismatch of int and long fails in Spark without naming the column."""
-    return pa.RecordBatch.from_pylist(rows, schema=arrow_schema(schemas.COMPLETIONS))
+        yield plan.work.batch(rows)
 
 
 _cache: dict[Any, Any] = {}  # one loop, one client and one link per worker process: Spark uses a process for many tasks
@@ -198,9 +182,9 @@ def _loop() -> asyncio.AbstractEventLoop:
     return _cached(("loop", os.getpid()), make)
 
 
-def _client(plan: Plan) -> ChatClient:
-    key = (os.getpid(), plan.model.model_dump_json(), plan.response_format)
-    return _cached(key, lambda: ChatClient(plan.model, read_key(plan.model), plan.response_format))
+def _client(plan: Plan) -> Client:
+    key = (os.getpid(), plan.model.model_dump_json(), plan.work.table, plan.work.wire)
+    return _cached(key, lambda: plan.work.client(plan.model, read_key(plan.model)))
 
 
 def _link(plan: Plan) -> Link:

@@ -1,0 +1,86 @@
+"""The same verdicts from 1, 7 and 64 partitions, the rows in another order each time: exact, minhash and semantic.
+
+    python benchmarks/dedup_partitions.py [--rows 100000] [--seed 1]
+
+Generated personas, and vectors. A verdict is a row of `duplicates`: id, kept_by, method, score (to the last bit) and round. Exits 1 if one
+differs, and shows how many do.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import corpus
+import embeddings
+import numpy as np
+import pyarrow.parquet as pq
+from common import machine
+from embedding_jobs import SPARK
+
+PARTITIONS, METHODS, DIMENSION = (1, 7, 64), ("exact", "minhash", "semantic"), 384
+
+
+def main() -> None:
+    from personahub import session
+    from personahub.config import load
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    print(
+        f"{given.rows:,} rows, seed {given.seed}; {machine()}\n{'':10} {'partitions':>10} {'removed':>8} {'rounds':>6} {'differ':>7}"
+    )
+    spark = session.open_session(load(overrides=["spark.master=local[2]", f"spark.conf={SPARK}"]))
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for method in METHODS:
+            wrong += _differing(spark, method, Path(folder), given.rows, given.seed)
+    spark.stop()
+    sys.exit(1 if wrong else 0)
+
+
+def _differing(spark: Any, method: str, folder: Path, rows: int, seed: int) -> int:
+    """Three lines of the table; returns how many verdicts are not those of the first."""
+    if method == "semantic":
+        table = pq.read_table(embeddings.write(folder / "made.parquet", rows, DIMENSION, seed))
+    else:
+        table = corpus.generate(rows, seed).rename_columns(["id", "text"])
+    first, wrong = set(), 0
+    for partitions in PARTITIONS:
+        source = folder / f"{method}-{partitions}.parquet"
+        order = np.random.default_rng(partitions).permutation(rows)
+        pq.write_table(table.take(order), source, row_group_size=max(1_000, rows // 64))
+        verdicts = _verdicts(spark, method, source, folder / "scratch", partitions)
+        first = first or verdicts
+        differ = len(verdicts ^ first)
+        wrong += differ
+        rounds = max(verdict[-1] for verdict in verdicts)
+        print(f"{method:10} {partitions:10} {len(verdicts):8,} {rounds:6} {differ:7,}", flush=True)
+    return wrong
+
+
+def _verdicts(spark: Any, method: str, source: Path, folder: Path, partitions: int) -> set[tuple[Any, ...]]:
+    from pyspark.sql import functions as F
+
+    from personahub.config import Dedup, LexicalDedup, SemanticDedup
+    from personahub.dedup import deduplicate
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def materialise(frame: Any, name: str) -> Any:
+        frame.write.parquet(str(folder / name))
+        return spark.read.schema(frame.schema).parquet(str(folder / name))
+
+    semantic = method == "semantic"
+    lexical = LexicalDedup() if semantic else LexicalDedup(method=method)
+    config = Dedup(lexical=lexical, semantic=SemanticDedup(enabled=semantic))
+    rows = spark.read.parquet(str(source)).withColumn("level", F.lit(1)).repartition(partitions)
+    return {tuple(row) for row in deduplicate(rows, config, materialise)[0].collect()}
+
+
+if __name__ == "__main__":
+    main()

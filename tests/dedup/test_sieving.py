@@ -1,0 +1,60 @@
+"""What the sieve leaves out changes no verdict: keys that one set alone has, whatever batches the texts come in."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import samples
+from test_comparing import batch_of, found_in
+
+from personahub.config import LexicalDedup
+from personahub.dedup import keying, sieving
+from personahub.dedup.kernels.sieve import sieve
+
+CONFIGS = [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")]
+
+
+def repeated_keys(rows, config, batch):
+    """As Spark would come to them: bundles of each batch, by part, a few at a time."""
+    bundles = []
+    for start in range(0, len(rows), batch):
+        bundles += sieving._key_bundles(config, iter([batch_of(rows[start : start + batch])]))
+    table = pa.Table.from_batches(bundles).sort_by("part").combine_chunks()
+    found = [piece["keys"] for piece in sieving._repeated(iter(table.to_batches(max_chunksize=7)))]
+    return np.concatenate(
+        [np.empty(0, np.uint64)] + [np.frombuffer(each, np.uint64) for one in found for each in one.to_pylist()]
+    )
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=repr)
+@pytest.mark.parametrize("batch", [1, 30, 1000])
+def test_the_same_pairs_are_found(config, batch):
+    rows = samples.rows(200, 5)
+    keys = repeated_keys(rows, config, batch)
+    assert len(np.unique(keys)) == len(keys)
+    plain, sieved = (found_in(rows, config, sieve=one) for one in (None, sieve(keys)))
+    assert sorted(map(repr, sieved)) == sorted(map(repr, plain))
+    assert any(row["identical"] for row in plain)
+    assert any(row["high"] and not row["identical"] for row in plain)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=repr)
+def test_the_keys_are_those_of_the_keyed_rows(config):
+    batch = batch_of(samples.rows(200, 6))
+    keys = keying.keys_of(batch["text"], config)
+    pieces, _ = keying.from_texts(batch, config)
+    assert keys.tolist() == sorted(key for piece in pieces for key in piece.key.tolist())
+    once = {key for key, count in Counter(keys.tolist()).items() if count == 1}
+    few, _ = keying.from_texts(batch, config, sieve(np.array([], np.uint64)))
+    assert not [key for piece in few for key in piece.key.tolist()]
+    assert once
+
+
+def test_batches_are_taken_in_gulps(monkeypatch):
+    batches = [batch_of(samples.rows(20, seed)) for seed in range(5)]
+    assert len(list(keying.gulps(iter(batches)))) == 1
+    monkeypatch.setattr(keying, "GULP", batches[0].nbytes + 1)
+    gulps = list(keying.gulps(iter(batches)))
+    assert 1 < len(gulps) < 5
+    assert pa.Table.from_batches(gulps) == pa.Table.from_batches(batches)

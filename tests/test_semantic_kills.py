@@ -1,0 +1,81 @@
+"""Kill -9 of the whole run (driver, JVM, workers) while it buys vectors: what is bought again is what was in flight, and no more."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from personahub.llm import mock_server
+
+TEXTS, PLACES, BATCH = 1200, 8, 8
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "personahub", *map(str, arguments)]
+
+
+def kill_after(run, server, requests):
+    """True if the run was killed, False if it ended by itself."""
+    try:
+        while run.poll() is None:
+            if server.stats()["requests"] >= requests:
+                return True
+            time.sleep(0.02)
+        return False
+    finally:
+        for pid in [*descendants(run.pid), run.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        run.wait()
+
+
+def descendants(pid):
+    children = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
+    found = list(children.get(pid, []))
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes of a run in /proc")
+def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(tmp_path):
+    personas = tmp_path / "personas.jsonl"
+    personas.write_text(
+        "".join(f'{{"persona": "A keeper of a{n} and b{n} who draws maps of c{n}, d{n} and e{n}"}}\n' for n in range(TEXTS))
+    )
+    with mock_server.start(port=0, capacity=PLACES, median=0.25, sigma=0.5) as server:
+        values = {
+            "root": tmp_path / "hub",
+            "models.vectors.base_url": server.base_url,
+            "models.vectors.api_key_env": "null",
+            "models.vectors.max_concurrent_requests": PLACES,
+            "dedup.semantic.enabled": "true",
+            "dedup.semantic.model": "vectors",
+            "dedup.semantic.texts_per_request": BATCH,
+            "generate.commit_every": 200,
+        }
+        settings = [argument for key, value in values.items() for argument in ("--set", f"{key}={value}")]
+        subprocess.run(command("import", "personas", personas, *settings), check=True, capture_output=True)
+        run = command("run", "dedup", "--yes", *settings)
+        kills = 0
+        for share in (0.3, 0.7):
+            child = subprocess.Popen(run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            kills += kill_after(child, server, round(share * TEXTS / BATCH))
+        assert kills == 2
+        assert server.stats()["texts_sold"] < TEXTS
+        subprocess.run(run, check=True, capture_output=True)
+        stats = server.stats()
+        again = stats["texts_sold_twice"]
+        assert again <= kills * PLACES * BATCH
+        assert stats["texts_sold"] == TEXTS + 1 + again  # one of the probe
+        subprocess.run(run, check=True, capture_output=True)
+        assert server.stats()["requests"] == stats["requests"]
