@@ -3,8 +3,8 @@
     python benchmarks/embedding_dedup.py [--rows 100000] [--growth] [--dimension 384] [--seed 1]
 
 Ours is `deduplicate` with Spark on two cores and a driver of 2 GB. CPU of every process of the job, a 1,000-row run subtracted; the middle
-one of three runs is taken. `ours, warm` is the third run in one session: at 100,000 rows much of the cost is Spark compiling its code
-and starting workers. `kernel` is ours on one core without Spark. --growth runs ours at ten times the rows, too.
+one of three runs is taken. `ours, warm` is the third run in one session with the settings of a hub: at 100,000 rows much of the cost is
+Spark compiling its code and starting workers. `kernel` is ours on one core without Spark. --growth runs ours at ten times the rows, too.
 
     us        core-microseconds a vector
     r[t,.93)  recall of the pairs from the threshold to 0.03 above it

@@ -29,7 +29,7 @@ WARM = 3  # runs in one session, of which the last counts
 
 def ours(source: Path, folder: Path) -> dict[str, Any]:
     """`deduplicate` with Spark on two cores."""
-    spark = _session()
+    spark = _session(source)
     _deduplicated(spark, source, folder)
     spark.stop()
     return _answer(source, folder)
@@ -37,7 +37,7 @@ def ours(source: Path, folder: Path) -> dict[str, Any]:
 
 def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
     """The same again and again in one session: what a vector costs when Spark has compiled its code and its workers are there."""
-    spark = _session()
+    spark = _session(None)
     few = embeddings.write(folder.with_suffix(".few.parquet"), 1_000, 384, SEED)
     spent = {}
     for path in (few, source):
@@ -120,11 +120,15 @@ JOBS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 }
 
 
-def _session() -> Any:
+def _session(tool_reads: Path | None) -> Any:
+    """On two cores: as `personahub dedup --vectors` has it for this input, or, for None, as a hub has it."""
     from personahub import session
     from personahub.config import load
+    from personahub.dedup_tool.files import for_computing
+    from personahub.dedup_tool.input import detect
 
-    return session.open_session(load(overrides=["spark.master=local[2]", f"spark.conf={SPARK}"]))
+    config = load(overrides=["spark.master=local[2]", f"spark.conf={SPARK}"])
+    return session.open_session(for_computing(config, detect(str(tool_reads))) if tool_reads else config)
 
 
 def _deduplicated(spark: Any, source: Path, folder: Path) -> None:

@@ -62,6 +62,9 @@ def status(console: Console, status: "Status", where: str) -> None:
     )
     hops = ", ".join(f"hop {hop}: {rows:,}" for hop, rows in status.personas_by_hop.items())
     funnel.add_row("personas", *_figures(status.personas), hops)
+    if status.duplicates_by_method:
+        duplicates = dict(status.duplicates_by_method)
+        funnel.add_row("duplicates", *_figures(sum(duplicates.values())), by_kind(duplicates))
     funnel.add_row("kept", *_figures(status.kept), "")
     funnel.add_row("examples", *_figures(status.examples), by_kind(dict(status.examples_by_task)))
     console.print(funnel)

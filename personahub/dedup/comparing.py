@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from personahub.dedup import found
 from personahub.dedup.kernels import buckets
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.keying import REFUSED, SET_ROW, Keyed, by_priority, from_bundles
@@ -19,7 +20,8 @@ def pairs(threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Ite
         refused = sum(int((batch["part"].to_numpy() == REFUSED).sum()) for batch in block)
         keyed = from_bundles(block)
         if refused:
-            yield _refused_rows(keyed)
+            reasons = pa.array([TOO_LONG if size else EMPTY for size in keyed.tokens.sizes])
+            yield found.refused(keyed.id, pa.array(keyed.level), reasons)
         else:
             yield from _of_block(keyed, threshold, most)
 
@@ -58,7 +60,7 @@ def _of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBa
         bounds = np.append(0, np.cumsum(sizes[chosen]))
         low, high, score, cut = compare(bounds, members.tokens, members.level == 0, threshold, most)
         if len(low):
-            yield _found_rows(members, low, high, score, compare is _equal_sets, cut)
+            yield found.pairs(members.id, pa.array(members.level), low, high, score, compare is _equal_sets, cut)
 
 
 def _equal_sets(
@@ -72,34 +74,3 @@ def _equal_sets(
     copies = ~new & ~decided[order]
     low, high = order[copies], first[copies]
     return low, high, np.ones(len(low)), np.zeros(len(low), np.bool_)
-
-
-def _found_rows(
-    rows: Keyed, low: np.ndarray, high: np.ndarray, score: np.ndarray, identical: bool, cut: np.ndarray
-) -> pa.RecordBatch:
-    columns = {
-        "low": rows.id.take(pa.array(low)),
-        "low_level": pa.array(rows.level[low]),
-        "high": rows.id.take(pa.array(high)),
-        "high_level": pa.array(rows.level[high]),
-        "score": pa.array(score),
-        "identical": pa.repeat(identical, len(low)),
-        "cut": pa.array(cut),
-        "refused": pa.nulls(len(low), pa.string()),
-    }
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def _refused_rows(rows: Keyed) -> pa.RecordBatch:
-    n = len(rows.id)
-    columns = {
-        "low": rows.id,
-        "low_level": pa.array(rows.level),
-        "high": pa.nulls(n, rows.id.type),
-        "high_level": pa.nulls(n, pa.int32()),
-        "score": pa.nulls(n, pa.float64()),
-        "identical": pa.repeat(False, n),
-        "cut": pa.repeat(False, n),
-        "refused": pa.array([TOO_LONG if size else EMPTY for size in rows.tokens.sizes]),
-    }
-    return pa.RecordBatch.from_pydict(columns)

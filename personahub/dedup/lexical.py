@@ -16,6 +16,7 @@ from pyspark.sql import types as T
 
 from personahub.config import LexicalDedup
 from personahub.dedup import comparing, keying
+from personahub.dedup import found as found_rows
 from personahub.dedup.kernels import minhash
 
 MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
@@ -62,18 +63,8 @@ def found(bundles: DataFrame, threshold: float, most: int) -> DataFrame:
     For each text its first `most` matches above it in each of its buckets. A copy of a set is paired with the first that has the set, and
     with nothing else. A refused text (empty_text, too_long) is a row without `high`. What has level 0 is no `low`.
     """
-    kind = bundles.schema["ids"].dataType.elementType
-    schema = _columns(
-        low=kind,
-        low_level=_INT,
-        high=kind,
-        high_level=_INT,
-        score=T.DoubleType(),
-        identical=T.BooleanType(),
-        cut=T.BooleanType(),
-        refused=T.StringType(),
-    )
     together = bundles.repartition("part").sortWithinPartitions("part")
+    schema = found_rows.schema(bundles.schema["ids"].dataType.elementType)
     return together.mapInArrow(partial(comparing.pairs, threshold, most), schema)
 
 

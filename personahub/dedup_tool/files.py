@@ -79,7 +79,7 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     try:
         with results.workplace():
             tell("starting Spark")
-            spark = session.open_session(_for_computing(config, source), verbose=verbose)
+            spark = session.open_session(for_computing(config, source), verbose=verbose)
             with _interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
@@ -174,7 +174,7 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
     yield from audit(rows, duplicates, rejects, for_columns(config.dedup, request.vector_column), frames.materialise)
 
 
-def _for_computing(config: Config, source: Source) -> Config:
+def for_computing(config: Config, source: Source) -> Config:
     """A session of our own: one slot a core, since nothing waits for answers here; little compiling where there is little to read.
 
     The heap has its full size from the start, or it would be collected at each size on the way.

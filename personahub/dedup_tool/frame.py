@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from personahub.config import Dedup, LexicalDedup
 from personahub.dedup import deduplicate
 from personahub.dedup_tool.distinct import check_ids
-from personahub.dedup_tool.rows import check_columns, stage
+from personahub.dedup_tool.rows import check_columns, stage, text_of
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
 from personahub.store import Store
@@ -130,7 +130,7 @@ def separate(
     compared = comparable(whole, text_column, vector_column)
     duplicates, refused = deduplicate(compared, config, frames.materialise)
     duplicates = frames.materialise(duplicates, "tool.duplicates")
-    texts = whole.select("id", F.col("row").getField(text_column).alias("text"))
+    texts = whole.select("id", text_of(rows.schema, text_column).alias("text"))
     rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
     gone = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
     few = sum(each.count() for each in (duplicates, rejects)) <= FEW

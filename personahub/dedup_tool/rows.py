@@ -23,7 +23,8 @@ def check_columns(rows: DataFrame, text_column: str, id_column: str | None, vect
     if twice:
         raise InputError(f"two columns are named {twice[0]!r} (case does not count): rename one of them")
     fields = {name: rows.schema[name].dataType for name in names}
-    _check(fields, text_column, "text", "texts are strings", lambda kind: isinstance(kind, T.StringType))
+    if vector_column is None or text_column in names or id_column is None:  # vectors with ids need no texts beside them
+        _check(fields, text_column, "text", "texts are strings", lambda kind: isinstance(kind, T.StringType))
     if id_column is not None:
         _check(
             fields, id_column, "id", "ids are strings or whole numbers", lambda kind: isinstance(kind, (T.StringType, *_INTEGERS))
@@ -53,6 +54,11 @@ def stage(rows: DataFrame, text_column: str, id_column: str | None) -> DataFrame
     numbered = hashed.withColumn("before", before)
     again = F.when(F.col("before") > 0, F.concat("hash", F.lit("-"), F.col("before").cast("string"))).otherwise(F.col("hash"))
     return numbered.select(F.when(F.col("unreadable").isNull(), again).alias("id"), "row", "unreadable")
+
+
+def text_of(row: T.StructType, text_column: str) -> Column:
+    """The text of a staged row; null where vectors came without texts."""
+    return F.col("row").getField(text_column) if text_column in row.names else F.lit(None).cast("string")
 
 
 def _check(fields: dict[str, T.DataType], name: str, what: str, rule: str, right: Callable[[T.DataType], bool]) -> None:

@@ -21,7 +21,7 @@ def _order_personas(hub: Hub) -> Order:
 
 def _order_examples(hub: Hub) -> Order:
     config, table = hub.config, hub.store.table
-    kept = synthesis.kept(table("personas"), table("duplicates"), table("tombstones"))
+    kept = synthesis.kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
     requests = synthesis.build(kept, config)
     return Order("synthesize", requests, config.models[config.synthesis.model], synthesis.prompts_of(config))
 

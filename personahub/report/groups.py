@@ -43,8 +43,8 @@ def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: 
         wanted = F.broadcast(wanted)
     excerpt = texts.select("id", F.substring("text", 1, EXCERPT).alias("text"))
     members = wanted.join(excerpt, on="id", how="inner")
-    # of the members with one text the least id
-    once = Window.partitionBy("root", "text").orderBy("id")
+    # of the members with one text the least id; vectors may come without texts
+    once = Window.partitionBy("root", F.coalesce("text", F.col("id").cast("string"))).orderBy("id")
     order = Window.partitionBy("root").orderBy("score", "id")
     distinct = members.withColumn("again", F.row_number().over(once)).where(F.col("again") == 1)
     few = distinct.withColumn("place", F.row_number().over(order)).where(F.col("place") <= shown + 1)
@@ -59,7 +59,8 @@ def _groups(rows: list[Any], shown: int) -> tuple[Group, ...]:
     sizes = {row.root: row.size for row in rows if row.method is not None}
     groups = []
     for root in sorted(sizes, key=lambda root: (-sizes[root], root)):
-        others = [row for row in rows if row.root == root and row.method is not None and row.text != kept.get(root)]
+        others = [row for row in rows if row.root == root and row.method is not None]
+        others = [row for row in others if row.text is None or row.text != kept.get(root)]
         others.sort(key=lambda row: (row.score, row.id))
         members = tuple(Member(row.id, row.text, row.method, row.score) for row in others[:shown])
         groups.append(Group(root, kept.get(root), sizes[root], members))

@@ -56,6 +56,7 @@ class Status:
     refused: int
     documents_open: int
     personas: int
+    duplicates_by_method: Mapping[str, int]
     kept: int
     kept_open: int
     examples: int
@@ -82,6 +83,7 @@ def status(tables: Mapping[str, DataFrame]) -> Status:
         _count("asked_documents", _asked_documents(tables)),
         _count("personas", tables["personas"], by="hop"),
         _count("gone", _gone(tables)),
+        _count("duplicates", tables["duplicates"].where(F.col("kind") == "persona"), by="method"),
         _count("asked_personas", _asked_personas(tables)),
         _count("examples", tables["examples"], by="task"),
         _count("rejects", tables["rejects"], by="reason", stage=F.col("stage")),
@@ -117,9 +119,10 @@ def _asked_personas(tables: Mapping[str, DataFrame]) -> DataFrame:
 
 
 def _gone(tables: Mapping[str, DataFrame]) -> DataFrame:
-    """Personas that are not kept: a duplicate of another one, or taken down."""
+    """Personas that are not kept: a duplicate of another one, taken down, or not comparable."""
     gone = tables["duplicates"].select("id", "kind").unionByName(tables["tombstones"].select("id", "kind"))
-    return gone.where(F.col("kind") == "persona").select(F.col("id").alias("source_id")).distinct()
+    gone = gone.where(F.col("kind") == "persona").select(F.col("id").alias("source_id"))
+    return gone.unionByName(tables["rejects"].where(F.col("stage") == "dedup").select("source_id")).distinct()
 
 
 def _ledger(tables: Mapping[str, DataFrame]) -> DataFrame:
@@ -186,6 +189,7 @@ def _read(rows: Iterable[Row]) -> Status:
         refused=total("refused"),
         documents_open=max(0, documents - total("asked_documents")),
         personas=personas,
+        duplicates_by_method=counts("duplicates"),
         kept=kept,
         kept_open=max(0, kept - total("asked_personas")),
         examples=total("examples"),

@@ -52,10 +52,12 @@ class Item:
     raw: str | None = None
 
 
-def kept(personas: DataFrame, duplicates: DataFrame, tombstones: DataFrame) -> DataFrame:
-    """The personas that represent themselves: without those marked as duplicates and those taken down."""
-    for marks in (duplicates, tombstones):
-        gone = marks.where(F.col("kind") == "persona").select(F.col("id").alias("persona_id"))
+def kept(personas: DataFrame, duplicates: DataFrame, tombstones: DataFrame, rejects: DataFrame) -> DataFrame:
+    """The personas that represent themselves: without duplicates, those taken down, and those that dedup could not compare."""
+    of_personas = F.col("kind") == "persona"
+    not_compared = rejects.where(F.col("stage") == "dedup").select(F.col("source_id").alias("id"))
+    for marks in (duplicates.where(of_personas), tombstones.where(of_personas), not_compared):
+        gone = marks.select(F.col("id").alias("persona_id"))
         personas = personas.join(gone, on="persona_id", how="left_anti")
     return personas
 

@@ -8,12 +8,13 @@ from personahub.cli import views
 from personahub.pipeline import Preview, StageResult
 from personahub.report import ExampleSample, Ledger, PersonaSample, Reject, Samples, Status
 
-EMPTY = Status(0, 0, 0, 0, 0, 0, 0, {}, {}, (), ())
+EMPTY = Status(0, 0, 0, 0, {}, 0, 0, 0, {}, {}, (), ())
 FULL = Status(
     documents=40,
     refused=3,
     documents_open=1,
     personas=160,
+    duplicates_by_method={"exact": 8, "semantic": 2},
     kept=150,
     kept_open=2,
     examples=148,
@@ -42,7 +43,7 @@ def test_a_stage_is_one_line():
 
 def test_status_tells_the_funnel_and_what_is_missing():
     shown = printed(views.status, FULL, "hub")
-    for part in ("3 refused (pages and files)", "too_short", "math 148", "27,395", "hop 0: 160"):
+    for part in ("3 refused (pages and files)", "too_short", "math 148", "27,395", "hop 0: 160", "exact 8, semantic 2"):
         assert part in shown
     for sentence in (
         "text-to-persona: final, but of no use: refused 1",

@@ -233,6 +233,16 @@ def test_vectors_are_compared_instead_of_texts(spark, tmp_path):
     assert [finding.claim for finding in summary.findings if not finding.holds] == []
 
 
+def test_vectors_need_no_texts_beside_them(spark, tmp_path):
+    path = parquet(tmp_path / "a.parquet", n=range(3), v=[[1.0, 0.0], [0.0, 1.0], [0.1, 9.0]])
+    summary = run(Request(str(path), str(tmp_path / "out"), id_column="n", vector_column="v"), load())
+    assert summary.counts == Counts(3, 2, {"semantic": 1}, {})
+    [group] = summary.groups
+    assert (group.id, group.text, [member.id for member in group.members]) == (1, None, [2])
+    with pytest.raises(InputError, match="there is no column 'persona' for the text"):  # ids would be made of it
+        run(Request(str(path), str(tmp_path / "other"), vector_column="v"), load())
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [

@@ -46,13 +46,13 @@ def test_the_funnel(tables):
     status = report.status(
         tables(
             documents=[{"document_id": one} for one in ("d1", "d2", "d3")],
-            personas=[{"persona_id": "p1", "hop": 0}, {"persona_id": "p2", "hop": 0}, {"persona_id": "p3", "hop": 1}],
+            personas=[{"persona_id": f"p{n}", "hop": int(n == 3)} for n in (1, 2, 3, 4)],
             lineage=[
                 {"child_id": "p1", "parent_id": "d1", "relation": "read"},
                 {"child_id": "p2", "parent_id": "d1", "relation": "write"},
                 {"child_id": "p3", "parent_id": "p1", "relation": "colleague"},
             ],
-            duplicates=[{"id": "p2", "kind": "persona"}, {"id": "e9", "kind": "example"}],
+            duplicates=[{"id": "p2", "kind": "persona", "method": "exact"}, {"id": "e9", "kind": "example", "method": "exact"}],
             tombstones=[{"id": "p2", "kind": "persona"}],  # taken down and a duplicate: gone once
             examples=[
                 {"example_id": "e1", "task": "math", "persona_id": "p1"},
@@ -63,18 +63,21 @@ def test_the_funnel(tables):
                 {"stage": "documents", "reason": "too_short", "source_id": "x2"},
                 {"stage": "documents", "reason": "corrupt_file", "source_id": "x2"},
                 {"stage": "text-to-persona", "reason": "refusal", "source_id": "d2"},
+                {"stage": "dedup", "reason": "too_long", "source_id": "p4"},
             ],
         )
     )
     assert (status.documents, status.refused) == (3, 2)
     assert status.documents_open == 1  # d1 has personas, d2 a reject
-    assert (status.personas, status.kept, status.personas_by_hop) == (3, 2, {0: 2, 1: 1})
+    assert (status.personas, status.kept, status.personas_by_hop) == (4, 2, {0: 3, 1: 1})  # p4 could not be compared
+    assert status.duplicates_by_method == {"exact": 1}
     assert status.kept_open == 1  # p1 has an example, p2 is not kept
     assert (status.examples, status.examples_by_task) == (2, {"math": 2})
     assert status.rejects == (
         Reject("documents", "too_short", 2),
         Reject("documents", "corrupt_file", 1),
         Reject("text-to-persona", "refusal", 1),
+        Reject("dedup", "too_long", 1),
     )
 
 

@@ -96,7 +96,9 @@ def test_kept_are_the_personas_that_represent_themselves(spark):
         [("b", "persona", "a", "exact", 1.0, 1), ("c", "example", "a", "exact", 1.0, 1)], schemas.DUPLICATES
     )
     tombstones = spark.createDataFrame([("d", "persona", "asked for"), ("a", "document", "asked for")], schemas.TOMBSTONES)
-    found = synthesis.kept(personas(spark, *"abcde"), duplicates, tombstones)
+    refused = [("r1", "dedup", "f", None, "no_embedding"), ("r2", "synthesize", "a", None, "refusal")]
+    rejects = spark.createDataFrame([(*row, None, None, "run") for row in refused], schemas.REJECTS)
+    found = synthesis.kept(personas(spark, *"abcdef"), duplicates, tombstones, rejects)
     assert sorted(row.persona_id for row in found.collect()) == ["a", "c", "e"]
     assert found.columns == schemas.PERSONAS.names
 
