@@ -180,7 +180,7 @@ class Endpoint:
             self.stats.abandoned += 1
             raise ConnectionResetError
         settings = self.settings
-        latency = settings.median * math.exp(random.Random(digest).gauss(0, settings.sigma)) if settings.median else 0.0
+        latency = latency_of(settings, digest)
         answer = mock_answers.completion(body, digest) if chat else mock_answers.embeddings(body)
         usage = answer["usage"]
         mock_faults.spoil_answer(fault, answer)
@@ -213,6 +213,11 @@ class Endpoint:
                 await response.write(content[start : start + size])
         await response.write_eof()
         return response
+
+
+def latency_of(settings: Settings, digest: int) -> float:
+    """Seconds that a request takes: log-normal, by its body alone."""
+    return settings.median * math.exp(random.Random(digest).gauss(0, settings.sigma)) if settings.median else 0.0
 
 
 def _problem(body: Any, response_formats: str) -> str | None:

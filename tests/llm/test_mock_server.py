@@ -6,6 +6,7 @@ import json
 import math
 import re
 import signal
+import statistics
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import aiohttp
 import orjson
 import pytest
 
-from personahub.llm import answers, mock_answers
+from personahub.llm import answers, mock_answers, mock_endpoint
 from personahub.llm import mock_server as server
 
 
@@ -161,11 +162,11 @@ def test_places_are_never_more_than_the_capacity_and_the_rest_waits(mock_server)
     started = time.monotonic()
     results = post(running, *(chat(f"{number}") for number in range(12)))
     assert [status for status, _, _ in results] == [200] * 12
-    assert 0.3 <= time.monotonic() - started < 1.5  # three rounds of four
+    assert time.monotonic() - started >= 0.3  # three rounds of four
     stats = running.stats()
     assert (stats["max_busy"], stats["max_in_flight"]) == (4, 12)
-    assert stats["busy_seconds"] == pytest.approx(1.2, abs=0.3)
-    assert 0.7 < stats["utilisation"] <= 1.0
+    assert stats["busy_seconds"] >= 1.19
+    assert 0.5 < stats["utilisation"] <= 1.0
 
 
 def test_overflow_is_told_to_come_back(mock_server):
@@ -184,10 +185,13 @@ def test_requests_per_minute(mock_server):
 
 
 def test_latency_is_log_normal_and_of_the_body(mock_server):
+    settings = mock_endpoint.Settings(median=0.05, sigma=0.5)
+    logs = [math.log(mock_endpoint.latency_of(settings, digest)) for digest in range(4_000)]
+    assert statistics.mean(logs) == pytest.approx(math.log(0.05), abs=0.05)
+    assert statistics.stdev(logs) == pytest.approx(0.5, abs=0.05)
     running = mock_server(median=0.05, sigma=0.5, capacity=1000)
     post(running, *(chat(f"{number}") for number in range(200)))
-    mean = 0.05 * math.exp(0.5**2 / 2)
-    assert running.stats()["busy_seconds"] / 200 == pytest.approx(mean, rel=0.25)
+    assert running.stats()["busy_seconds"] / 200 > 0.04  # and more on a machine that has much else to do
 
 
 def test_faults_strike_their_share_and_a_retry_can_pass(mock_server):
