@@ -1,8 +1,10 @@
 """The only builder of a SparkSession: local mode with Delta, spark-submit, an active notebook session, or Spark Connect."""
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from personahub.config import Config
 from personahub.errors import ConfigError, PersonahubError
 
 DRIVER_MEMORY = "2g"
+STOP_SECONDS = 0.2  # between two tries to end what runs
 # for minutes of work: the second compiler and G1's threads would take more CPU than they save
 LIGHT_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m"}
 # for a short run on small data (the demo, the tests): a JVM that compiles less is ready sooner, and a task costs more than its rows
@@ -131,6 +134,41 @@ def _local(config: Config, verbose: bool) -> SparkSession:
             f"Spark did not start: {error}\n{tail}\n(the whole log: {log}; Java 17 or 21 must be on the PATH or in JAVA_HOME, and "
             f"the first start fetches {_delta_package()} and what it needs)"
         ) from error
+
+
+@contextmanager
+def interruptible(spark: SparkSession) -> Iterator[None]:
+    """Ctrl-C ends the Spark jobs, and then raises KeyboardInterrupt; a second one raises it at once.
+
+    (pyspark's own handler calls the JVM in the midst of another call, which ends in a heap of tracebacks.)
+    """
+    asked, over = threading.Event(), threading.Event()
+
+    def stop() -> None:
+        while not over.wait(STOP_SECONDS):  # again and again: one job may end and another one begin
+            spark.interruptAll()
+
+    def on_interrupt(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        threading.Thread(target=stop, name="stop", daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    except Exception:
+        if asked.is_set():
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        over.set()
+        signal.signal(signal.SIGINT, before)
+    if asked.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager

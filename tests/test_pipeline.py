@@ -1,7 +1,11 @@
 """The spine against the mock server: its count of requests is the money."""
 
 import json
+import os
 import shutil
+import signal
+import threading
+import time
 
 import pytest
 from pyspark.sql import functions as F
@@ -15,6 +19,7 @@ from personahub.errors import (
     ConfigError,
     EndpointError,
     InputError,
+    Interrupted,
     RootInUse,
     TransientFailures,
 )
@@ -275,3 +280,31 @@ def test_what_tasks_meet_that_no_governor_hears_is_told(people, hub_of, monkeypa
             run(config, "synthesize")
     with pytest.raises(EndpointError, match="no request was answered"):
         run(config, "synthesize")
+
+
+def test_ctrl_c_ends_what_spark_is_at(spark, tmp_path):
+    def slow(batches):
+        for batch in batches:
+            time.sleep(60)
+            yield batch
+
+    began = threading.Event()
+
+    def interrupt():
+        began.wait()
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def job():
+        with pipeline.open_hub(load(overrides=[f"root={tmp_path}"]), spend=True) as hub:
+            began.set()
+            hub.spark.range(1).mapInArrow(slow, "id long").collect()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    handler, start = signal.getsignal(signal.SIGINT), time.monotonic()
+    with pytest.raises(Interrupted, match="run again to go on"):
+        job()
+    assert time.monotonic() - start < 40
+    assert signal.getsignal(signal.SIGINT) is handler
+    with pipeline.open_hub(load(overrides=[f"root={tmp_path}"]), spend=True) as hub:  # neither the lease nor the session is lost
+        assert hub.spark.range(3).count() == 3

@@ -1,5 +1,6 @@
 """The terminal as the paid step's user interface: it asks before anything is bought and shows how the buying goes."""
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -40,7 +41,11 @@ class TerminalUI:
             return True
         if not (sys.stdin.isatty() and self.console.is_terminal):
             raise ConfigError("nothing was bought: without a terminal to ask on, --yes is needed")
-        return self.console.input("go on? [y/N] ", markup=False).strip().lower() in ("y", "yes")
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing runs that would have to end first
+        try:
+            return self.console.input("go on? [y/N] ", markup=False).strip().lower() in ("y", "yes")
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     @contextmanager
     def watch(self, stage: str, total: int, snapshot: "Callable[[], Snapshot]") -> Iterator[None]:

@@ -1,16 +1,12 @@
 """The tool on files: `personahub dedup` reads an input of one of three formats and leaves kept, duplicates and rejects in a folder."""
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from personahub import report, session
@@ -27,7 +23,6 @@ from personahub.dedup_tool.scratch import Scratch
 from personahub.errors import InputError, Interrupted, PersonahubError
 from personahub.store import Store
 
-STOP_SECONDS = 0.2  # between two tries to end what runs
 SMALL_BYTES = 32 * 1024 * 1024  # an input up to here is a short run
 DAEMON = "personahub.dedup_tool.daemon"
 BATCH_BYTES = 16 * 1024 * 1024  # that Spark hands to a worker at once: both have several such batches at a time
@@ -80,7 +75,7 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
         with results.workplace():
             tell("starting Spark")
             spark = session.open_session(for_computing(config, source), verbose=verbose)
-            with _interruptible(spark):
+            with session.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
                 results.check_remote(spark)
@@ -99,38 +94,6 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: {request.out} " + ("holds all results" if written else "is as it was")) from None
     return Summary(done.counts, groups, measured, findings, time.monotonic() - began)
-
-
-@contextmanager
-def _interruptible(spark: SparkSession) -> Iterator[None]:
-    """Ctrl-C ends the Spark jobs, and then raises KeyboardInterrupt. (pyspark's own handler calls the JVM in the midst of another call.)"""
-    asked, over = threading.Event(), threading.Event()
-
-    def stop() -> None:
-        while not over.wait(STOP_SECONDS):  # again and again: one job may end and another one begin
-            spark.interruptAll()
-
-    def on_interrupt(*_: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        threading.Thread(target=stop, name="stop", daemon=True).start()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    except Exception:
-        if asked.is_set():
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        over.set()
-        signal.signal(signal.SIGINT, before)
-    if asked.is_set():
-        raise KeyboardInterrupt
 
 
 def _results(request: Request) -> Results:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from personahub import session
 from personahub.buy import Buyer, Estimate, drain_journals, lease_folder
 from personahub.config import Config
+from personahub.errors import Interrupted
 from personahub.lease import Lease
 from personahub.store import Store
 
@@ -43,16 +44,23 @@ class Hub:
 
 @contextmanager
 def open_hub(config: Config, ui: Buyer | None = None, *, spend: bool = False, verbose: bool = False) -> Iterator[Hub]:
-    """The hub of `config`. With `spend` its lease is held (RootInUse) and what a run that died has paid for is saved first."""
+    """The hub of `config`. With `spend` its lease is held (RootInUse) and what a run that died has paid for is saved first.
+
+    Ctrl-C within ends what Spark is at and raises Interrupted; while answers are bought, what is in flight ends first (see `buy`).
+    """
     ui = ui or Silent()
     run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    with Lease(lease_folder(config), run_id) if spend else nullcontext() as lease:
-        spark = session.open_session(config, verbose=verbose)
-        store = Store(spark, config)
-        hub = Hub(spark, store, config, run_id, ui, lease)
-        if spend:
-            store.drop_all_scratch()
-            saved = drain_journals(store, config)
-            if saved:
-                ui.say(f"{saved} answers of a run that died were saved from its journal")
-        yield hub
+    try:
+        with Lease(lease_folder(config), run_id) if spend else nullcontext() as lease:
+            spark = session.open_session(config, verbose=verbose)
+            store = Store(spark, config)
+            hub = Hub(spark, store, config, run_id, ui, lease)
+            with session.interruptible(spark):
+                if spend:
+                    store.drop_all_scratch()
+                    saved = drain_journals(store, config)
+                    if saved:
+                        ui.say(f"{saved} answers of a run that died were saved from its journal")
+                yield hub
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted: what was answered is kept; run again to go on") from None

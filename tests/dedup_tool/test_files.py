@@ -4,9 +4,6 @@ import json
 import math
 import os
 import random
-import signal
-import threading
-import time
 from operator import itemgetter
 
 import pyarrow as pa
@@ -325,30 +322,6 @@ def test_what_ends_a_run_leaves_the_older_results(spark, tmp_path, monkeypatch):
         run(request, load())
     run(request, load())
     assert read(out / "kept") == [{"persona": COOK}]
-
-
-def test_ctrl_c_ends_the_job_that_runs(spark):
-    def slow(batches):
-        for batch in batches:
-            time.sleep(60)
-            yield batch
-
-    began = threading.Event()
-
-    def interrupt():
-        began.wait()
-        time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-
-    def job():
-        with files._interruptible(spark):
-            began.set()
-            spark.range(1).mapInArrow(slow, "id long").collect()
-
-    with pytest.raises(KeyboardInterrupt):
-        job()
 
 
 # -- on a DataFrame ----------------------------------------------------------------------------------------------------------------------
