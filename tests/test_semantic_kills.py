@@ -6,17 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from personahub import pipeline
+from personahub.config import load
 from personahub.llm import mock_server
+from personahub.session import SHORT_RUN
 
 TEXTS, PLACES, BATCH = 1200, 8, 8
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "personahub", *map(str, arguments)]
 
 
 def kill_after(run, server, requests):
@@ -45,9 +45,16 @@ def descendants(pid):
     return found
 
 
+def decided(settings):
+    """One more run, to its end: on how many personas it decided."""
+    with pipeline.open_hub(load(overrides=settings), spend=True) as hub:
+        [result] = pipeline.run(hub, ["dedup"])
+    return result.counts["compared"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes of a run in /proc")
-def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(tmp_path):
+def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(spark, tmp_path):
     personas = tmp_path / "personas.jsonl"
     personas.write_text(
         "".join(f'{{"persona": "A keeper of a{n} and b{n} who draws maps of c{n}, d{n} and e{n}"}}\n' for n in range(TEXTS))
@@ -63,19 +70,21 @@ def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(tmp_path)
             "dedup.semantic.texts_per_request": BATCH,
             "generate.commit_every": 200,
         }
-        settings = [argument for key, value in values.items() for argument in ("--set", f"{key}={value}")]
-        subprocess.run(command("import", "personas", personas, *settings), check=True, capture_output=True)
-        run = command("run", "dedup", "--yes", *settings)
+        settings = [f"{key}={value}" for key, value in values.items()]
+        with pipeline.open_hub(load(overrides=settings), spend=True) as hub:
+            pipeline.import_personas(hub, pipeline.personas_file(str(personas)))
+        run = [sys.executable, "-m", "personahub", "run", "dedup", "--yes", *chain(*(("--set", each) for each in settings))]
+        light = {**os.environ, "JAVA_TOOL_OPTIONS": SHORT_RUN["spark.driver.extraJavaOptions"]}
         kills = 0
         for share in (0.3, 0.7):
-            child = subprocess.Popen(run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            kills += kill_after(child, server, round(share * TEXTS / BATCH))
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            kills += kill_after(subprocess.Popen(run, env=light, **quiet), server, round(share * TEXTS / BATCH))
         assert kills == 2
         assert server.stats()["texts_sold"] < TEXTS
-        subprocess.run(run, check=True, capture_output=True)
+        assert decided(settings) == TEXTS
         stats = server.stats()
         again = stats["texts_sold_twice"]
         assert again <= kills * PLACES * BATCH
         assert stats["texts_sold"] == TEXTS + 1 + again  # one of the probe
-        subprocess.run(run, check=True, capture_output=True)
+        assert decided(settings) == 0
         assert server.stats()["requests"] == stats["requests"]
