@@ -134,9 +134,10 @@ def _buy(store: Store, config: Config, run_id: str, purchase: _Purchase, ui: Buy
             work=purchase.work,
             limits=purchase.limits.share(shape.tasks * shape.in_flight),
         )
+        # before the last free job: an earlier Ctrl-C ends that job, so none can still be ending jobs when these are paid for
+        stack.enter_context(_drain_on_interrupt(governor, ui))
         plan = ask_executors(store, config, plan, governor, stack, shape, ui)
         stack.enter_context(store.one_file_per_task())
-        stack.enter_context(_drain_on_interrupt(governor, ui))
         stack.enter_context(ui.watch(purchase.stage, count, governor.snapshot))
         failure = run_windows(store, plan, staged, shape, governor, lease)
     mine = store.table(table).where(F.col("run_id") == run_id)
