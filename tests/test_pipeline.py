@@ -229,7 +229,7 @@ def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(demo, tmp_pa
             return insert_new(store, rows, name)
 
         monkeypatch.setattr(Store, "insert_new", dies)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             run(config, "text-to-persona")
         monkeypatch.undo()
         requests = server.stats()["requests"]

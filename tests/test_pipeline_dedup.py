@@ -9,7 +9,7 @@ import pytest
 from personahub import ids, pipeline
 from personahub.config import load
 from personahub.dedup import lexical
-from personahub.errors import ConfigError
+from personahub.errors import ConfigError, Interrupted
 from personahub.store import Store
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "dedup"))
@@ -97,7 +97,7 @@ def test_a_run_that_dies_among_its_tables_is_finished_as_it_fell_and_other_setti
         append(store, rows, name)
 
     monkeypatch.setattr(Store, "append", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         dedup(config)
     monkeypatch.undo()
     rows = add(config, TEXTS)
