@@ -10,11 +10,14 @@ setup: .venv/installed
 demo: java .venv/installed
 	$(BIN)/personahub demo
 
+# each process starts a Spark of its own, up to 3 GB with its workers
+PROCESSES := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: java .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PROCESSES)
 
 test-fast: java .venv/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(PROCESSES) -m "not slow"
 
 # with a real model, in an environment of its own: torch takes some 6 GB
 test-embeddings: java .venv-embeddings/installed

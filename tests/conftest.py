@@ -1,7 +1,9 @@
-"""One Spark session for the whole run, started only by tests that ask for it; real data only where it lies beside the checkout."""
+"""One Spark session a process of the run, started only by tests that ask for it; real data only where it lies beside the checkout."""
 
 import io
 import os
+import subprocess
+import sys
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +11,23 @@ from types import SimpleNamespace
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+
+
+def pytest_sessionstart(session):
+    """Before several processes start a Spark each: where the jars were never fetched, they would all write to Ivy's cache at once."""
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        start = "from personahub import config, session; session.open_session(config.load()).stop()"
+        subprocess.run([sys.executable, "-c", start], check=True)
+
+
+def pytest_collection_modifyitems(items):
+    """For `make test`, which runs several processes: slow tests begin first, each wherever there is room; the others of a file share
+    one process, as they share what was set up for them.
+    """
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")
