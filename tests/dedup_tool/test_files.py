@@ -54,7 +54,7 @@ def read(path):
         ("a.json.gz", b"", "jsonl"),
         ("a.ndjson.zst", b"", "jsonl"),
         ("a.txt", b'\n {"persona": "x"}', "jsonl"),
-        ("a.gz", gzip.compress(b'{"persona": "x"}'), "jsonl"),
+        ("a.gz", gzip.compress(b'{"persona": "x"}', mtime=0), "jsonl"),
         ("a", b"PAR1...", "parquet"),
     ],
 )
