@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
 
-.PHONY: setup demo test test-fast test-embeddings lint bench java
+.PHONY: setup demo test test-fast test-embeddings lint bench zip java
 
 setup: .venv/installed
 
@@ -30,6 +30,11 @@ lint: .venv/installed
 
 bench: java .venv/installed
 	$(BIN)/python benchmarks/llm_stage.py
+
+# what executors import that have the dependencies but not the package: spark-submit --py-files dist/personahub.zip
+zip: .venv/installed
+	$(BIN)/python -m personahub.archive dist/personahub.zip
+	@echo dist/personahub.zip
 
 .venv/installed: EXTRAS := spark,dev
 .venv-embeddings/installed: EXTRAS := spark,dev,local-embeddings

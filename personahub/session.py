@@ -1,6 +1,7 @@
 """The only builder of a SparkSession: local mode with Delta, spark-submit, an active notebook session, or Spark Connect."""
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from personahub import archive
 from personahub.config import Config
 from personahub.errors import ConfigError, PersonahubError
 
@@ -27,6 +29,10 @@ SHORT_RUN = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.files.minPartitionNum": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
+}
+DELTA_SQL = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 # what the paid step relies on; runtime settings, so they hold in a session that we did not build, too
 _RUNTIME = {
@@ -45,10 +51,10 @@ def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
     if active is not None:
         return _prepare(active)
     if os.environ.get("SPARK_REMOTE"):
-        return _prepare(SparkSession.builder.getOrCreate())
+        return _prepare(_connected(config))
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has started the JVM and knows the master and the packages
         builder = SparkSession.builder.appName("personahub")
-        for key, value in {**_delta_sql(), **config.spark.conf}.items():
+        for key, value in {**DELTA_SQL, **config.spark.conf}.items():
             builder = builder.config(key, value)
         return _prepare(builder.getOrCreate())
     return _prepare(_local(config, verbose))
@@ -63,10 +69,15 @@ def tasks_per_window(spark: SparkSession, config: Config) -> int:
     """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need (PAID_STEP 3)."""
     if config.generate.tasks_per_window != "auto":
         return config.generate.tasks_per_window
-    if spark.conf.get("spark.master", "local").startswith("local"):
+    if is_local(spark):
         return _local_tasks(config)
     cores = int(spark.conf.get("spark.executor.cores", "1")) * int(spark.conf.get("spark.executor.instances", "2"))
     return max(1, (cores - 2) // most_windows(config))
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Do tasks run in the driver's own process? local-cluster[...] has executors, as a cluster has."""
+    return re.fullmatch(r"local(\[.*\])?", spark.conf.get("spark.master", "local")) is not None
 
 
 def _local_tasks(config: Config) -> int:
@@ -81,14 +92,7 @@ def _local_master(config: Config) -> str:
     return f"local[{slots},3]"
 
 
-def _delta_sql() -> dict[str, str]:
-    return {
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    }
-
-
-def _delta_package() -> str:
+def delta_package() -> str:
     """The Maven coordinate that fits the installed pyspark and delta-spark: from Delta 4.1 on it carries the Spark minor."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -108,8 +112,8 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     settings = {
-        **_delta_sql(),
-        "spark.jars.packages": _delta_package(),
+        **DELTA_SQL,
+        "spark.jars.packages": delta_package(),
         "spark.driver.memory": DRIVER_MEMORY,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -132,8 +136,18 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
         raise PersonahubError(
             f"Spark did not start: {error}\n{tail}\n(the whole log: {log}; Java 17 or 21 must be on the PATH or in JAVA_HOME, and "
-            f"the first start fetches {_delta_package()} and what it needs)"
+            f"the first start fetches {delta_package()} and what it needs)"
         ) from error
+
+
+def _connected(config: Config) -> SparkSession:
+    """A session of Spark Connect. Its server brings Delta and the Python packages; this package is sent to it."""
+    spark = SparkSession.builder.getOrCreate()
+    with tempfile.TemporaryDirectory() as folder:
+        spark.addArtifacts(str(archive.write_zip(Path(folder) / "personahub.zip")), pyfile=True)
+    for key, value in config.spark.conf.items():
+        spark.conf.set(key, value)
+    return spark
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from personahub.errors import ConfigError
 )
 def test_the_jars_fit_the_spark_that_is_installed(monkeypatch, spark_version, delta_version, package):
     monkeypatch.setattr(importlib.metadata, "version", {"pyspark": spark_version, "delta-spark": delta_version}.__getitem__)
-    assert session._delta_package() == package
+    assert session.delta_package() == package
 
 
 def test_without_delta_it_says_what_to_install(monkeypatch):
@@ -26,7 +26,7 @@ def test_without_delta_it_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(ConfigError, match=r"personahub\[spark\]"):
-        session._delta_package()
+        session.delta_package()
 
 
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from personahub.dedup.kernels import greedy
 
@@ -99,8 +100,10 @@ def _on_the_driver(pairs: DataFrame, last: int) -> tuple[DataFrame, DataFrame | 
     score[low[by_keeper]] = _numpy(table["score"])[by_keeper]
     lost = np.flatnonzero(kept_by >= 0)
     columns = [ids.take(pa.array(lost)), ids.take(pa.array(kept_by[lost])), pa.array(score[lost]), pa.array(rounds[lost] + last)]
-    session = pairs.sparkSession
-    removed = session.createDataFrame(pa.table(columns, names=["id", "kept_by", "score", "round"]))
+    session, kind = pairs.sparkSession, pairs.schema["low"].dataType
+    told = T.StructType().add("id", kind).add("kept_by", kind).add("score", T.DoubleType()).add("round", T.LongType())
+    # with a schema: where there are no rows, Connect asks for one
+    removed = session.createDataFrame(pa.table(columns, names=told.names), told)
     last += int(rounds[lost].max(initial=0))
     waiting = np.flatnonzero(state == greedy.PENDING)
     if not len(waiting):

@@ -1,17 +1,19 @@
 """The arithmetic of deduplication on arrays: numpy and numba, no Spark. Each function has a slow, obvious reference in its test."""
 
+import hashlib
 from collections.abc import Callable
-from pathlib import Path
+from importlib import resources
 from typing import TypeVar
 
 import numba
 
 _F = TypeVar("_F", bound=Callable)
-_STAMP = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in Path(__file__).parent.glob("*.py")))
+_FILES = sorted((file.name, file) for file in resources.files(__name__).iterdir() if file.name.endswith(".py"))
+_STAMP = tuple((name, hashlib.sha256(file.read_bytes()).hexdigest()) for name, file in _FILES)
 
 
 def compiled(function: _F) -> _F:
-    """Compiled by numba without the GIL; kept on disk where that is possible: a package inside a zip has no folder to keep it in."""
+    """Compiled by numba without the GIL; kept on disk where there is a folder that can be written to."""
     try:
         made = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
