@@ -126,6 +126,8 @@ RUNS = _table(
     seconds=_DOUBLE,
     ended=_STRING,  # done, or the name of the error that ended the stage
     created_at=T.TimestampType(),
+    # mean share of max_concurrent_requests that was busy while the stage bought; null: nothing was, or recorded before this column was
+    utilisation=_DOUBLE,
 )
 
 TABLES: dict[str, T.StructType] = {

@@ -205,7 +205,10 @@ class Store:
         return self.spark.read.format("delta").load(f"{self.root}/{name}")
 
     def _save(self, rows: DataFrame, name: str) -> None:
-        writer = rows.write.format("delta").mode("append").option("optimizeWrite", "false")
+        # mergeSchema: a table that an earlier version made may lack a column
+        writer = rows.write.format("delta").mode("append").options(optimizeWrite="false", mergeSchema="true")
+        # of use only at its creation: no query skips files by a hash, and statistics of each column cost more than writing it
+        writer = writer.option("delta.dataSkippingStatsColumns", "run_id" if "run_id" in rows.columns else "")
         writer = writer.partitionBy(*schemas.PARTITIONS.get(name, ()))
         if self.catalog:
             writer.saveAsTable(f"{self.catalog}.{name}")

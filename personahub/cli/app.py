@@ -19,6 +19,7 @@ from personahub import config as configuration
 from personahub.cli.console import TerminalUI
 from personahub.cli.dedup import dedup
 from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.runs import runs
 from personahub.errors import PersonahubError
 
 app = typer.Typer(
@@ -130,7 +131,7 @@ def preview(
 
 @app.command()
 def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
-    """The funnel from documents to examples, rejects by reason, tokens, dollars, and what is missing."""
+    """The funnel from documents to examples, rejects by reason, tokens, dollars, utilisation, and what is missing."""
     from personahub import pipeline
     from personahub.cli import views
 
@@ -138,6 +139,9 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root)
+
+
+app.command()(runs)
 
 
 @imports.command("personas")

@@ -140,6 +140,19 @@ def dollars(usd: float | None) -> str:
     return f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
 
 
+def percent(share: float | None) -> str:
+    """Nothing where there is no share to tell."""
+    return "" if share is None else f"{share:.0%}"
+
+
+def compact(figure: int) -> str:
+    """Whole below 10,000, then three digits: 1.23M."""
+    if figure < 10_000:
+        return f"{figure:,}"
+    unit, size = ("k", 1e3) if figure < 999_500 else ("M", 1e6) if figure < 999_500_000 else ("B", 1e9)
+    return f"{figure / size:.3g}{unit}"
+
+
 def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from personahub.cli.console import by_kind, dollars, duration
+from personahub.cli.console import by_kind, dollars, duration, percent
 
 if TYPE_CHECKING:
     from personahub.buy import Estimate
@@ -54,7 +54,7 @@ def previews(console: Console, previews: "Sequence[Preview]") -> None:
 
 
 def status(console: Console, status: "Status", where: str) -> None:
-    """The funnel, what was refused, the ledger, and what is missing."""
+    """The funnel, what was refused, the ledger, what the stages took, and what is missing."""
     plain(console, where, style="bold")
     funnel = new_table("hub", ">rows", "")
     funnel.add_row(
@@ -75,10 +75,12 @@ def status(console: Console, status: "Status", where: str) -> None:
         console.print(rejects)
     bought = [stage for stage in status.stages if stage.attempts]
     if bought:
-        ledger = new_table("bought for", ">answers", ">no use", ">missing", ">tries", ">tokens", ">$", ">time")
+        ledger = new_table("bought for", ">answers", ">no use", ">missing", ">tries", ">tokens")
         for stage in bought:
             ledger.add_row(*_ledger_row(stage))
         console.print(ledger)
+    if status.stages:
+        console.print(_took(status))
     for sentence in _open(status):
         plain(console, sentence)
 
@@ -86,13 +88,19 @@ def status(console: Console, status: "Status", where: str) -> None:
 def _ledger_row(stage: "Ledger") -> list[str]:
     useless = sum((stage.not_answered or {}).values())
     tokens = stage.prompt_tokens + stage.completion_tokens
-    price = "?" if stage.cost_usd is None else dollars(stage.cost_usd)
-    return [
-        stage.stage,
-        *_figures(stage.answered, useless, stage.missing, stage.attempts, tokens),
-        price,
-        duration(stage.seconds),
-    ]
+    return [stage.stage, *_figures(stage.answered, useless, stage.missing, stage.attempts, tokens)]
+
+
+def _took(status: "Status") -> Table:
+    """Time and dollars of all runs, a stage a line; a probe takes its time within the stage that asks for it."""
+    table = new_table("stage", ">time", ">$", ">utilisation (last run)")
+    for stage in status.stages:
+        time = "" if stage.ended is None else duration(stage.seconds)
+        table.add_row(stage.stage, time, dollars(stage.cost_usd) if stage.attempts else "", percent(stage.utilisation))
+    if len(status.stages) > 1:
+        table.add_section()
+        table.add_row("all", duration(sum(stage.seconds for stage in status.stages)), dollars(status.cost_usd), "")
+    return table
 
 
 def _open(status: "Status") -> list[str]:

@@ -31,15 +31,22 @@ __all__ = [
     "personas_file",
     "preview",
     "run",
+    "runs",
     "status",
 ]
 
 STAGES: tuple[str, ...] = ("documents", "text-to-persona", "dedup", "synthesize")
+# under which name of `models` a stage buys; None: nowhere
+MODELS: dict[str, Callable[[Config], str | None]] = {
+    "text-to-persona": lambda config: config.text_to_persona.model,
+    dedup.STAGE: lambda config: config.dedup.semantic.model,
+    "synthesize": lambda config: config.synthesis.model,
+}
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one stage did. `transient`: calls that failed in passing and are missing still."""
+    """What one stage did. transient: calls that failed in passing and are missing still. utilisation: see `report.Spent`."""
 
     stage: str
     counts: dict[str, int]
@@ -48,6 +55,7 @@ class StageResult:
     completion_tokens: int = 0
     cost_usd: float | None = 0.0
     transient: int = 0
+    utilisation: float | None = None
 
 
 def check(config: Config, stages: Sequence[str]) -> list[str]:
@@ -113,6 +121,11 @@ def status(hub: Hub) -> report.Status:
     return report.status({name: hub.store.table(name) for name in schemas.TABLES})
 
 
+def runs(hub: Hub, n: int) -> tuple[report.Run, ...]:
+    """The last `n` stages that ran, newest first. One that was killed is not among them: it could record nothing."""
+    return report.runs(hub.store.table("runs"), n)
+
+
 def _documents(hub: Hub) -> dict[str, int]:
     config = hub.config.documents
     table = hub.store.read_delta(config.path) if config.format == "delta" else None
@@ -132,21 +145,32 @@ def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> St
         raise
     finally:
         spent = _spent(hub, stage)
-        result = StageResult(stage, counts, time.monotonic() - began, *spent, transient=counts.get("failed", 0))
+        if not counts and spent.rows:  # it was stopped, and returned none
+            counts = {"calls" if stage in PAID else "vectors": spent.rows}
+        result = StageResult(
+            stage,
+            counts,
+            time.monotonic() - began,
+            spent.prompt_tokens,
+            spent.completion_tokens,
+            spent.cost_usd,
+            transient=counts.get("failed", 0),
+            utilisation=spent.utilisation,
+        )
         _write_run(hub, result, ended)
     return result
 
 
-def _spent(hub: Hub, stage: str) -> tuple[int, int, float | None]:
+def _spent(hub: Hub, stage: str) -> report.Spent:
     of_run = F.col("run_id") == hub.run_id
     if stage in PAID:
-        mine = hub.store.table("completions").where(of_run & (F.col("stage") == stage))
+        ledger = hub.store.table("completions").where(of_run & (F.col("stage") == stage))
     elif stage == dedup.STAGE:
-        mine = hub.store.table("embeddings").where(of_run).withColumn("completion_tokens", F.lit(0))
+        ledger = hub.store.table("embeddings").where(of_run)
     else:
-        return 0, 0, 0.0
-    sums = mine.agg(F.sum("prompt_tokens"), F.sum("completion_tokens"), F.sum("cost_usd"), F.count("*")).collect()[0]
-    return sums[0] or 0, sums[1] or 0, sums[2] if sums[3] else 0.0
+        return report.Spent()
+    model = hub.config.models.get(MODELS[stage](hub.config) or "")
+    return report.spent(ledger, None if model is None else model.max_concurrent_requests)
 
 
 def _write_run(hub: Hub, result: StageResult, ended: str) -> None:
@@ -161,5 +185,6 @@ def _write_run(hub: Hub, result: StageResult, ended: str) -> None:
         result.seconds,
         ended,
         datetime.now(timezone.utc),
+        result.utilisation,
     )
     hub.store.append(hub.spark.createDataFrame([row], schemas.RUNS), "runs")

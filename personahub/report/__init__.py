@@ -1,6 +1,7 @@
 """Tables -> figures for people: what a hub holds and what it cost, and a few rows to look at. Pure transforms on DataFrames."""
 
 from personahub.report.groups import Group, Member, largest_groups
+from personahub.report.history import Run, Spent, runs, spent
 from personahub.report.samples import ExampleSample, PersonaSample, Samples, samples
 from personahub.report.status import Ledger, Reject, Status, status
 
@@ -11,9 +12,13 @@ __all__ = [
     "Member",
     "PersonaSample",
     "Reject",
+    "Run",
     "Samples",
+    "Spent",
     "Status",
     "largest_groups",
+    "runs",
     "samples",
+    "spent",
     "status",
 ]

@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from personahub.config import Relation
+from personahub.report.history import with_utilisation
 
 _TEXT_RELATIONS = get_args(Relation)  # of hop 0: whose parents are documents
 
@@ -28,7 +29,8 @@ class Ledger:
 
     missing: asked at least once and without a final row, so the next run asks again. not_answered: final, but no usable answer, by error
     kind. missing_because: the last error kind of what is missing. cost_usd: None where the price of any call is unknown. seconds: the
-    time of all its runs. ended: how the last run of the stage ended, `done` or the name of an error.
+    time of all its runs. ended: how the last run of the stage ended, `done` or the name of an error. utilisation: of the last run that
+    bought, see `Spent`.
     """
 
     stage: str
@@ -42,6 +44,7 @@ class Ledger:
     cost_usd: float | None = 0.0
     seconds: float = 0.0
     ended: str | None = None
+    utilisation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,10 @@ def _calls(completions: DataFrame) -> list[DataFrame]:
 
 def _runs(runs: DataFrame) -> DataFrame:
     ended = F.max_by("ended", "created_at").alias("name")
-    return runs.groupBy("stage").agg(F.sum("seconds").alias("seconds"), ended).withColumn("figure", F.lit("runs"))
+    bought_at = F.when(F.col("utilisation").isNotNull(), F.col("created_at"))
+    utilisation = F.max_by("utilisation", bought_at).alias("utilisation")
+    by_stage = with_utilisation(runs).groupBy("stage").agg(F.sum("seconds").alias("seconds"), ended, utilisation)
+    return by_stage.withColumn("figure", F.lit("runs"))
 
 
 def _read(rows: Iterable[Row]) -> Status:
@@ -179,6 +185,7 @@ def _read(rows: Iterable[Row]) -> Status:
             cost_usd=0.0 if spent is None else None if spent.unpriced else spent.cost_usd,
             seconds=(run.seconds or 0.0) if run else 0.0,
             ended=run.name if run else None,
+            utilisation=run.utilisation if run else None,
         )
 
     documents, personas, kept = total("documents"), total("personas"), total("personas") - total("gone")

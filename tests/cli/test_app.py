@@ -212,7 +212,13 @@ def test_from_documents_to_personas_and_once_more(personahub, hub, spark, tmp_pa
     code, out, err = personahub("status", *options)
     assert code == 0, err
     assert re.search(r"documents +3", out)
+    assert re.search(r"text-to-persona +\d+ s +\$0\.\d+ +\d+%", out)
     assert "run synthesize" in out
+
+    code, out, err = personahub("runs", "-n", "2", *options)
+    assert code == 0, err
+    assert [line.split()[3:5] for line in out.splitlines()[-2:]] == [["text-to-persona", "0"], ["text-to-persona", "1"]]
+    assert re.search(r"text-to-persona +1 +\d+s +\$0\.\d+ +[\d,]+ +\d+% +done", out)
 
 
 def test_imported_personas_and_bad_lines_as_rejects(personahub, hub, spark, tmp_path):
@@ -229,10 +235,13 @@ def test_imported_personas_and_bad_lines_as_rejects(personahub, hub, spark, tmp_
     assert {row.stage for row in spark.read.format("delta").load(f"{tmp_path}/hub/rejects").collect()} == {"import"}
 
 
-def test_status_of_a_root_that_is_not_there_yet(personahub, hub):
+def test_status_and_runs_of_a_root_that_is_not_there_yet(personahub, hub):
     code, out, err = personahub("status", *hub[0])
     assert code == 0, err
     assert "nothing is missing" in out
+    code, out, err = personahub("runs", *hub[0])
+    assert code == 0, err
+    assert out == "no run has been recorded here yet\n"
 
 
 def test_a_root_in_use(personahub, hub, tmp_path):

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from personahub.buy import Estimate
 from personahub.cli import console as terminal
-from personahub.cli.console import TerminalUI, dollars, duration, line, panel
+from personahub.cli.console import TerminalUI, compact, dollars, duration, line, panel, percent
 from personahub.errors import ConfigError
 from personahub.llm.governor import Snapshot
 
@@ -134,3 +134,16 @@ def test_dollars(usd, text):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [(0, "0"), (9_999, "9,999"), (27_395, "27.4k"), (999_499, "999k"), (999_500, "1M"), (1_245_000_000, "1.25B")],
+)
+def test_compact(figure, text):
+    assert compact(figure) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(None, ""), (0.004, "0%"), (0.9453, "95%"), (1.0, "100%")])
+def test_percent(share, text):
+    assert percent(share) == text

@@ -22,7 +22,9 @@ FULL = Status(
     personas_by_hop={0: 160},
     rejects=(Reject("documents", "too_short", 3),),
     stages=(
-        Ledger("text-to-persona", 38, {"refused": 1}, 1, {"timeout": 1}, 45, 27000, 395, 0.0067, 29.0, "done"),
+        Ledger("documents", seconds=65.0, ended="done"),
+        Ledger("probe", 1, {}, 0, {}, 1, 30, 6, 0.0, 0.0, None),
+        Ledger("text-to-persona", 38, {"refused": 1}, 1, {"timeout": 1}, 45, 27000, 395, 0.0067, 29.0, "done", 0.843),
         Ledger("synthesize", 148, {}, 0, {}, 148, 40000, 7210, None, 25.0, "BudgetExceeded"),
     ),
 )
@@ -53,6 +55,19 @@ def test_status_tells_the_funnel_and_what_is_missing():
         "2 kept personas have led to no example and no reject yet: run synthesize",
     ):
         assert sentence in shown
+
+
+def test_status_tells_what_each_stage_took():
+    lines = [" ".join(line.split()) for line in printed(views.status, FULL, "hub").splitlines()]
+    first = lines.index("stage time $ utilisation (last run)") + 2
+    assert lines[first : first + 5] == [
+        "documents 1 min 05 s",
+        "probe $0.00",  # its time is part of the stage that asks for it
+        "text-to-persona 29 s $0.0067 84%",
+        "synthesize 25 s price unknown",
+        "",
+    ]
+    assert lines[first + 5] == "all 1 min 59 s price unknown"
 
 
 def test_an_empty_hub_misses_nothing():

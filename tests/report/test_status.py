@@ -81,6 +81,10 @@ def test_the_funnel(tables):
     )
 
 
+def day(number):
+    return datetime(2026, 1, number)
+
+
 def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
     status = report.status(
         tables(
@@ -95,8 +99,8 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
                 call("json_object", True, stage="probe"),
             ],
             runs=[
-                {"stage": "text-to-persona", "seconds": 2.5, "ended": "Interrupted", "created_at": datetime(2026, 1, 1)},
-                {"stage": "text-to-persona", "seconds": 1.5, "ended": "done", "created_at": datetime(2026, 1, 2)},
+                {"stage": "text-to-persona", "seconds": 2.5, "ended": "Interrupted", "created_at": day(1), "utilisation": 0.75},
+                {"stage": "text-to-persona", "seconds": 1.5, "ended": "done", "created_at": day(2)},  # it bought nothing
             ],
         )
     )
@@ -113,6 +117,7 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
         cost_usd=3.0,
         seconds=4.0,
         ended="done",
+        utilisation=0.75,
     )
     assert (probe.answered, probe.missing, probe.attempts) == (1, 0, 2)  # a format found wanting is not asked for again
     assert (status.missing, status.cost_usd) == (1, 4.0)
@@ -134,3 +139,9 @@ def test_one_unknown_price_makes_the_sum_unknown(tables):
     status = report.status(tables(completions=[call("a", True), call("b", True, cost=None), call("c", True, stage="synthesize")]))
     assert [stage.cost_usd for stage in status.stages] == [None, 0.5]
     assert status.cost_usd is None
+
+
+def test_a_table_of_runs_from_before_utilisation_is_read(tables):
+    made = tables(runs=[{"stage": "dedup", "seconds": 1.5, "ended": "done", "created_at": day(1)}])
+    [stage] = report.status(made | {"runs": made["runs"].drop("utilisation")}).stages
+    assert stage == Ledger("dedup", not_answered={}, missing_because={}, seconds=1.5, ended="done")
