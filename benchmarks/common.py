@@ -1,11 +1,14 @@
 """What the benchmarks share: a hub of generated personas, a run of the real command, and the bare loop it is held against."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
+import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +110,48 @@ def final_rows(root: Path) -> list[dict[str, Any]]:
     columns = ["completion_id", "final", "error_kind"]
     rows = [row for file in files for row in pq.ParquetFile(root / "completions" / file).read(columns=columns).to_pylist()]
     return [row for row in rows if row["final"]]
+
+
+def judge(root: Path, server: mock_server.Running, calls: int, bound: int, arguments: list[str]) -> list[str]:
+    """What is broken once `personahub *arguments` has answered all `calls`: rows, money, or that one more run buys nothing."""
+    broken = []
+    rows, requests = Counter(row["completion_id"] for row in final_rows(root)), server.stats()["requests"]
+    if set(rows.values()) != {1} or len(rows) != calls:
+        broken.append(f"{len(rows)} of {calls} calls are answered; rows per call {Counter(rows.values())}")
+    if requests - calls > bound:
+        broken.append(f"{requests - calls} bought again, more than {bound}")
+    personahub(*arguments)
+    more = server.stats()["requests"] - requests
+    print(f"one more run: {more} requests")
+    if more:
+        broken.append(f"a run with nothing missing made {more} requests")
+    return broken
+
+
+def descendants(pid: int) -> list[int]:
+    """Its processes, their processes and so on, parents first. Linux."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
+    found = list(children.get(pid, []))
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def kill_all(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def command_line_of(pid: int) -> str:
+    """Empty once the process has ended."""
+    try:
+        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def machine() -> str:

@@ -8,10 +8,7 @@ requests in flight with the journal; commit_every x windows_in_flight without), 
 """
 
 import argparse
-import contextlib
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from common import command, final_rows, machine, personahub, settings, write_personas
+from common import command, descendants, final_rows, judge, kill_all, machine, personahub, settings, write_personas
 
 from personahub.llm import mock_server
 
@@ -82,19 +79,10 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
             f"kill {kill:2}: {requests} requests, {bought} different, {len(committed)} committed, {requests - bought} bought again"
         )
     personahub("run", "synthesize", "--yes", *arguments)
-    rows, requests = Counter(row["completion_id"] for row in final_rows(root)), server.stats()["requests"]
+    requests = server.stats()["requests"]
     again = requests - given.calls
     print(f"{done_kills} kills: {requests} requests for {given.calls} calls, {again} bought again, bound {done_kills * bound}")
-    if set(rows.values()) != {1} or len(rows) != given.calls:
-        broken.append(f"{len(rows)} of {given.calls} calls are answered; rows per call {Counter(rows.values())}")
-    if again > done_kills * bound:
-        broken.append(f"{again} bought again, more than {done_kills * bound}")
-    personahub("run", "synthesize", "--yes", *arguments)
-    more = server.stats()["requests"] - requests
-    print(f"one more run: {more} requests")
-    if more:
-        broken.append(f"a run with nothing missing made {more} requests")
-    return broken
+    return broken + judge(root, server, given.calls, done_kills * bound, ["run", "synthesize", "--yes", *arguments])
 
 
 def _killed_run(arguments: list[str], server: mock_server.Running, after: int, moment: float | None) -> bool:
@@ -110,21 +98,8 @@ def _killed_run(arguments: list[str], server: mock_server.Running, after: int, m
             time.sleep(0.02)
         return False
     finally:
-        for pid in [*_descendants(run.pid), run.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_all([*descendants(run.pid), run.pid])
         run.wait()
-
-
-def _descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
-    found = list(children.get(pid, []))
-    for each in found:
-        found += children.get(each, [])
-    return found
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """One task of the paid step, without Spark: batches of staged requests in, batches of completions out."""
 
 import asyncio
+import threading
+import time
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -77,6 +80,27 @@ def test_a_task_that_is_tried_again_asks_only_for_what_its_journal_does_not_hold
     assert sorted(row["completion_id"] for row in again) == [f"c{n}" for n in range(8)]
     assert server.stats()["requests"] == 8
     assert {row["text"] for row in first} <= {row["text"] for row in again}
+
+
+def test_an_earlier_attempt_that_is_alive_starts_nothing_more_before_its_journal_is_read(tmp_path, monkeypatch):
+    """As where the executor is lost and its Python worker is not: it does not know that nobody reads its rows any more."""
+    attempts = iter((7, 8))
+
+    def context():
+        attempt = next(attempts)
+        return SimpleNamespace(taskAttemptId=lambda: attempt, attemptNumber=lambda: attempt - 7)
+
+    monkeypatch.setattr(generate.TaskContext, "get", context)
+    with mock_server.start(port=0, median=0.05, sigma=0) as server, GovernorServer(Governor(Limits(8))) as carrier:
+        plan = plan_of(server, governor=carrier.address, journal_folder=str(tmp_path))
+        earlier = threading.Thread(target=answered, args=(plan, staged(300)))
+        earlier.start()
+        while server.stats()["requests"] < 40:
+            time.sleep(0.01)
+        rows = answered(plan, staged(300))
+        earlier.join()
+        assert sorted(row["completion_id"] for row in rows) == sorted(f"c{n}" for n in range(300))
+        assert server.stats()["requests"] - 300 <= 8
 
 
 def test_a_stopped_stage_yields_nothing_and_reads_its_input_to_the_end(server):

@@ -8,6 +8,7 @@ The paid plan is narrow: a scan of one window, this, an append. Nothing may be s
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ from personahub.llm.caller import Caller, Client
 from personahub.llm.connection import read_key
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, HttpLink, Link, LocalLink, reachable
-from personahub.llm.types import Outcome
+from personahub.llm.types import Grant, Outcome, Report
 
 __all__ = ["Chats", "Plan", "Preflight", "Vectors", "answer", "completions_batch", "embeddings_batch", "preflight"]
 
@@ -104,6 +105,8 @@ def _answer(plan: Plan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Record
     if first is None:
         return
     window, slot = first[0]["window"], first[0]["slot"]
+    if context is not None and context.attemptNumber():
+        _fence(plan, f"{window}/{slot}", attempt)
     writer, bought = _open_journal(plan, window, slot, attempt)
     try:
         known = {row[plan.work.key] for row in bought if row["final"]}
@@ -124,6 +127,22 @@ def _answer(plan: Plan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Record
     finally:
         if writer is not None:
             writer.close()
+
+
+def _fence(plan: Plan, task: str, attempt: int) -> None:
+    """Before a slot's journal is read, an earlier attempt that may be alive (its executor is lost, its Python worker not yet, or only
+    out of the driver's reach) must start nothing more: what it buys after the reading is bought twice, and it would go on until it
+    hears of this attempt. So this one reports at once, and reads once the earlier one's next report is due.
+    """
+    if plan.governor is None:
+        return
+
+    async def report() -> Grant | None:
+        return await _link(plan).report(Report(task, attempt, wants=0, in_flight=0))
+
+    grant = asyncio.run_coroutine_threadsafe(report(), _loop()).result()
+    if grant is not None and grant.stop is None:
+        time.sleep(2 * grant.report_in)  # once for the report to be due, once for its way
 
 
 def _open_journal(plan: Plan, window: int, slot: int, attempt: int) -> tuple[journal.Writer | None, list[journal.Row]]:
