@@ -18,7 +18,8 @@ from personahub.errors import ConfigError, PersonahubError
 
 DRIVER_MEMORY = "2g"
 STOP_SECONDS = 0.2  # between two tries to end what runs
-# for minutes of work: the second compiler and G1's threads would take more CPU than they save
+# what a local session starts with: the JVM plans and commits, and what computes is Python, so that the second compiler and G1's threads
+# take more CPU than they save
 LIGHT_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m"}
 # for a short run on small data (the demo, the tests): a JVM that compiles less is ready sooner, and a task costs more than its rows
 SHORT_RUN = {
@@ -113,6 +114,7 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     settings = {
         **DELTA_SQL,
+        **LIGHT_JVM,
         "spark.jars.packages": delta_package(),
         "spark.driver.memory": DRIVER_MEMORY,
         "spark.ui.enabled": "false",

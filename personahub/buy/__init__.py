@@ -123,20 +123,22 @@ def _buy(store: Store, config: Config, run_id: str, purchase: _Purchase, ui: Buy
     """Steps 2 to 7; returns how many rows are missing still."""
     table, count = purchase.work.table, purchase.count
     store.create(table)
-    shape = shape_of(store, config, count, purchase.model, purchase.work)
-    staged = stage(store, f"{purchase.stage}.windows", purchase.rows, purchase.work.key, shape)
     governor = Governor(purchase.limits, total=count)
     with ExitStack() as stack:
+        reach = ask_executors(store, config, purchase.model, purchase.work, governor, stack, ui)
+        shape = shape_of(store, config, count, purchase.model, purchase.work, journaled=reach.journal_folder is not None)
         plan = generate.Plan(
             stage=purchase.stage,
             run_id=run_id,
             model=purchase.model,
             work=purchase.work,
             limits=purchase.limits.share(shape.tasks * shape.in_flight),
+            governor=reach.governor,
+            journal_folder=reach.journal_folder,
         )
         # before the last free job: an earlier Ctrl-C ends that job, so none can still be ending jobs when these are paid for
         stack.enter_context(_drain_on_interrupt(governor, ui))
-        plan = ask_executors(store, config, plan, governor, stack, shape, ui)
+        staged = stage(store, f"{purchase.stage}.windows", purchase.rows, purchase.work.key, shape)
         stack.enter_context(store.one_file_per_task())
         stack.enter_context(ui.watch(purchase.stage, count, governor.snapshot))
         failure = run_windows(store, plan, staged, shape, governor, lease)

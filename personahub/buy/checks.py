@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -16,14 +16,14 @@ from pyspark.sql import functions as F
 from personahub import generate, session
 from personahub.buy.missing import Estimate, Missing, Order, characters
 from personahub.buy.recovery import journal_folder
-from personahub.buy.windows import Shape, commit_floor
+from personahub.buy.windows import Work, commit_floor
 from personahub.config import Config, Model
 from personahub.errors import AuthorisationError, BudgetExceeded, ConfigError, EndpointError
 from personahub.llm import journal
 from personahub.llm.connection import read_key
 from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits, Snapshot
-from personahub.llm.governor_server import GovernorServer
+from personahub.llm.governor_server import Address, GovernorServer
 from personahub.llm.probe import EMBEDDINGS, Probe, probe, probe_embeddings
 from personahub.store import Store
 
@@ -32,6 +32,7 @@ BUDGET_MESSAGE = (
     "Raise it and run again: the run goes on where it was"
 )
 CHARACTERS_PER_TOKEN_AT_LEAST = 2.0  # for a reservation, which must not fall short
+PREFLIGHT_TASKS = 4
 
 
 class Buyer(Protocol):
@@ -74,9 +75,17 @@ def longest_request(order: Order, missing: Missing) -> int:
     return math.ceil((missing.longest + fixed) / CHARACTERS_PER_TOKEN_AT_LEAST)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the executors reach: the driver's governor, the journal's folder; None where they do not."""
+
+    governor: Address | None
+    journal_folder: str | None
+
+
 def ask_executors(
-    store: Store, config: Config, plan: generate.Plan, governor: Governor, stack: ExitStack, shape: Shape, ui: Buyer
-) -> generate.Plan:
+    store: Store, config: Config, model: Model, work: Work, governor: Governor, stack: ExitStack, ui: Buyer
+) -> Reach:
     """Asks the executors once what holds there; says what the user should know."""
     folder, nonce = journal_folder(store, config), secrets.token_hex(8)
     if folder is not None and not journal.write_nonce(folder, nonce):
@@ -84,8 +93,7 @@ def ask_executors(
     local = session.is_local(store.spark)
     host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
     server = stack.enter_context(GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host))
-    tasks = min(4, shape.tasks * shape.in_flight)
-    found = generate.preflight(store.spark, plan.model, server.address, folder, nonce, tasks)
+    found = generate.preflight(store.spark, model, server.address, folder, nonce, PREFLIGHT_TASKS)
     if found.key_problem:
         raise AuthorisationError(f"the executors cannot read the key: {found.key_problem}")
     if not found.governed:
@@ -99,9 +107,9 @@ def ask_executors(
     if not found.journaled and config.generate.journal != "off":
         if config.generate.journal == "on":
             raise ConfigError("generate.journal is on, but the executors do not share its folder: set generate.journal_path")
-        bound = commit_floor(config, plan.model, plan.work) * config.generate.windows_in_flight
-        ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {plan.work.goods}")
-    return replace(plan, governor=server.address if found.governed else None, journal_folder=folder if found.journaled else None)
+        bound = commit_floor(config, model, work) * config.generate.windows_in_flight
+        ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {work.goods}")
+    return Reach(server.address if found.governed else None, folder if found.journaled else None)
 
 
 def response_format_of(store: Store, run_id: str, model: Model) -> Any:

@@ -43,8 +43,12 @@ class Staged:
     schema: T.StructType
 
 
-def shape_of(store: Store, config: Config, rows: int, model: Model, work: Work) -> Shape:
-    windows = min(MAX_WINDOWS, max(1, rows // commit_floor(config, model, work)))
+def shape_of(store: Store, config: Config, rows: int, model: Model, work: Work, *, journaled: bool) -> Shape:
+    windows = max(1, rows // commit_floor(config, model, work))
+    if journaled and isinstance(work, generate.Chats):
+        # a commit costs the driver about as much as a thousand answers cost a worker, and a kill costs what is in flight, not a window
+        windows = min(windows, max(math.isqrt(16 * windows), windows // 16))
+    windows = min(MAX_WINDOWS, windows)
     in_flight = min(config.generate.windows_in_flight, windows)
     tasks = session.tasks_per_window(store.spark, config)
     if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there

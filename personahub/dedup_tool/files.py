@@ -144,7 +144,8 @@ def for_computing(config: Config, source: Source) -> Config:
     """
     size = LARGE_BYTES if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
     master = config.spark.master or "local[*]"
-    conf = dict(session.SHORT_RUN if size < SMALL_BYTES else session.LIGHT_JVM if size < LARGE_BYTES else {})
+    full = {"spark.driver.extraJavaOptions": ""}  # both compilers
+    conf = dict(session.SHORT_RUN if size < SMALL_BYTES else session.LIGHT_JVM if size < LARGE_BYTES else full)
     if SMALL_BYTES <= size < LARGE_BYTES:
         conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', session.DRIVER_MEMORY)}"
     if master.startswith("local"):

@@ -34,9 +34,18 @@ def config(tmp_path):
         (50_000_000, Shape(2000, 2, 4, 6)),  # larger windows, not more of them
     ],
 )
-def test_windows_grow_with_the_stage_up_to_a_number(spark, config, calls, shape):
+def test_without_a_journal_windows_stay_small_up_to_a_number(spark, config, calls, shape):
     work = generate.Chats("none", {})
-    assert shape_of(Store(spark, config), config, calls, config.models["default"], work) == shape
+    assert shape_of(Store(spark, config), config, calls, config.models["default"], work, journaled=False) == shape
+
+
+def test_with_a_journal_windows_grow_with_the_stage_for_a_kill_costs_what_is_in_flight(spark, config):
+    def windows_of(calls):
+        store, model = Store(spark, config), config.models["default"]
+        return shape_of(store, config, calls, model, generate.Chats("none", {}), journaled=True).windows
+
+    assert [windows_of(calls) for calls in (900, 12_000, 100_000, 1_000_000, 10_000_000)] == [1, 12, 40, 126, 625]
+    assert windows_of(100_000_000) == windows.MAX_WINDOWS
 
 
 def order_of(spark, config, count):
@@ -64,7 +73,7 @@ def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(sp
 
 def test_vectors_are_asked_for_in_windows_that_fill_all_places_and_by_no_exchange_either(spark, config):
     store, model, work = Store(spark, config), Model(max_concurrent_requests=8), generate.Vectors("base64", 256, 300_000)
-    assert [shape_of(store, config, texts, model, work) for texts in (1000, 4000, 1_000_000)] == [
+    assert [shape_of(store, config, texts, model, work, journaled=True) for texts in (1000, 4000, 1_000_000)] == [
         Shape(1, 1, 1, 1),
         Shape(1, 4, 1, 1),
         Shape(488, 2, 4, 6),  # of 2,048 texts, not of 1,000
