@@ -1,19 +1,20 @@
 """Who may call how fast: one governor decides for all tasks of a stage (PAID_STEP 7). Arithmetic on a clock, no I/O.
 
-Every HTTP request needs a permit: retries, repairs and probes too. A permit reserves the upper estimate of one request in tokens and
-dollars; the report that settles it gives back what was not used. What a lost task had reserved counts as spent.
+Every HTTP request needs a permit: retries, repairs and probes too. A permit reserves the upper estimate of one request in dollars, and
+what it is expected to take of the tokens per minute; the report that settles it puts what it took in their place. What a lost task had
+reserved counts as spent.
 """
 
 import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from personahub.errors import ErrorKind
 from personahub.llm.concurrency import AdaptiveLimit, fair_shares
-from personahub.llm.pace import Pace
+from personahub.llm.pace import Pace, Permits
 from personahub.llm.types import Grant, Limits, Report, Snapshot
 
 REPORT_SECONDS = 0.25
@@ -22,6 +23,7 @@ UNLIMITED = 1_000_000
 ERROR_WINDOW = 200  # the error rate is that of the last so many attempts
 ERROR_MINIMUM = 100  # ... once there are this many
 DEAD_AFTER = 20  # attempts without a single answer
+LEARNED = 20  # answers after which the tokens of a request are expected to be their mean
 # waiting is not failing, and a model that declines is not down
 _NO_FAILURE = frozenset(kind.value for kind in (ErrorKind.RATE_LIMIT, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER))
 _THROTTLED = (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED)
@@ -36,6 +38,8 @@ class _Task:
     allowed: int = 0  # requests it may have in flight until it reports again
     granted: int = 0  # permits given and not yet reported as started
     open: int = 0  # permits started and not yet settled
+    requests: deque[Permits] = field(default_factory=deque)  # taken of the requests a minute, and of the tokens
+    tokens: deque[Permits] = field(default_factory=deque)
     done: bool = False
 
 
@@ -44,6 +48,8 @@ class _Totals:
     answered: int = 0
     failed: int = 0
     requests: int = 0
+    answers: int = 0  # requests that gave one, good for a row or not
+    settled_tokens: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float = 0.0
@@ -123,15 +129,11 @@ class Governor:
     # -- arithmetic ----------------------------------------------------------------------------------------------------------------
 
     def _settle(self, task: _Task, report: Report, now: float) -> None:
-        for pace in (self._requests, self._tokens):
-            if pace:
-                pace.available(now)  # time first: what is given back must not fill the bucket before it
         unused = max(0, task.granted - report.started)
-        if self._requests:
-            self._requests.take(-unused)
-        if self._tokens:
-            self._tokens.take(-unused * self.limits.tokens_each)
-            self._tokens.take(report.settled_tokens - report.settled * self.limits.tokens_each)
+        for pace, taken, amount in self._paces(task, report):
+            pace.advance(now)
+            pace.give_back(taken, unused)
+            pace.settle(taken, report.settled, amount)
         task.granted = 0
         task.open = max(0, task.open + report.started - report.settled)
         task.heard, task.wants, task.in_flight, task.done = now, report.wants, report.in_flight, report.done
@@ -139,6 +141,8 @@ class Governor:
         totals.answered += report.answered
         totals.failed += report.failed
         totals.requests += report.started
+        totals.answers += max(0, report.settled - sum(report.errors.values()))
+        totals.settled_tokens += report.settled_tokens
         totals.prompt_tokens += report.prompt_tokens
         totals.completion_tokens += report.completion_tokens
         totals.usd += report.settled_usd
@@ -181,10 +185,10 @@ class Governor:
         starts, wait = self._permits(room, now)
         if starts < UNLIMITED:
             task.granted = starts
-            if self._requests:
-                self._requests.take(starts)
-            if self._tokens:
-                self._tokens.take(starts * self.limits.tokens_each)
+            if self._requests and starts:
+                task.requests.append(self._requests.take(starts, 1))
+            if self._tokens and starts:
+                task.tokens.append(self._tokens.take(starts, self._tokens_each()))
         if starts == 0 and room and self._spent_out():
             self._halt("generate.budget_usd leaves no room for another request", "budget")
             return Grant(0, 0, interval, LEASE_SECONDS, stop=self.stop)
@@ -193,19 +197,32 @@ class Governor:
     def _permits(self, room: int, now: float) -> tuple[int, float]:
         """How many of `room` requests may start, and in how many seconds to ask again if none."""
         starts, wait = UNLIMITED, REPORT_SECONDS
-        for pace, each in ((self._requests, 1), (self._tokens, max(1, self.limits.tokens_each))):
+        for pace, each in ((self._requests, 1), (self._tokens, self._tokens_each())):
             if pace is not None:
-                level = pace.available(now)
-                # a request larger than the whole burst may leave a full bucket, which then goes below zero
-                fits = math.floor(level / each) if level >= each else int(level >= pace.burst)
+                fits, again = pace.fits(now, each)
                 starts = min(starts, room, fits)
                 if not fits:
-                    wait = (min(each, pace.burst) - level) / pace.rate
+                    wait = again
         if self.limits.budget_usd is not None:
             left = self.limits.budget_usd - self._committed_usd()
             fits = room if self.limits.usd_each <= 0 else math.floor(left / self.limits.usd_each + 1e-9)
             starts = min(starts, room, max(0, fits))
         return max(0, starts), wait
+
+    def _tokens_each(self) -> float:
+        """What a request is expected to take of the tokens per minute: what answers took so far, at most the upper estimate.
+
+        The upper estimate itself, with all of max_tokens for an answer, may be many times that, and would leave the minute unused.
+        """
+        most, totals = max(1, self.limits.tokens_each), self._totals
+        return min(most, max(1.0, totals.settled_tokens / totals.answers)) if totals.answers >= LEARNED else most
+
+    def _paces(self, task: _Task, report: Report) -> Iterator[tuple[Pace, deque[Permits], int]]:
+        """Each limit per minute that there is, what the task has taken of it, and what the settled requests took."""
+        if self._requests:
+            yield self._requests, task.requests, report.settled
+        if self._tokens:
+            yield self._tokens, task.tokens, report.settled_tokens
 
     def _committed_usd(self) -> float:
         reserved = sum(task.granted + task.open for task in self._tasks.values())

@@ -89,7 +89,8 @@ class Endpoint:
 
     async def _paid(self, request: web.BaseRequest, chat: bool) -> web.StreamResponse:
         """Counts the request and whatever comes of it."""
-        self.stats.arrive(time.monotonic())
+        request["arrived"] = time.monotonic()
+        self.stats.arrive(request["arrived"])
         status = "500"
         try:
             raw = await request.content.read()
@@ -192,7 +193,7 @@ class Endpoint:
                 await asyncio.sleep(latency)
             response = web.Response(body=content, content_type=content_type, headers=_HEADERS)
         now = time.monotonic()
-        self.stats.bill(now, usage["prompt_tokens"], usage.get("completion_tokens", 0))
+        self.stats.bill(request["arrived"], usage["prompt_tokens"], usage.get("completion_tokens", 0))
         if fault in (None, "slow"):
             self.stats.sell(now, digest, delivered=not _gone(request))
             if not chat:

@@ -1,29 +1,44 @@
 """What the mock server counts: requests, sales, faults, and how busy its places were. One clock: `time.monotonic`."""
 
-from collections import Counter, deque
+from collections import Counter
 from hashlib import blake2b
 from typing import Any
 
 MINUTE = 60.0
 
 
-class Window:
-    """A sliding minute: what happened in it, and the most it ever held."""
+class Minute:
+    """When how much happened, and the most that any 60 s held. A request is billed when it ends and counts when it arrived."""
 
     def __init__(self) -> None:
-        self.entries: deque[tuple[float, int]] = deque()
-        self.total = 0
-        self.peak = 0
+        self.entries: list[tuple[float, int]] = []
 
-    def add(self, now: float, amount: int) -> None:
-        self.forget(now)
-        self.entries.append((now, amount))
-        self.total += amount
-        self.peak = max(self.peak, self.total)
+    def add(self, at: float, amount: int) -> None:
+        self.entries.append((at, amount))
 
-    def forget(self, now: float) -> None:
-        while self.entries and self.entries[0][0] <= now - MINUTE:
-            self.total -= self.entries.popleft()[1]
+    def busiest(self) -> int:
+        self.entries.sort()  # nearly sorted already
+        most = held = oldest = 0
+        for at, amount in self.entries:
+            held += amount
+            while self.entries[oldest][0] <= at - MINUTE:
+                held -= self.entries[oldest][1]
+                oldest += 1
+            most = max(most, held)
+        return most
+
+    def by_minute(self) -> list[int]:
+        """What each whole minute held, counted back from the last arrival; the latest comes last."""
+        self.entries.sort()
+        if not self.entries:
+            return []
+        first, last = self.entries[0][0], self.entries[-1][0]
+        held = [0] * int((last - first) / MINUTE)
+        for at, amount in self.entries:
+            back = int((last - at) / MINUTE)
+            if back < len(held):
+                held[-1 - back] += amount
+        return held
 
 
 class Stats:
@@ -52,7 +67,7 @@ class Stats:
         self.last_request: float | None = None
         self.last_answer: float | None = None
         self._changed = 0.0
-        self.minute_requests, self.minute_tokens = Window(), Window()
+        self.minute_requests, self.minute_tokens = Minute(), Minute()
 
     def arrive(self, now: float) -> None:
         self.requests += 1
@@ -78,11 +93,11 @@ class Stats:
         self.attempts[body] = before + 1
         return before
 
-    def bill(self, now: float, prompt_tokens: int, completion_tokens: int) -> None:
+    def bill(self, arrived: float, prompt_tokens: int, completion_tokens: int) -> None:
         self.billed += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
-        self.minute_tokens.add(now, prompt_tokens + completion_tokens)
+        self.minute_tokens.add(arrived, prompt_tokens + completion_tokens)
 
     def sell(self, now: float, body: int, delivered: bool) -> None:
         self.sold += 1
@@ -112,7 +127,9 @@ class Stats:
 
     def snapshot(self, now: float, capacity: int) -> dict[str, Any]:
         """JSON-ready. `utilisation` is busy places over all places from the first request to now or the last answer;
-        `body_utilisation` the same up to the last request's arrival.
+        `body_utilisation` the same up to the last request's arrival. `max_requests_per_minute` and `max_tokens_per_minute` are
+        what arrived in the busiest 60 s, at whatever second these began; `requests_by_minute` and `tokens_by_minute` what each
+        whole minute before the last arrival held. Tokens are the billed ones, of prompts and answers.
         """
         self.occupy(now, 0)
         result = {name: value for name, value in vars(self).items() if isinstance(value, int | float | None)}
@@ -125,8 +142,10 @@ class Stats:
             "by_status": dict(self.by_status),
             "faults": dict(self.faults),
             "refused": dict(self.refused),
-            "max_requests_per_minute": self.minute_requests.peak,
-            "max_tokens_per_minute": self.minute_tokens.peak,
+            "max_requests_per_minute": self.minute_requests.busiest(),
+            "max_tokens_per_minute": self.minute_tokens.busiest(),
+            "requests_by_minute": self.minute_requests.by_minute(),
+            "tokens_by_minute": self.minute_tokens.by_minute(),
             "utilisation": self._share(self.busy_seconds, now if self.in_flight else self.last_answer, capacity),
             "body_utilisation": self._share(self.busy_seconds_to_last_request, self.last_request, capacity),
         }

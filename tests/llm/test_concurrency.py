@@ -1,5 +1,6 @@
 """The limit against a simulated endpoint that takes `places` requests and answers 429 to the others."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,10 +30,37 @@ def test_it_doubles_up_to_a_large_maximum():
 
 def test_told_too_much_it_finds_the_places_and_asks_above_them_only_now_and_then():
     levels = drive(AdaptiveLimit(128), places=64, seconds=60)
-    assert all(64 <= level <= 66 for level in levels[20:])
+    assert all(64 <= level <= 67 for level in levels[60:])
     refused = sum(max(0, level - 64) for level in levels)
     served = 60 * 64
     assert refused < 0.05 * served
+
+
+def drive_holding(limit: AdaptiveLimit, places: int, seconds: float, stray: float = 0.0) -> tuple[list[int], float]:
+    """As the caller does it: eight reports a second, an answer takes half a second, a 429 keeps its permit back for as long.
+
+    Returns the levels and the share of the requests that were refused.
+    """
+    levels, held, refused, served = [], [0, 0, 0, 0], 0, 0
+    for step in range(int(seconds * 8)):
+        sent = max(0, limit.limit - sum(held[-3:]))  # those in flight, and those that try to be
+        over = max(0, sent - places)
+        ended = (sent - over) // 4
+        throttled = over + int(stray * ended + 0.5)
+        held.append(throttled)
+        refused, served = refused + throttled, served + ended
+        levels.append(limit.observe(step / 8, ended + throttled, throttled, sent - over, saturated=True))
+    return levels, refused / (refused + served)
+
+
+@pytest.mark.parametrize("places", [20, 48, 64, 100])
+@pytest.mark.parametrize("stray", [0.0, 0.03])
+def test_a_level_at_which_the_endpoint_serves_no_more_is_not_proven(places, stray):
+    """Permits that are kept back after a 429 make overload rare enough to be taken for stray: what counts is what is in service."""
+    limit = AdaptiveLimit(128)
+    levels, refused = drive_holding(limit, places, seconds=120, stray=stray)
+    assert all(0.95 * places <= level <= 1.1 * places + 1 for level in levels[320:])
+    assert refused <= 0.03 + 1.5 * stray
 
 
 def test_told_less_than_the_start_allows_it_comes_down():

@@ -64,8 +64,8 @@ def test_without_limits_starts_are_not_counted(clock):
     assert Governor(Limits(concurrency=3), clock=clock).report(Report("a", 1, wants=9, in_flight=0)).starts == UNLIMITED
 
 
-def simulate(governor: Governor, clock: Clock, seconds: float, latency: float = 0.5, tokens: int = 100, usd: float = 0.0):
-    """Two tasks that always want more; returns the moment of every start."""
+def simulate(governor: Governor, clock: Clock, seconds: float, latency=lambda now: 0.5, tokens: int = 100, usd: float = 0.0):
+    """Two tasks that always want more; returns the moment of every start. `latency`: in seconds, of what starts at that moment."""
     pending: dict[str, int] = {}
     starts, tasks = [], {"a": [], "b": []}  # each: the moments at which what is in flight ends
     while clock.now < seconds:
@@ -83,7 +83,7 @@ def simulate(governor: Governor, clock: Clock, seconds: float, latency: float = 
                 return starts
             n = max(0, min(grant.starts, grant.concurrency - len(ends)))
             starts += [clock.now] * n
-            ends += [clock.now + latency] * n
+            ends += [clock.now + latency(clock.now)] * n
             pending[name] = n
         clock.now += 0.125
     return starts
@@ -104,6 +104,21 @@ def test_no_sliding_minute_holds_more_requests_than_allowed_and_nearly_all_are_u
 def test_tokens_per_minute_are_settled_to_what_was_used(clock):
     governor = Governor(Limits(concurrency=64, tokens_per_minute=60_000, tokens_each=400), clock=clock)
     starts = simulate(governor, clock, 240, tokens=100)
+    assert busiest_minute(starts) * 100 <= 60_000
+    assert sum(1 for moment in starts if 170 <= moment < 230) * 100 >= 0.95 * 60_000
+
+
+@pytest.mark.parametrize("tokens_each", [120, 1600, 6000])
+def test_tokens_far_below_the_upper_estimate_use_the_minute_all_the_same(clock, tokens_each):
+    governor = Governor(Limits(concurrency=256, tokens_per_minute=60_000, tokens_each=tokens_each), clock=clock)
+    starts = simulate(governor, clock, 240, latency=lambda now: 4.0)
+    assert busiest_minute(starts) * 100 <= 60_000
+    assert sum(1 for moment in starts if 170 <= moment < 230) * 100 >= 0.95 * 60_000
+
+
+def test_what_slow_answers_give_back_is_not_paid_out_on_top_of_a_later_minute(clock):
+    governor = Governor(Limits(concurrency=256, tokens_per_minute=60_000, tokens_each=1600), clock=clock)
+    starts = simulate(governor, clock, 240, latency=lambda now: 130 - now if 80 <= now < 130 else 0.5)
     assert busiest_minute(starts) * 100 <= 60_000
     assert sum(1 for moment in starts if 170 <= moment < 230) * 100 >= 0.95 * 60_000
 

@@ -20,6 +20,7 @@ import pytest
 
 from personahub.llm import answers, mock_answers, mock_endpoint
 from personahub.llm import mock_server as server
+from personahub.llm.mock_stats import Stats
 
 
 def chat(content, **fields):
@@ -155,6 +156,20 @@ def test_the_count_of_what_was_sold(mock_server):
     assert stats["max_tokens_per_minute"] == stats["prompt_tokens"] + stats["completion_tokens"] > 0
     running.reset()
     assert running.stats()["requests"] == running.stats()["distinct_bodies"] == 0
+
+
+def test_the_busiest_minute_is_that_of_the_arrivals():
+    stats = Stats()
+    for now in (0.0, 59.0, 60.0, 61.0, 200.0):
+        stats.arrive(now)
+    stats.bill(60.0, 300, 5)
+    stats.bill(0.5, 100, 5)  # asked first, answered last: within a minute of the other two
+    stats.bill(59.0, 30, 5)
+    stats.bill(119.5, 7, 0)
+    shot = stats.snapshot(201.0, capacity=1)
+    assert shot["max_requests_per_minute"] == 3  # 59 to 61; what arrived at 0 is a minute older than what arrived at 60
+    assert shot["max_tokens_per_minute"] == 105 + 35 + 305
+    assert shot["requests_by_minute"] == [3, 0, 1]  # 20 to 80, 80 to 140, 140 to 200
 
 
 def test_places_are_never_more_than_the_capacity_and_the_rest_waits(mock_server):

@@ -1,0 +1,111 @@
+"""Are the endpoint's limits held, and used? The whole `synthesize` stage in several tasks and windows, judged by the server's count.
+
+    python benchmarks/limits.py [places] [requests] [tokens] [tokens-far] [--places 64] [--told 128] [--rpm 600] [--tpm 160000]
+
+places: the server answers 429 above its places and the client is told more. Goals: body >= 0.95, at most 5 % of the requests 429.
+requests, tokens: a limit per minute. Goals: no 60 s hold more, at whatever second they begin, and >= 95 % of the limit is used in the
+three minutes before the last request. Each HTTP request counts, the probe before the stage too. Tokens are those billed, prompt and
+answer, at the moment when their request arrived; `tokens` has max_tokens near what the answers take, `tokens-far` the default 1024,
+far above it. Exits 1 if a goal is missed. Nothing here is a model's figure.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common import final_rows, machine, personahub, settings, write_personas
+
+from personahub.llm import mock_server
+
+Goals = dict[str, bool]
+NEAR, FAR = 128, 1024  # max_tokens of a request; the server's answers take about 60
+
+
+def main() -> None:
+    cases: dict[str, Callable[[argparse.Namespace], Goals]] = {
+        "places": _places,
+        "requests": _requests,
+        "tokens": lambda given: _tokens(given, NEAR),
+        "tokens-far": lambda given: _tokens(given, FAR),
+    }
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"{', '.join(cases)}; none: all")
+    parser.add_argument("--places", type=int, default=64)
+    parser.add_argument("--told", type=int, default=128)
+    parser.add_argument("--calls", type=int, default=12_000, help="of the case places")
+    parser.add_argument("--rpm", type=int, default=600)
+    parser.add_argument("--tpm", type=int, default=160_000)
+    parser.add_argument("--paced-calls", type=int, default=2_000, help="of the other cases: at least three whole minutes")
+    parser.add_argument("--median", type=float, default=0.4)
+    parser.add_argument("--sigma", type=float, default=0.9)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    if unknown := set(given.cases) - set(cases):
+        parser.error(f"unknown case {', '.join(sorted(unknown))}; known: {', '.join(cases)}")
+    print(f"median {given.median} s, sigma {given.sigma}, seed {given.seed}; {machine()}")
+    missed = [f"{name}: {goal}" for name in given.cases or cases for goal, reached in cases[name](given).items() if not reached]
+    for goal in missed:
+        print(f"MISSED: {goal}")
+    sys.exit(1 if missed else 0)
+
+
+def _places(given: argparse.Namespace) -> Goals:
+    stats, whole = _run(
+        given, given.calls, {"overflow": "429"}, max_concurrent_requests=given.told, response_format="json_schema"
+    )
+    refused = stats["by_status"].get("429", 0) / stats["requests"]
+    print(
+        f"places: {given.calls} calls, {given.places} places, told {given.told}: body {stats['body_utilisation']:.3f} (goal >= 0.95), "
+        f"util {stats['utilisation']:.3f}, 429s {refused:.1%} of {stats['requests']} requests (goal <= 5 %)"
+    )
+    return whole | {"body >= 0.95": stats["body_utilisation"] >= 0.95, "429s <= 5 %": refused <= 0.05}
+
+
+def _requests(given: argparse.Namespace) -> Goals:
+    stats, whole = _run(given, given.paced_calls, {}, max_requests_per_minute=given.rpm)
+    return whole | _paced("requests", stats, given.rpm)
+
+
+def _tokens(given: argparse.Namespace, max_tokens: int) -> Goals:
+    params = f"{{max_tokens: {max_tokens}}}"
+    stats, whole = _run(given, given.paced_calls, {}, max_tokens_per_minute=given.tpm, generation_params=params)
+    print(
+        f"a request took {stats['prompt_tokens'] / stats['billed']:.0f} tokens and its answer "
+        f"{stats['completion_tokens'] / stats['billed']:.0f}, max_tokens {max_tokens}:"
+    )
+    return whole | _paced("tokens", stats, given.tpm)
+
+
+def _paced(what: str, stats: dict[str, Any], limit: int) -> Goals:
+    busiest, minutes = stats[f"max_{what}_per_minute"], stats[f"{what}_by_minute"]
+    used = sum(minutes[-3:]) / (3 * limit)  # the first minute begins with the probe, before the stage
+    span = stats["last_request"] - stats["first_request"]
+    print(
+        f"{what}: {limit} a minute; the busiest 60 s held {busiest} (goal <= {limit}), used {used:.3f} (goal >= 0.95): whole minutes "
+        f"{minutes}, {stats['requests']} requests in {span:.0f} s, 429s {stats['by_status'].get('429', 0)}"
+    )
+    return {f"no minute above {limit}": busiest <= limit, "used >= 0.95": used >= 0.95}
+
+
+def _run(given: argparse.Namespace, calls: int, server_settings: dict[str, Any], **model: Any) -> tuple[dict[str, Any], Goals]:
+    """The server's count of the whole command, and whether every answer came, once."""
+    simulated = {"port": 0, "capacity": given.places, "median": given.median, "sigma": given.sigma, "seed": given.seed}
+    with tempfile.TemporaryDirectory() as folder, mock_server.start(**simulated, **server_settings) as server:
+        root = Path(folder) / "hub"
+        arguments = settings(root, server, **{f"models.default.{key}": value for key, value in model.items()})
+        # several windows, of several tasks each
+        arguments += ["--set", f"generate.commit_every={min(1000, calls // 8)}"]
+        personahub("import", "personas", write_personas(Path(folder) / "personas.jsonl", calls, given.seed), *arguments)
+        personahub("run", "synthesize", "--yes", *arguments)
+        stats = server.stats()
+        answers = sum(row["error_kind"] is None for row in final_rows(root))
+    print(f"{answers} final answers in the ledger, {stats['bought_twice']} bought twice")
+    probes = "response_format" not in model  # its answer is kept as well
+    return stats, {"every answer whole, bought once": answers == calls + probes and not stats["bought_twice"]}
+
+
+if __name__ == "__main__":
+    main()
