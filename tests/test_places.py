@@ -46,7 +46,7 @@ def elsewhere(tmp_path_factory):
             (packages / entry.name).symlink_to(entry)
     python.write_text(f'#!/bin/sh\nexec env PYTHONPATH="$PYTHONPATH:{packages}" "{sys._base_executable}" -s "$@"\n')
     python.chmod(0o755)
-    assert subprocess.run([python, "-c", "import numba, openai, pyspark"], cwd=folder).returncode == 0
+    assert subprocess.run([python, "-c", "import numba, aiohttp, pyspark"], cwd=folder).returncode == 0
     assert subprocess.run([python, "-c", "import personahub"], cwd=folder, stderr=subprocess.DEVNULL).returncode == 1
     changes = {"SPARK_HOME": home, "PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"}
     return folder, {**os.environ, **{name: str(value) for name, value in changes.items()}}

@@ -215,7 +215,7 @@ def test_as_many_requests_at_once_as_the_config_says(mock_server):
     running = mock_server(median=0.4, sigma=0.0, capacity=500)
     attempts = ask(running.base_url, *(call_of(f"{i}") for i in range(150)), max_concurrent_requests=150)
     assert [attempt.kind for attempt in attempts] == [None] * 150
-    assert running.stats()["max_in_flight"] == 150  # more than the SDK's default pool of 100 kept connections
+    assert running.stats()["max_in_flight"] == 150  # more than aiohttp's default of 100 connections
 
 
 def test_one_attempt_is_one_request_even_if_it_fails(mock_server):
