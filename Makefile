@@ -29,7 +29,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 bench: java .venv/installed
-	$(BIN)/python benchmarks/llm_stage.py
+	$(BIN)/python benchmarks/bench.py
 
 # what executors import that have the dependencies but not the package: spark-submit --py-files dist/personahub.zip
 zip: .venv/installed

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from measure import used
+from measure import processes, used
 
 from personahub import prompts
 from personahub.config import Model
@@ -71,6 +71,27 @@ class Use:
     body: float  # the same up to the last request's arrival
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A line of a benchmark's table: what was measured, beside a floor or a peer of the same run, and its goal if it has one."""
+
+    what: str
+    ours: str
+    beside: str = ""
+    goal: str = ""
+    met: bool | None = None
+
+
+def print_table(figures: list[Figure]) -> None:
+    lines = [("", "ours", "beside it", "goal", "")]
+    lines += [
+        (each.what, each.ours, each.beside, each.goal, {None: "", True: "met", False: "MISSED"}[each.met]) for each in figures
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip())
+
+
 def use(server: mock_server.Running) -> Use:
     stats = server.stats()
     return Use(stats["requests"], stats["last_answer"] - stats["first_request"], stats["utilisation"], stats["body_utilisation"])
@@ -98,18 +119,21 @@ def bare_loop(server: mock_server.Running, count: int, seed: int, places: int) -
 
 
 def final_rows(root: Path) -> list[dict[str, Any]]:
-    """completion_id and error_kind of the final rows of `completions`, from the files that the table's log names; needs no Spark."""
+    """completion_id and error_kind of the final rows of `completions`."""
+    return [row for row in rows_of(root, "completions", ["completion_id", "final", "error_kind"]) if row["final"]]
+
+
+def rows_of(root: Path, table: str, columns: list[str]) -> list[dict[str, Any]]:
+    """Of a table that was only appended to, from the files that its log names; needs no Spark."""
     files: dict[str, None] = {}
-    for entry in sorted((root / "completions" / "_delta_log").glob("*.json")):
+    for entry in sorted((root / table / "_delta_log").glob("*.json")):
         for line in entry.read_text().splitlines():
             action = json.loads(line)
             if "add" in action:
                 files[action["add"]["path"]] = None
             elif "remove" in action:
                 files.pop(action["remove"]["path"], None)
-    columns = ["completion_id", "final", "error_kind"]
-    rows = [row for file in files for row in pq.ParquetFile(root / "completions" / file).read(columns=columns).to_pylist()]
-    return [row for row in rows if row["final"]]
+    return [row for file in files for row in pq.ParquetFile(root / table / file).read(columns=columns).to_pylist()]
 
 
 def judge(root: Path, server: mock_server.Running, calls: int, bound: int, arguments: list[str]) -> list[str]:
@@ -130,14 +154,7 @@ def judge(root: Path, server: mock_server.Running, calls: int, bound: int, argum
 
 def descendants(pid: int) -> list[int]:
     """Its processes, their processes and so on, parents first. Linux."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
-    found = list(children.get(pid, []))
-    for each in found:
-        found += children.get(each, [])
-    return found
+    return [each for each, *_ in processes(pid)]
 
 
 def kill_all(pids: list[int]) -> None:

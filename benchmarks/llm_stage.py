@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common import bare_loop, machine, personahub, settings, use, write_personas
+from common import Figure, bare_loop, machine, personahub, print_table, settings, use, write_personas
 
 from personahub.llm import mock_server
 
@@ -35,23 +35,39 @@ def main() -> None:
         f"{given.calls} calls, {given.places} places, median {given.median} s, sigma {given.sigma}, seed {given.seed}; {machine()}"
         + (f", {given.cores} of them for the clients" if given.cores else "")
     )
-    server_settings = {"port": 0, "capacity": given.places, "median": given.median, "sigma": given.sigma, "seed": given.seed}
-    with tempfile.TemporaryDirectory() as folder, _server(server_settings, given.cores) as server:
+    print_table(figures(given.calls, given.places, given.median, given.sigma, given.seed, given.cores))
+
+
+def figures(
+    calls: int = 12_000, places: int = 64, median: float = 0.4, sigma: float = 0.9, seed: int = 1, cores: int | None = None
+) -> list[Figure]:
+    server_settings = {"port": 0, "capacity": places, "median": median, "sigma": sigma, "seed": seed}
+    with tempfile.TemporaryDirectory() as folder, _server(server_settings, cores) as server:
         root = Path(folder) / "hub"
-        source = write_personas(Path(folder) / "personas.jsonl", given.calls, given.seed)
-        limit = {"models.default.max_concurrent_requests": given.places, "models.default.response_format": "json_schema"}
+        source = write_personas(Path(folder) / "personas.jsonl", calls, seed)
+        limit = {"models.default.max_concurrent_requests": places, "models.default.response_format": "json_schema"}
         personahub("import", "personas", source, *settings(root, server))
         server.reset()
         cpu = personahub("run", "synthesize", "--yes", *settings(root, server, **limit))
         ours = use(server)
-    with _server(server_settings, given.cores) as server:
-        floor_cpu = bare_loop(server, given.calls, given.seed, given.places)
+    with _server(server_settings, cores) as server:
+        floor_cpu = bare_loop(server, calls, seed, places)
         floor = use(server)
-    print(f"{'':12} {'requests':>9} {'span s':>8} {'util':>6} {'body':>6} {'CPU ms/call':>12}")
-    for name, each, seconds in (("personahub", ours, cpu), ("bare loop", floor, floor_cpu)):
-        per_call = seconds / given.calls * 1000
-        print(f"{name:12} {each.requests:9} {each.span:8.1f} {each.util:6.3f} {each.body:6.3f} {per_call:12.2f}")
-    print(f"ratio of util {ours.util / floor.util:.3f}, of body {ours.body / floor.body:.3f} (goal: util >= 0.97)")
+    if ours.requests != calls or floor.requests != calls:
+        raise RuntimeError(f"{ours.requests} and {floor.requests} requests for {calls} calls")
+    body, util = ours.body / floor.body, ours.util / floor.util
+    return [
+        Figure("places busy, to the last answer", f"{ours.util:.3f}", f"bare loop {floor.util:.3f}: {util:.3f} of it"),
+        Figure(
+            "places busy, to the last request",
+            f"{ours.body:.3f}",
+            f"bare loop {floor.body:.3f}: {body:.3f} of it",
+            ">= 0.97",
+            body >= 0.97,
+        ),
+        Figure("seconds", f"{ours.span:.1f}", f"bare loop {floor.span:.1f}"),
+        Figure("CPU ms a call, Spark's start included", f"{cpu / calls * 1000:.2f}", f"bare loop {floor_cpu / calls * 1000:.2f}"),
+    ]
 
 
 @contextlib.contextmanager

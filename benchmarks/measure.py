@@ -38,6 +38,7 @@ class Use:
     jvm: int  # resident: Spark's driver, and its executor in local mode
     driver: int  # resident: the Python process that was started
     workers: int  # resident: Spark's Python workers together; pages that a fork shares count in each
+    largest: int  # resident: the largest of them
     shares: dict[str, float]  # the CPU seconds of each of the three, as last seen
 
 
@@ -53,7 +54,7 @@ def used(arguments: list[str], output: IO[bytes] | None = None) -> Use:
     # Spark's daemon ignores the end of the workers that it forks (SIGCHLD), and then nobody is told what they used
     cpu += sum(watch.seen[pid][1] for pid in watch.forked - waited_for)
     shares = {kind: sum(seconds for other, seconds in watch.seen.values() if other == kind) for kind in KINDS}
-    return Use(cpu, time.perf_counter() - began, *watch.peak.values(), shares)
+    return Use(cpu, time.perf_counter() - began, *watch.peak.values(), watch.largest, shares)
 
 
 def measured(arguments: list[str], log: Path) -> Use:
@@ -86,6 +87,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.peak = dict.fromkeys(KINDS, 0)  # bytes
+        self.largest = 0  # of one worker
         self.seen: dict[int, tuple[str, float]] = {}  # by process: kind, CPU seconds
         self.forked: set[int] = set()  # those that a Spark daemon started
         self._done = threading.Event()
@@ -102,16 +104,19 @@ class _Watch:
     def _watch(self) -> None:
         while not self._done.wait(0.2):
             now = dict.fromkeys(KINDS, 0)
-            for pid, parent, kind, size, seconds in _descendants():
+            for pid, parent, kind, size, seconds in processes(os.getpid()):
+                if kind not in now:
+                    continue
                 now[kind] += size
+                self.largest = max(self.largest, size if kind == "workers" else 0)
                 self.seen[pid] = kind, seconds
                 if kind == "workers" and self.seen.get(parent, ("", 0))[0] == "workers":
                     self.forked.add(pid)
             self.peak = {kind: max(size, now[kind]) for kind, size in self.peak.items()}
 
 
-def _descendants() -> list[tuple[int, int, str, int, float]]:
-    """Process, parent, kind, resident bytes, CPU seconds; parents first."""
+def processes(of: int) -> list[tuple[int, int, str, int, float]]:
+    """All that a process has started: process, parent, kind, resident bytes, CPU seconds; parents first. Linux."""
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -124,7 +129,7 @@ def _descendants() -> list[tuple[int, int, str, int, float]]:
         if stat[0] != "Z":  # one that has ended has no name any more
             size, ticks = int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), int(stat[11]) + int(stat[12])
             found[int(folder.name)] = int(stat[1]), _kind(arguments), size, ticks / os.sysconf("SC_CLK_TCK")
-    mine, new = {}, [os.getpid()]
+    mine, new = {}, [of]
     while new:
         new = [pid for pid, (parent, *_) in found.items() if parent in new]
         mine.update((pid, found[pid]) for pid in new)
@@ -134,4 +139,6 @@ def _descendants() -> list[tuple[int, int, str, int, float]]:
 def _kind(arguments: list[str]) -> str:
     if Path(arguments[0]).name == "java":
         return "jvm"
+    if "personahub.llm.mock_server" in arguments:
+        return "server"
     return "workers" if any(part.startswith("pyspark.") for part in arguments) else "driver"

@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from common import machine
-from measure import KINDS, _descendants
+from measure import KINDS, processes
 from pyarrow import parquet
 from pyspark.sql import Observation, SparkSession
 from pyspark.sql import functions as F
@@ -167,7 +167,7 @@ def _seconds(work: Callable[[], object]) -> dict[str, float]:
 
 
 def _used() -> dict[tuple[int, str], float]:
-    found = {(pid, kind): seconds for pid, _, kind, _, seconds in _descendants()}
+    found = {(pid, kind): seconds for pid, _, kind, _, seconds in processes(os.getpid())}
     return found | {(os.getpid(), "driver"): time.process_time()}
 
 
