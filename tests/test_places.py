@@ -28,8 +28,9 @@ DIFFERENT = {
     "base_url",
     "seconds",
     "config_fingerprint",
+    "utilisation",
 }  # of any two runs and roots
-SECONDS = 300
+SECONDS = 600
 
 
 @pytest.fixture(scope="module")

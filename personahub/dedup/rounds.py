@@ -101,7 +101,7 @@ def _on_the_driver(pairs: DataFrame, last: int) -> tuple[DataFrame, DataFrame | 
     lost = np.flatnonzero(kept_by >= 0)
     columns = [ids.take(pa.array(lost)), ids.take(pa.array(kept_by[lost])), pa.array(score[lost]), pa.array(rounds[lost] + last)]
     session, kind = pairs.sparkSession, pairs.schema["low"].dataType
-    told = T.StructType().add("id", kind).add("kept_by", kind).add("score", T.DoubleType()).add("round", T.LongType())
+    told = T.StructType().add("id", kind).add("kept_by", kind).add("score", T.DoubleType()).add("round", T.IntegerType())
     # with a schema: where there are no rows, Connect asks for one
     removed = session.createDataFrame(pa.table(columns, names=told.names), told)
     last += int(rounds[lost].max(initial=0))
