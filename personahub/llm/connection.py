@@ -1,7 +1,7 @@
 """One endpoint and what one HTTP request to it gives, on aiohttp.
 
 One attempt is one HTTP request; whatever comes of it is a value (`types.Attempt`), never an exception. Policy lives elsewhere. The
-openai SDK would take three times the CPU for the same POST, and its retries are wrong for paid batches.
+openai SDK takes four times the CPU for the same POST, and its retries are wrong for paid batches.
 """
 
 import asyncio

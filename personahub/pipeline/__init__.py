@@ -36,12 +36,6 @@ __all__ = [
 ]
 
 STAGES: tuple[str, ...] = ("documents", "text-to-persona", "dedup", "synthesize")
-# under which name of `models` a stage buys; None: nowhere
-MODELS: dict[str, Callable[[Config], str | None]] = {
-    "text-to-persona": lambda config: config.text_to_persona.model,
-    dedup.STAGE: lambda config: config.dedup.semantic.model,
-    "synthesize": lambda config: config.synthesis.model,
-}
 
 
 @dataclass(frozen=True)
@@ -165,11 +159,13 @@ def _spent(hub: Hub, stage: str) -> report.Spent:
     of_run = F.col("run_id") == hub.run_id
     if stage in PAID:
         ledger = hub.store.table("completions").where(of_run & (F.col("stage") == stage))
+        name = PAID[stage].model(hub.config)
     elif stage == dedup.STAGE:
         ledger = hub.store.table("embeddings").where(of_run)
+        name = hub.config.dedup.semantic.model  # none, or any where it is not enabled
     else:
         return report.Spent()
-    model = hub.config.models.get(MODELS[stage](hub.config) or "")
+    model = hub.config.models.get(name or "")
     return report.spent(ledger, None if model is None else model.max_concurrent_requests)
 
 

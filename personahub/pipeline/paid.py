@@ -8,32 +8,37 @@ from pyspark.sql import functions as F
 
 from personahub import synthesis, text_to_persona
 from personahub.buy import Order, buy
-from personahub.config import Config
+from personahub.config import Config, Model
 from personahub.errors import Interrupted, PersonahubError
 from personahub.pipeline.hub import Hub
 
 
-def _order_personas(hub: Hub) -> Order:
-    config = hub.config
-    requests = text_to_persona.build(hub.store.table("documents"), config)
-    return Order("text-to-persona", requests, config.models[config.text_to_persona.model], text_to_persona.prompts_of(config))
+def _order_personas(hub: Hub, model: Model) -> Order:
+    requests = text_to_persona.build(hub.store.table("documents"), hub.config)
+    return Order("text-to-persona", requests, model, text_to_persona.prompts_of(hub.config))
 
 
-def _order_examples(hub: Hub) -> Order:
+def _order_examples(hub: Hub, model: Model) -> Order:
     config, table = hub.config, hub.store.table
     kept = synthesis.kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
     requests = synthesis.build(kept, config)
-    return Order("synthesize", requests, config.models[config.synthesis.model], synthesis.prompts_of(config))
+    return Order("synthesize", requests, model, synthesis.prompts_of(config))
 
 
 @dataclass(frozen=True)
 class Paid:
-    """A stage that buys. `made`: the table and the column of the source by which a pair (source, completion) is known to be parsed."""
+    """A stage that buys. `model`: its name under `models`. `made`: the table and the column of the source by which a pair (source,
+    completion) is known to be parsed.
+    """
 
-    order: Callable[[Hub], Order]
+    model: Callable[[Config], str]
+    build: Callable[[Hub, Model], Order]
     parse: Callable[[DataFrame, DataFrame, Config, str], DataFrame]
     split: Callable[[DataFrame, str], dict[str, DataFrame]]
     made: tuple[str, str]
+
+    def order(self, hub: Hub) -> Order:
+        return self.build(hub, hub.config.models[self.model(hub.config)])
 
 
 def split_personas(parsed: DataFrame, run_id: str) -> dict[str, DataFrame]:
@@ -45,8 +50,16 @@ def _split_examples(parsed: DataFrame, run_id: str) -> dict[str, DataFrame]:
 
 
 PAID: dict[str, Paid] = {
-    "text-to-persona": Paid(_order_personas, text_to_persona.parse, split_personas, ("lineage", "parent_id")),
-    "synthesize": Paid(_order_examples, synthesis.parse, _split_examples, ("examples", "persona_id")),
+    "text-to-persona": Paid(
+        lambda config: config.text_to_persona.model,
+        _order_personas,
+        text_to_persona.parse,
+        split_personas,
+        ("lineage", "parent_id"),
+    ),
+    "synthesize": Paid(
+        lambda config: config.synthesis.model, _order_examples, synthesis.parse, _split_examples, ("examples", "persona_id")
+    ),
 }
 
 
