@@ -16,6 +16,8 @@ from personahub.llm.types import Call, Outcome
 from personahub.prompts import Prompt
 from personahub.rows import arrow_schema
 
+_COMPLETIONS = arrow_schema(schemas.COMPLETIONS)
+
 
 @dataclass(frozen=True)
 class Chats:
@@ -62,4 +64,4 @@ class Chats:
 
 def completions_batch(rows: list[journal.Row]) -> pa.RecordBatch:
     """Journal rows as Arrow, cast to the schema of `completions`: a mismatch of int and long fails in Spark without naming the column."""
-    return pa.RecordBatch.from_pylist(rows, schema=arrow_schema(schemas.COMPLETIONS))
+    return pa.RecordBatch.from_pylist(rows, schema=_COMPLETIONS)

@@ -4,7 +4,7 @@ Everything here but `offer`, `close_input` and `take` runs in one event loop; th
 """
 
 import asyncio
-import queue
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -78,7 +78,9 @@ class Caller:
         self._fatal: tuple[ErrorKind, str] | None = None
         self._since = _Unreported()
         self._wake = asyncio.Event()
-        self._out: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._out: deque[Outcome] = deque()
+        self._enough, self._ended = 1, False
+        self._worth_taking = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -102,19 +104,19 @@ class Caller:
         return self._stop
 
     def take(self, timeout: float, at_most: int = 256) -> tuple[list[Outcome], bool]:
-        """What has arrived, waiting up to `timeout` seconds for the first; True once there will be no more."""
-        outcomes: list[Outcome] = []
-        try:
-            while len(outcomes) < at_most:
-                outcome = self._out.get(timeout=timeout) if not outcomes else self._out.get_nowait()
-                if outcome is None:
-                    if self._failure is not None:
-                        raise self._failure
-                    return outcomes, True
-                outcomes.append(outcome)
-        except queue.Empty:
-            pass
-        return outcomes, False
+        """What has arrived: at most so many, and after `timeout` seconds fewer; True once there will be no more.
+
+        It waits for many, because to wake this thread and to make a batch costs more than an outcome does.
+        """
+        self._enough = at_most
+        if len(self._out) < at_most and not self._ended:
+            self._worth_taking.wait(timeout)
+        self._worth_taking.clear()
+        ended = self._ended  # read before the outcomes: nothing follows it
+        outcomes = [self._out.popleft() for _ in range(min(at_most, len(self._out)))]
+        if ended and self._failure is not None:
+            raise self._failure
+        return outcomes, ended and not self._out
 
     # -- in the loop ----------------------------------------------------------------------------------------------------------------
 
@@ -136,7 +138,8 @@ class Caller:
         except BaseException as error:
             self._failure = error
         finally:
-            self._out.put(None)
+            self._ended = True
+            self._worth_taking.set()
 
     def _finished(self) -> bool:
         if self._in_flight:
@@ -309,7 +312,9 @@ class Caller:
             vectors=attempt.vectors,
         )
         self._record(outcome)
-        self._out.put(outcome)
+        self._out.append(outcome)
+        if len(self._out) >= self._enough:
+            self._worth_taking.set()
 
 
 def _corrected(call: Call, attempt: Attempt) -> list[dict[str, str]]:

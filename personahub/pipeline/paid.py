@@ -1,7 +1,7 @@
 """The stages that buy, as data, and what they share: buy, read the ledger back, insert what is new."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -70,6 +70,16 @@ def buy_and_parse(hub: Hub, stage: str) -> dict[str, int]:
     if left is not None:  # a run died between two of its tables
         _insert(hub, stage, left)
     order = paid.order(hub)
+    scratch = f"{stage}.requests"
+    # made once: bought from, and parsed from
+    order = replace(order, requests=hub.store.materialise(order.requests, scratch))
+    try:
+        return _buy_and_parse(hub, order)
+    finally:
+        hub.store.drop_scratch(scratch)
+
+
+def _buy_and_parse(hub: Hub, order: Order) -> dict[str, int]:
     try:
         bought = buy(hub.store, hub.config, hub.run_id, order, hub.ui, hub.lease)
     except Interrupted:
