@@ -126,7 +126,7 @@ def processes(of: int) -> list[tuple[int, int, str, int, float]]:
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it has ended meanwhile
             continue
-        if stat[0] != "Z":  # one that has ended has no name any more
+        if stat[0] != "Z" and arguments[0]:  # one that is ending has no name any more
             size, ticks = int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), int(stat[11]) + int(stat[12])
             found[int(folder.name)] = int(stat[1]), _kind(arguments), size, ticks / os.sysconf("SC_CLK_TCK")
     mine, new = {}, [of]

@@ -179,11 +179,16 @@ class Store:
 
     @contextmanager
     def one_file_per_task(self) -> Iterator[None]:
-        """While windows are read, each staged file is one task, and rows reach Python in small batches."""
+        """While windows are read, each staged file is one task, and rows reach Python in small batches.
+
+        Their plans are short and their rows few: to write and compile code for each task costs more than to do without.
+        """
         settings = {
             "spark.sql.files.maxPartitionBytes": "1g",
             "spark.sql.files.openCostInBytes": "1g",
             "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         }
         before = {key: self.spark.conf.get(key, None) for key in settings}
         for key, value in settings.items():
@@ -209,6 +214,8 @@ class Store:
         writer = rows.write.format("delta").mode("append").options(optimizeWrite="false", mergeSchema="true")
         # of use only at its creation: no query skips files by a hash, and statistics of each column cost more than writing it
         writer = writer.option("delta.dataSkippingStatsColumns", "run_id" if "run_id" in rows.columns else "")
+        # a checkpoint costs as much as several commits, whose own files are read fast
+        writer = writer.option("delta.checkpointInterval", "100")
         writer = writer.partitionBy(*schemas.PARTITIONS.get(name, ()))
         if self.catalog:
             writer.saveAsTable(f"{self.catalog}.{name}")

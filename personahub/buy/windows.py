@@ -21,7 +21,7 @@ from personahub.llm.governor import Governor
 from personahub.store import Store
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
-FEW_WINDOWS = 12  # enough that few places stand empty while the last window waits for its last answers
+FEW_WINDOWS = 8  # enough that few places stand empty while the last window waits for its last answers
 CALLS_PER_TASK = 100  # fewer are not worth the start of another worker process
 REQUESTS_PER_TASK = 4  # of vectors, each of many texts
 OPENING_SECONDS = 2.0  # until a window that was opened wants places

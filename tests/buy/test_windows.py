@@ -44,7 +44,7 @@ def test_with_a_journal_windows_grow_with_the_stage_for_a_kill_costs_what_is_in_
         store, model = Store(spark, config), config.models["default"]
         return shape_of(store, config, calls, model, generate.Chats("none", {}), journaled=True).windows
 
-    assert [windows_of(calls) for calls in (900, 12_000, 100_000, 1_000_000, 10_000_000)] == [1, 12, 20, 63, 625]
+    assert [windows_of(calls) for calls in (900, 12_000, 100_000, 1_000_000, 10_000_000)] == [1, 8, 20, 63, 625]
     assert windows_of(100_000_000) == windows.MAX_WINDOWS
 
 
