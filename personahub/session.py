@@ -19,8 +19,12 @@ from personahub.errors import ConfigError, PersonahubError
 DRIVER_MEMORY = "2g"
 STOP_SECONDS = 0.2  # between two tries to end what runs
 # what a local session starts with: the JVM plans and commits, and what computes is Python, so that the second compiler and G1's threads
-# take more CPU than they save
-LIGHT_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=256m"}
+# take more CPU than they save. Without that compiler the code cache is small: Spark writes code anew for each query, and a session of many
+# stages would fill it. Most of what Spark allocates is soon garbage: half of the heap for what is young
+LIGHT_JVM = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewRatio=1 "
+    "-XX:MetaspaceSize=256m"
+}
 # for a short run on small data (the demo, the tests): a JVM that compiles less is ready sooner, and a task costs more than its rows
 SHORT_RUN = {
     **LIGHT_JVM,

@@ -116,7 +116,9 @@ class Store:
             for part in (self.spark.createDataFrame([], rows.schema), rows):
                 part.write.format("delta").mode("append").partitionBy(*partition_by).saveAsTable(self._scratch(name))
             return self.scratch(name, rows.schema)
-        rows.write.mode("overwrite").partitionBy(*partition_by).parquet(self._scratch(name))
+        # no dictionary: to look each value up costs more than a table that is read once or twice gains
+        writer = rows.write.mode("overwrite").option("parquet.enable.dictionary", "false")
+        writer.partitionBy(*partition_by).parquet(self._scratch(name))
         return self.scratch(name, rows.schema)
 
     def scratch(self, name: str, schema: T.StructType) -> DataFrame:
