@@ -13,7 +13,8 @@ from personahub.config import LexicalDedup
 from personahub.dedup import sieving
 from personahub.dedup.kernels import exact, minhash
 from personahub.dedup.kernels.buckets import bucket_pairs
-from personahub.dedup.kernels.sets import TOKEN_BYTES, TokenSets, take, to_arrow
+from personahub.dedup.kernels.sets import TOKEN_BYTES, TokenSets, take
+from personahub.dedup.keying import packed
 
 GOAL = 1_000_000_000
 _SAMPLE = 100_000
@@ -80,8 +81,15 @@ def _keys(sets: TokenSets, settings: LexicalDedup) -> tuple[float, float]:
     sample = take(sets, np.arange(rows))
     row, key = _made(sample, settings)
     digits = np.random.default_rng(1).bytes(16 * rows).hex()
-    ids = pa.array([digits[32 * at : 32 * at + 32] for at in range(rows)]).take(pa.array(row))
-    columns = {"key": key.view(np.int64), "persona_id": ids, "tokens": to_arrow(take(sample, row))}
+    ids = pa.array([digits[32 * at : 32 * at + 32] for at in range(rows)])
+    counts, whole = np.bincount(row, minlength=rows), np.arange(2)
+    columns = {
+        "persona_ids": pa.ListArray.from_arrays(pa.array([0, rows], pa.int32()), ids),
+        "counts": packed(counts.astype(np.int32), whole * rows),
+        "keys": packed(key[np.argsort(row, kind="stable")], whole * len(key)),
+        "sizes": packed(sample.sizes.astype(np.int32), whole * rows),
+        "tokens": packed(sample.values, whole * len(sample.values)),
+    }
     with TemporaryDirectory() as folder:
         file = Path(folder) / "keys.parquet"
         pq.write_table(pa.table(columns), file, compression="snappy")

@@ -131,20 +131,20 @@ class Hub:
 
         rows = rows.withColumn("level", F.lit(1)).drop("batch")
         if self.config.semantic.enabled:
-            standing = self._standing("vectors", batch)
-            search = self._search(rows, standing)
-            answer = deduplicate(rows, self.config, self._materialise(batch), hub_vectors=standing, search=search)
+            search = self._search(rows, self._standing("vectors", batch))
+            packed = self._standing(f"packed-{self.trained_on}", batch)
+            answer = deduplicate(rows, self.config, self._materialise(batch), hub_vectors=packed, search=search)
         else:
-            answer = deduplicate(rows, self.config, self._materialise(batch), hub_keys=self._standing("keys", batch))
+            answer = deduplicate(rows, self.config, self._materialise(batch), hub_texts=self._standing("stored", batch))
         for name, verdicts in zip(("duplicates", "rejects"), answer, strict=True):
             verdicts.write.mode("append").parquet(str(self.folder / name))
         gone = answer[0].select("id").unionByName(answer[1].select("id"))
         kept = rows.join(gone, on="id", how="left_anti")
         if self.config.semantic.enabled:
             kept.select("id", "vector").write.mode("append").parquet(str(self.folder / "vectors"))
+            self._pack(kept, search)
         else:
-            keys = lexical.keyed(kept, self.config.lexical).withColumnRenamed("id", "persona_id")
-            keys.write.mode("append").parquet(str(self.folder / "keys"))
+            lexical.stored(kept, self.config.lexical).write.mode("append").parquet(str(self.folder / "stored"))
 
     def judged(self, rows: Any, batches: int) -> dict[str, Any]:
         """kept: how many rows; broken: the claims of the audit that do not hold. With batches, an earlier one is the higher level."""
@@ -167,19 +167,25 @@ class Hub:
         from personahub.dedup import semantic
 
         total = rows.count() + (0 if standing is None else standing.count())
-        if total > OUTGROWN * self.trained_on:
+        anew = total > OUTGROWN * self.trained_on
+        if anew:
             self.centroids, self.trained_on = None, total
         search = semantic.prepare(rows, self.config.semantic, standing, self.centroids)
         self.centroids = search.centroids
+        if anew and standing is not None:
+            self._pack(standing, search)
         return search
 
-    def _materialise(self, batch: int) -> Callable[[Any, str], Any]:
-        def write(frame: Any, name: str) -> Any:
-            path = str(self.folder / "scratch" / str(batch) / name)
-            frame.write.parquet(path)
-            return self.spark.read.schema(frame.schema).parquet(path)
+    def _pack(self, rows: Any, search: Any) -> None:
+        from personahub.dedup import semantic
 
-        return write
+        semantic.pack(rows, search).write.mode("append").parquet(str(self.folder / f"packed-{self.trained_on}"))
+
+    def _materialise(self, batch: int) -> Callable[[Any, str], Any]:
+        from personahub.config import Config
+        from personahub.store import Store
+
+        return Store(self.spark, Config(root=str(self.folder / f"batch-{batch}"))).materialise
 
 
 if __name__ == "__main__":

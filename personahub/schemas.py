@@ -79,11 +79,13 @@ REJECTS = _table(
 
 DUPLICATES = _table(id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
 
-# what a later batch is compared with: the keys of those whom the lexical methods kept
+# what a later batch is compared with: those whom the lexical methods kept, many in a row, their figures one after the other
 LEXICAL_KEYS = _table(
     scheme=_STRING,  # all that two keys must share to be comparable: tokens, method, threshold, ..., and whose vectors were compared
-    key=_LONG,
-    persona_id=_STRING,
+    persona_ids=T.ArrayType(_STRING),
+    counts=T.BinaryType(),  # of each, how many keys: int32
+    keys=T.BinaryType(),  # by which they meet others, 8 bytes each
+    sizes=T.BinaryType(),  # of each, how many tokens: int32
     tokens=T.BinaryType(),  # the sorted 64-bit token hashes, 8 bytes each
 )
 
@@ -113,6 +115,15 @@ CENTROIDS = _table(
     trained_on=_LONG,  # vectors that were there when they were trained; of several sets the one with most holds
 )
 
+# the vectors of those whom the vectors kept, by cluster: what a later batch is compared with. Made from `embeddings`, and made again
+# when the clusters are trained anew
+PACKED_VECTORS = _table(
+    clusters=_STRING,  # names the centroids
+    cluster=_INT,
+    ids=T.ArrayType(_STRING),
+    vectors=T.BinaryType(),  # one after the other, in the order of the ids; float32, each times a power of two
+)
+
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
 
 RUNS = _table(
@@ -140,6 +151,7 @@ TABLES: dict[str, T.StructType] = {
     "lexical_keys": LEXICAL_KEYS,
     "embeddings": EMBEDDINGS,
     "centroids": CENTROIDS,
+    "packed_vectors": PACKED_VECTORS,
     "examples": EXAMPLES,
     "rejects": REJECTS,
     "tombstones": TOMBSTONES,

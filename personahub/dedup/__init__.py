@@ -16,14 +16,14 @@ __all__ = ["deduplicate"]
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 Verdicts = tuple[DataFrame, DataFrame]
-FEW_KEYS = 4_000_000  # keys of new rows that every executor is given, some 100 MB, to pick the hub's rows by
+MET = 1 / 16  # the share of a batch's keys that meet another's, mostly fewer
 
 
 def deduplicate(
     rows: DataFrame,
     config: Dedup,
     materialise: Materialise,
-    hub_keys: DataFrame | None = None,
+    hub_texts: DataFrame | None = None,
     hub_vectors: DataFrame | None = None,
     search: "Search | None" = None,
 ) -> Verdicts:
@@ -35,15 +35,15 @@ def deduplicate(
 
     duplicates: id, kept_by, method (identical, exact, minhash, semantic), score (double), round (int); an id at most once.
     rejects: id, reason (empty_text, too_long, or what is wrong with a vector): rows that were not compared and are not to be kept.
-    hub_keys: rows of LEXICAL_KEYS, all of `lexical.scheme(config.lexical)`; hub_vectors: id, vector. Those behind them stand above all
-    `rows` and are not decided again. search: `semantic.prepare` of these vectors, if the caller has made it. `rows` is evaluated several
-    times, the results are not: they are read from what was written.
+    hub_texts: rows of `lexical.stored`, all by `lexical.scheme(config.lexical)`; hub_vectors: those of `semantic.pack`, all by `search`.
+    Those behind them stand above all `rows` and are not decided again. search: `semantic.prepare` of all vectors, if the caller has made
+    it. `rows` is evaluated several times, the results are not: they are read from what was written.
     """
     if "text" not in rows.columns and not config.semantic.enabled:
         raise InputError(
             "there is nothing to compare: neither a column of texts nor, with dedup.semantic.enabled, one of vectors"
         )
-    duplicates, rejects = _lexical(rows, config.lexical, materialise, hub_keys) if "text" in rows.columns else (None, None)
+    duplicates, rejects = _lexical(rows, config.lexical, materialise, hub_texts) if "text" in rows.columns else (None, None)
     if not config.semantic.enabled:
         return duplicates, rejects
     if duplicates is None:
@@ -53,24 +53,29 @@ def deduplicate(
     return duplicates.unionByName(more), rejects.unionByName(refused)
 
 
-def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_keys: DataFrame | None) -> Verdicts:
+def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None) -> Verdicts:
     from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
 
-    # the rows of a hub come by the keys of these rows: then each key is asked for anyway
-    bundles = lexical.bundles(rows, config, sieving.of(rows, config, materialise) if hub_keys is None else None)
-    if hub_keys is not None:
-        hub_keys = hub_keys.select("key", F.lit(0).alias("level"), F.col("persona_id").alias("id"), "tokens")
-        met = _sharing(hub_keys, materialise(lexical.keys(rows, config), "dedup.lexical.keys"))
-        bundles = bundles.unionByName(lexical.bundled(met))
+    if hub_texts is None:
+        sieve = sieving.of_shared(rows, config, materialise)
+        bundles = lexical.bundles(rows, config, sieve, sieving.part_bits(sieve))
+    else:
+        keys = sieving.all_keys(rows, config, materialise, "dedup.lexical.keys")
+        sieve = sieving.of_keys(keys)
+        bits = sieving.part_bits(sieve, MET)
+        met = materialise(lexical.stored_bundles(hub_texts, sieve, bits), "dedup.lexical.met")
+        bundles = lexical.bundles(rows, config, sieving.of_shared_or_met(keys, met), bits).unionByName(met)
     found = materialise(lexical.found(bundles, config.threshold, lexical.MOST), "dedup.lexical.found")
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
-        gone = removed.unionByName(compared.where("identical").select(F.col("low").alias("id")))
-        left = lexical.keyed(rows.join(gone, on="id", how="left_anti"), config)
-        if hub_keys is not None:
-            left = left.unionByName(hub_keys)
-        open_ = materialise(lexical.keys(rows.join(pending, on="id", how="left_semi"), config), f"dedup.lexical.open-{most}")
-        return lexical.found(lexical.bundled(_sharing(left, open_)), config.threshold, most)
+        asked = rows.join(pending, on="id", how="left_semi")
+        sieve = sieving.of_keys(sieving.all_keys(asked, config, materialise, f"dedup.lexical.open-{most}"))
+        gone = removed.unionByName(compared.where("identical").select(F.col("low").alias("id"))).unionByName(refused.select("id"))
+        bits = sieving.part_bits(sieve)
+        left = lexical.bundles(rows.join(gone, on="id", how="left_anti"), config, sieve, bits)
+        if hub_texts is not None:
+            left = left.unionByName(lexical.stored_bundles(hub_texts, sieve, bits))
+        return lexical.found(left, config.threshold, most)
 
     compared, refused = _without_refused(found)
     identical = compared.where("identical").select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
@@ -83,7 +88,7 @@ def _semantic(
 ) -> Verdicts:
     from personahub.dedup import rounds, semantic
 
-    search = search or semantic.prepare(rows, config, hub_vectors)
+    search = search or semantic.prepare(rows, config)
     found = materialise(semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST), "dedup.semantic.found")
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
@@ -92,11 +97,6 @@ def _semantic(
 
     compared, refused = _without_refused(found)
     return _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic")), refused
-
-
-def _sharing(keys: DataFrame, others: DataFrame) -> DataFrame:
-    """Those KEYED rows whose key one of the others, which are written already, has."""
-    return keys.join(F.broadcast(others) if others.count() <= FEW_KEYS else others, on="key", how="left_semi")
 
 
 def _without_refused(found: DataFrame) -> Verdicts:

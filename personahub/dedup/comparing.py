@@ -60,7 +60,19 @@ def _of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBa
         bounds = np.append(0, np.cumsum(sizes[chosen]))
         low, high, score, cut = compare(bounds, members.tokens, members.level == 0, threshold, most)
         if len(low):
-            yield found.pairs(members.id, pa.array(members.level), low, high, score, compare is _equal_sets, cut)
+            yield _once(found.pairs(members.id, pa.array(members.level), low, high, score, compare is _equal_sets, cut))
+
+
+def _once(pairs: pa.RecordBatch) -> pa.RecordBatch:
+    """Each pair once, which is found in every bucket that has both; cut, if any of its lists is cut there."""
+    coded = pa.concat_arrays([pairs["low"], pairs["high"]]).dictionary_encode()
+    low, high = coded.indices.to_numpy().astype(np.int64).reshape(2, -1)
+    same = low * len(coded.dictionary) + high
+    order = np.argsort(same, kind="stable")
+    starts = np.flatnonzero(np.diff(same[order], prepend=-1))
+    cut = np.logical_or.reduceat(pairs["cut"].to_numpy(zero_copy_only=False)[order], starts)
+    once = pairs.take(pa.array(order[starts]))
+    return once.set_column(once.schema.get_field_index("cut"), "cut", pa.array(cut))
 
 
 def _equal_sets(

@@ -1,4 +1,4 @@
-"""Texts to keyed rows, and keyed rows to bundles and back, as Arrow batches on the executors. What the keys are for is told in lexical.
+"""Texts, and what a hub stores of them, to keyed rows, these to bundles and back: Arrow batches on the executors. See lexical for the keys.
 
 Moving a row costs Spark far more than moving its bytes, so rows travel in bundles: those of one batch whose keys begin with the same bits,
 packed into a few binary values.
@@ -19,8 +19,9 @@ from personahub.dedup.kernels.sets import TokenSets
 
 MAX_TOKENS = 2000
 PIECE = 32 << 20
+STORED = 1 << 20  # bytes of keys and tokens in a stored row: parquet looks at the size of what it holds every hundred rows only
 GULP = 8 << 20  # bytes of texts that are taken at once: the more rows, the fewer bundles
-PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts
+PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts, or of fewer
 REFUSED = -1  # the part of the texts that can not be compared
 SET_ROW = np.uint64(1)  # the last bit of a set row's key; a comparison row's is 0
 
@@ -37,12 +38,13 @@ class Keyed(NamedTuple):
         return Keyed(self.key[rows], self.level[rows], self.id.take(pa.array(rows)), sets.take(self.tokens, rows))
 
 
-def gulps(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in larger batches: of GULP bytes, or as they come if they are larger."""
+def gulps(batches: Iterator[pa.RecordBatch], least: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches: of `least` bytes (GULP), or as they come if they are larger."""
+    least = least or GULP
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
-        if sum(each.nbytes for each in held) >= GULP:
+        if sum(each.nbytes for each in held) >= least:
             yield pa.concat_batches(held)
             held = []
     if held:
@@ -76,35 +78,46 @@ def from_texts(batch: pa.RecordBatch, config: LexicalDedup, sieve: np.ndarray | 
     first = rows[_first_of_each(hashes[rows], level[rows], ids.take(pa.array(rows)))]
     at, compared = _comparison_keys(sets.take(tokens, first), config)
 
-    key = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW])
+    key, text = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW]), np.concatenate([rows, first[at]])
     order = np.argsort(key) if sieve is None else _passing(key, sieve)
-    text = np.concatenate([rows, first[at]])[order]
-    stacked = TokenSets(  # the second hashes, then the tokens
-        np.concatenate([np.arange(len(tokens)), tokens.offsets + len(tokens)]), np.concatenate([hashes[:, 1], tokens.values])
-    )
-    place = np.concatenate([rows, first[at] + len(tokens)])[order]
-    ends = _pieces(stacked.sizes[place] * sets.TOKEN_BYTES)
-
-    def piece(begin: int, end: int) -> Keyed:
-        mine = text[begin:end]
-        return Keyed(key[order[begin:end]], level[mine], ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
-
-    return (piece(*bounds) for bounds in pairwise(ends)), refused
+    return _in_pieces(key[order], text[order], level, ids, tokens, hashes[:, 1]), refused
 
 
-def to_rows(keyed: Keyed) -> pa.RecordBatch:
-    columns = [pa.array(keyed.key.view(np.int64)), pa.array(keyed.level), keyed.id, sets.to_arrow(keyed.tokens)]
-    return pa.RecordBatch.from_arrays(columns, names=["key", "level", "id", "tokens"])
+def to_stored(batch: pa.RecordBatch, config: LexicalDedup) -> pa.RecordBatch:
+    """Texts (id, text) -> STORED: those that can be compared, with the keys of all their rows, in rows of some STORED bytes."""
+    tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
+    rows = np.flatnonzero(_is_fit(tokens))
+    tokens = sets.take(tokens, rows)
+    at, compared = _comparison_keys(tokens, config)
+    owner = np.concatenate([np.arange(len(rows)), at])
+    keys = np.concatenate([sets.set_keys(tokens)[:, 0] | SET_ROW, compared & ~SET_ROW])[np.argsort(owner, kind="stable")]
+    count = np.bincount(owner, minlength=len(rows))
+    bounds = np.array(_pieces((count + tokens.sizes) * sets.TOKEN_BYTES, STORED), np.int64)
+    columns = {
+        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), batch["id"].take(pa.array(rows))),
+        "counts": packed(count.astype(np.int32), bounds),
+        "keys": packed(keys, np.append(0, np.cumsum(count))[bounds]),
+        "sizes": packed(tokens.sizes.astype(np.int32), bounds),
+        "tokens": packed(tokens.values, tokens.offsets[bounds] - tokens.offsets[0]),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
-def from_rows(batch: pa.RecordBatch) -> Keyed:
-    key = batch["key"].to_numpy().view(np.uint64)
-    return Keyed(key, batch["level"].to_numpy(), batch["id"], sets.from_arrow(batch["tokens"])).take(np.argsort(key))
+def from_stored(batch: pa.RecordBatch, sieve: np.ndarray | None = None) -> Iterator[Keyed]:
+    """STORED -> keyed rows of level 0; with a sieve those whose keys pass."""
+    count, key = unpacked(batch["counts"], np.int32), unpacked(batch["keys"], np.uint64)
+    text = np.repeat(np.arange(len(count)), count)
+    order = np.argsort(key) if sieve is None else _passing(key, sieve)
+    met, text = np.unique(text[order], return_inverse=True)  # most texts have no key that passes
+    sizes = unpacked(batch["sizes"], np.int32)
+    tokens = sets.take(TokenSets(np.append(0, np.cumsum(sizes, dtype=np.int64)), unpacked(batch["tokens"], np.uint64)), met)
+    ids, level = batch["ids"].flatten().take(pa.array(met)), np.zeros(len(met), np.int32)
+    return _in_pieces(key[order], text, level, ids, tokens, sets.set_keys(tokens)[:, 1])
 
 
-def to_bundles(keyed: Keyed, part: int | None = None) -> pa.RecordBatch:
-    """One bundle for each part that has rows; all rows in one bundle of `part`, if it is given."""
-    parts = (keyed.key >> np.uint64(64 - PART_BITS)).astype(np.int32) if part is None else np.full(len(keyed.key), part, np.int32)
+def to_bundles(keyed: Keyed, bits: int = PART_BITS, part: int | None = None) -> pa.RecordBatch:
+    """One bundle for each part that has rows, told by so many bits of the key; all rows in one bundle of `part`, if it is given."""
+    parts = (keyed.key >> np.uint64(64 - bits)).astype(np.int32) if part is None else np.full(len(keyed.key), part, np.int32)
     starts = np.flatnonzero(np.diff(parts, prepend=-2))
     bounds = np.append(starts, len(parts))
     columns = {
@@ -121,9 +134,9 @@ def to_bundles(keyed: Keyed, part: int | None = None) -> pa.RecordBatch:
 def from_bundles(batches: Sequence[pa.RecordBatch]) -> Keyed:
     bundles = pa.Table.from_batches(batches)
     key, level, size = (
-        _unpacked(bundles[name], kind) for name, kind in (("key", np.uint64), ("level", np.int32), ("size", np.int32))
+        unpacked(bundles[name], kind) for name, kind in (("key", np.uint64), ("level", np.int32), ("size", np.int32))
     )
-    tokens = TokenSets(np.append(0, np.cumsum(size)), _unpacked(bundles["tokens"], np.uint64))
+    tokens = TokenSets(np.append(0, np.cumsum(size)), unpacked(bundles["tokens"], np.uint64))
     ids = pa.concat_arrays([chunk.flatten() for chunk in bundles["ids"].chunks])
     return Keyed(key, level, ids, tokens)
 
@@ -135,6 +148,19 @@ def by_priority(level: np.ndarray, ids: pa.Array, group: np.ndarray | None = Non
     if group is not None:
         above += group * (above.max(initial=0) + 1)
     return by_id[np.argsort(above[by_id], kind="stable")]
+
+
+def _in_pieces(
+    key: np.ndarray, text: np.ndarray, level: np.ndarray, ids: pa.Array, tokens: TokenSets, hashes: np.ndarray
+) -> Iterator[Keyed]:
+    """Rows of texts, by their keys, which ascend; level, ids, tokens and hashes (64 more bits of the set's) are those of all texts."""
+    stacked = TokenSets(  # the hashes, each a set of one, then the tokens
+        np.concatenate([np.arange(len(tokens)), tokens.offsets + len(tokens)]), np.concatenate([hashes, tokens.values])
+    )
+    place = np.where(key & SET_ROW, text, text + len(tokens))
+    for begin, end in pairwise(_pieces(stacked.sizes[place] * sets.TOKEN_BYTES, PIECE)):
+        mine = text[begin:end]
+        yield Keyed(key[begin:end], level[mine], ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
 
 
 def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
@@ -155,9 +181,9 @@ def _passing(key: np.ndarray, sieve: np.ndarray) -> np.ndarray:
     return passing[np.argsort(key[passing])]
 
 
-def _pieces(sizes: np.ndarray) -> list[int]:
-    """Where to cut rows of so many bytes, from 0 to their number."""
-    pieces = (np.cumsum(sizes) - 1) // PIECE
+def _pieces(sizes: np.ndarray, most: int) -> list[int]:
+    """Where to cut rows of so many bytes into pieces of some `most` bytes, from 0 to their number."""
+    pieces = (np.cumsum(sizes) - 1) // most
     return [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), len(sizes)]
 
 
@@ -189,10 +215,10 @@ def packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, ends, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def _unpacked(column: pa.ChunkedArray, kind: type) -> np.ndarray:
+def unpacked(column: pa.Array | pa.ChunkedArray, kind: type) -> np.ndarray:
     """All values of a column of `packed` ones, one after the other."""
     data = [np.empty(0, np.uint8)]
-    for chunk in column.chunks:
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         if len(chunk):
             ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
             data.append(np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]])

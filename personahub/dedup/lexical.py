@@ -1,8 +1,11 @@
 """Pairs of texts with the same words: near-duplicates have a key in common, and who shares a key is compared.
 
-KEYED rows: key (long), level, id, tokens (binary). Each text has one *set row*, whose key comes from its whole token set: equal sets meet
-there. It has an odd key and, for tokens, 64 more bits of the set's hash. Its *comparison rows* have even keys, by PartEnum and prefixes
-(exact) or by bands of its signature (minhash), and the packed token hashes. Keyed rows travel in BUNDLES (see keying).
+A text has several *keyed rows*: key (64 bits), level, id, tokens. Its one *set row* has a key that comes from its whole token set, by which
+equal sets meet: an odd key and, for tokens, 64 more bits of the set's hash. Its *comparison rows* have even keys, by PartEnum and prefixes
+(exact) or by bands of its signature (minhash), and the token hashes. Keyed rows travel in BUNDLES (see keying).
+
+What a hub keeps of its texts is STORED, many texts in a row: ids (array), and binary, one text after the other, counts (int32: of its
+keys), keys (those of all its rows), sizes (int32: of its token set) and tokens. From these their keyed rows are made again.
 """
 
 from collections.abc import Iterator
@@ -20,8 +23,8 @@ from personahub.dedup import found as found_rows
 from personahub.dedup.kernels import minhash
 
 MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
-VERSION = 1  # of the keys: to be raised when tokens, hashes or keys come out differently
-_LONG, _INT, _BINARY = T.LongType(), T.IntegerType(), T.BinaryType()
+VERSION = 2  # of the keys: to be raised when tokens, hashes or keys come out differently, or are stored differently
+_INT, _BINARY = T.IntegerType(), T.BinaryType()
 
 
 def scheme(config: LexicalDedup) -> str:
@@ -36,25 +39,25 @@ def scheme(config: LexicalDedup) -> str:
     return " ".join(map(str, parts))
 
 
-def keyed(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """Texts (id, level, text) -> KEYED. A text without tokens, or with more than keying.MAX_TOKENS different ones, has no rows."""
-    schema = _columns(key=_LONG, level=_INT, id=_id_type(texts), tokens=_BINARY)
-    return _texts(texts).mapInArrow(partial(_to_keyed, config), schema)
+def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
+    """Texts (id, text) -> STORED, without the texts that have no tokens, or more than keying.MAX_TOKENS different ones."""
+    schema = _columns(ids=T.ArrayType(_id_type(texts)), counts=_BINARY, keys=_BINARY, sizes=_BINARY, tokens=_BINARY)
+    return texts.select("id", "text").mapInArrow(partial(_to_stored, config), schema)
 
 
-def keys(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """Texts (id, level, text) -> the column `key` of their KEYED rows."""
-    return _texts(texts).mapInArrow(partial(_to_keys, config), _columns(key=_LONG))
+def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
+    """Texts (id, level, text) -> BUNDLES of their keyed rows, those whose keys pass the sieve, and of the texts that have none.
+
+    Only bundles with the same part_bits can be compared with each other.
+    """
+    rows = texts.select("id", F.col("level").cast("int"), "text")
+    return rows.mapInArrow(partial(_to_bundles, config, sieve, part_bits), _bundle_schema(T.ArrayType(_id_type(texts))))
 
 
-def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None = None) -> DataFrame:
-    """Texts (id, level, text) -> BUNDLES of their keyed rows, those whose keys pass the sieve, and of the texts that have none."""
-    return _texts(texts).mapInArrow(partial(_to_bundles, config, sieve), _bundle_schema(texts))
-
-
-def bundled(rows: DataFrame) -> DataFrame:
-    """KEYED -> BUNDLES."""
-    return rows.select("key", "level", "id", "tokens").mapInArrow(_rows_to_bundles, _bundle_schema(rows))
+def stored_bundles(hub: DataFrame, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
+    """STORED -> BUNDLES of their keyed rows, those whose keys pass the sieve, at level 0."""
+    rows = hub.select("ids", "counts", "keys", "sizes", "tokens")
+    return rows.mapInArrow(partial(_stored_to_bundles, sieve, part_bits), _bundle_schema(hub.schema["ids"].dataType))
 
 
 def found(bundles: DataFrame, threshold: float, most: int) -> DataFrame:
@@ -72,36 +75,31 @@ def _columns(**columns: T.DataType) -> T.StructType:
     return T.StructType([T.StructField(name, kind) for name, kind in columns.items()])
 
 
-def _bundle_schema(rows: DataFrame) -> T.StructType:
-    return _columns(part=_INT, key=_BINARY, level=_BINARY, size=_BINARY, tokens=_BINARY, ids=T.ArrayType(_id_type(rows)))
+def _bundle_schema(ids: T.DataType) -> T.StructType:
+    return _columns(part=_INT, key=_BINARY, level=_BINARY, size=_BINARY, tokens=_BINARY, ids=ids)
 
 
 def _id_type(rows: DataFrame) -> T.DataType:
     return rows.schema["id"].dataType
 
 
-def _texts(rows: DataFrame) -> DataFrame:
-    return rows.select("id", F.col("level").cast("int"), "text")
+def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in keying.gulps(batches):
+        yield keying.to_stored(batch, config)
 
 
-def _to_keyed(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield from map(keying.to_rows, keying.from_texts(batch, config)[0])
-
-
-def _to_keys(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for rows in _to_keyed(config, batches):
-        yield rows.select(["key"])
-
-
-def _to_bundles(config: LexicalDedup, sieve: np.ndarray | None, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _to_bundles(
+    config: LexicalDedup, sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     for batch in keying.gulps(batches):
         pieces, refused = keying.from_texts(batch, config, sieve)
-        yield from map(keying.to_bundles, pieces)
+        for piece in pieces:
+            yield keying.to_bundles(piece, part_bits)
         if len(refused.key):
-            yield keying.to_bundles(refused, keying.REFUSED)
+            yield keying.to_bundles(refused, part=keying.REFUSED)
 
 
-def _rows_to_bundles(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        yield keying.to_bundles(keying.from_rows(batch))
+def _stored_to_bundles(sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in keying.gulps(batches):
+        for piece in keying.from_stored(batch, sieve):
+            yield keying.to_bundles(piece, part_bits)

@@ -1,7 +1,9 @@
 """Pairs of vectors within a cosine: who meets in a cluster is compared.
 
 A vector is compared in its home cluster and in those whose border is near (`kernels.borders`). Clusters near each other form a group, and a
-group's vectors travel to one task, each of them once: it takes about two copies of a vector to compare it in four clusters.
+group's vectors travel to one task, each of them once: it takes about two copies of a vector to compare it in four clusters. Moving a row
+costs Spark more than moving its bytes, so they travel in *bundles*, those of one batch that go to one group. A hub's vectors, which stay at
+home, are stored PACKED: cluster, ids (array), vectors (binary: float32, scaled, one after the other).
 """
 
 from collections.abc import Iterator
@@ -15,12 +17,13 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub.dedup import found as as_found
-from personahub.dedup.kernels import borders, cosine, vectors
-from personahub.dedup.keying import by_priority
+from personahub.dedup.kernels import borders, cosine, kmeans, vectors
+from personahub.dedup.keying import by_priority, gulps, unpacked
+from personahub.dedup.keying import packed as in_binary
 from personahub.dedup.rounds import MOST
 from personahub.dedup.search import Search, prepare, vector_column
 
-__all__ = ["REASONS", "Search", "found", "levelled", "prepare", "vector_column"]
+__all__ = ["REASONS", "Search", "found", "levelled", "pack", "prepare", "vector_column"]
 
 REASONS = {
     vectors.MISSING: "no_vector",
@@ -29,27 +32,35 @@ REASONS = {
     vectors.ZERO: "vector_zero",
 }
 ROWS = 4_096  # vectors worked on at once
+PACKED_AT_ONCE = 64 << 20  # bytes of vectors: the more, the more of each cluster lie side by side
 
 
 def found(rows: DataFrame, search: Search, threshold: float, hub: DataFrame | None = None, most: int = MOST) -> DataFrame:
-    """Rows (id, level, vector) and those of the hub (id, vector) -> FOUND, with the columns of `found.schema`; identical is false.
+    """Rows (id, level, vector) and those of the hub, PACKED by the same search -> FOUND, by `found.schema`; identical is false.
 
     For each row its first `most` matches above it, in each group of clusters that it is compared in. The hub's rows have level 0 and are
     no `low`. A vector that can not be compared is a row without `high`; refused says why (REASONS).
     """
     kind = rows.schema["id"].dataType
-    moving = T.StructType(
+    schema = _bundle_schema(kind)
+    rows = rows.select("id", F.col("level").cast("int").alias("level"), "vector")
+    bundles = rows.mapInArrow(partial(_bundles, search), schema)
+    if hub is not None:
+        bundles = bundles.unionByName(hub.select("cluster", "ids", "vectors").mapInArrow(partial(_hub_bundles, search), schema))
+    task = partial(_found, threshold, most, search.dimension)
+    return bundles.repartition(search.partitions, "key").mapInArrow(task, as_found.schema(kind))
+
+
+def pack(rows: DataFrame, search: Search) -> DataFrame:
+    """Rows (id, vector) -> PACKED, those whose vector can be compared: what `found` takes of a hub."""
+    schema = T.StructType(
         [
-            T.StructField("key", T.IntegerType()),
-            T.StructField("level", T.IntegerType()),
-            T.StructField("id", kind),
-            T.StructField("places", T.BinaryType()),
-            T.StructField("vector", T.BinaryType()),
+            T.StructField("cluster", T.IntegerType()),
+            T.StructField("ids", T.ArrayType(rows.schema["id"].dataType)),
+            T.StructField("vectors", T.BinaryType()),
         ]
     )
-    copies = levelled(rows, hub).mapInArrow(partial(_copies, search), moving)
-    task = partial(_found, threshold, most, search.dimension)
-    return copies.repartition(search.partitions, "key").mapInArrow(task, as_found.schema(kind))
+    return rows.select("id", "vector").mapInArrow(partial(_pack, search), schema)
 
 
 def levelled(rows: DataFrame, hub: DataFrame | None) -> DataFrame:
@@ -58,80 +69,123 @@ def levelled(rows: DataFrame, hub: DataFrame | None) -> DataFrame:
     return rows if hub is None else rows.unionByName(hub.select("id", F.lit(0).alias("level"), "vector"))
 
 
-def _copies(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """A row for each group that a vector goes to; places: in which of its clusters. A refused vector: no key, and the reason as places."""
+def _bundle_schema(kind: T.DataType) -> T.StructType:
+    """One bundle: key of the group (null: vectors that are refused), and of each vector in it level, id, the number of its visits, these
+    one after the other (home is written ~cluster; of a refused one the reason), and the vectors. Binary are int32 and float32.
+    """
+    return T.StructType(
+        [
+            T.StructField("key", T.IntegerType()),
+            T.StructField("level", T.BinaryType()),
+            T.StructField("ids", T.ArrayType(kind)),
+            T.StructField("visits", T.BinaryType()),
+            T.StructField("places", T.BinaryType()),
+            T.StructField("vectors", T.BinaryType()),
+        ]
+    )
+
+
+def _bundles(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     apart = borders.distances(search.centroids)
     for whole in batches:
         for start in range(0, whole.num_rows, ROWS):
             batch = whole.slice(start, ROWS)
             fit, problems = vectors.from_arrow(batch["vector"], search.dimension)
+            level = _numpy(batch["level"])
             if problems.any():
-                yield _refused(batch, problems)
-                batch = batch.take(pa.array(np.flatnonzero(problems == vectors.FIT)))
-            starts, clusters = borders.visits(fit, search.centroids, apart, search.margin, _numpy(batch["level"]) == 0)
+                bad = np.flatnonzero(problems != vectors.FIT)
+                none, once = np.empty((len(bad), 0), np.float32), np.ones(len(bad), np.int32)
+                yield _bundled(None, bad, batch["id"], level, once, problems[bad].astype(np.int32), none)
+            rows = np.flatnonzero(problems == vectors.FIT)
+            starts, clusters = borders.visits(fit, search.centroids, apart, search.margin, np.zeros(len(fit), np.bool_))
             row, key, ends, places = borders.spread(starts, clusters, search.groups)
-            buffers = [None, pa.py_buffer(ends * np.int32(4)), pa.py_buffer(places)]
-            columns = {
-                "key": pa.array(key),
-                "level": batch["level"].take(pa.array(row)),
-                "id": batch["id"].take(pa.array(row)),
-                "places": pa.Array.from_buffers(pa.binary(), len(row), buffers),
-                "vector": vectors.to_arrow(fit[row]),
-            }
-            yield pa.RecordBatch.from_pydict(columns)
+            if len(row):
+                yield _bundled(key, rows[row], batch["id"], level, np.diff(ends), places[: ends[-1]], fit[row])
 
 
-def _refused(batch: pa.RecordBatch, problems: np.ndarray) -> pa.RecordBatch:
-    bad = np.flatnonzero((problems != vectors.FIT) & (_numpy(batch["level"]) > 0))  # the hub's own were refused in their day
+def _hub_bundles(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in gulps(batches):
+        values = unpacked(batch["vectors"], np.float32).reshape(-1, search.dimension)
+        ids = batch["ids"].flatten()
+        cluster = np.repeat(_numpy(batch["cluster"]), np.diff(_numpy(batch["ids"].offsets)))
+        rows, once = np.arange(len(ids)), np.ones(len(ids), np.int32)
+        if len(ids):
+            yield _bundled(search.groups[cluster], rows, ids, np.zeros(len(ids), np.int32), once, ~cluster, values)
+
+
+def _bundled(
+    key: np.ndarray | None,
+    rows: np.ndarray,
+    ids: pa.Array,
+    level: np.ndarray,
+    visits: np.ndarray,
+    places: np.ndarray,
+    values: np.ndarray,
+) -> pa.RecordBatch:
+    """A bundle for each key. rows: the position of each vector among all that `ids` and `level` are of; visits, places, values: its own."""
+    keys = np.zeros(len(rows), np.int32) if key is None else key
+    order = np.argsort(keys, kind="stable")
+    bounds = np.append(np.flatnonzero(np.diff(keys[order], prepend=keys[order[:1]] - 1)), len(rows))
+    place, place_bounds = _segments(visits, order)
     columns = {
-        "key": pa.nulls(len(bad), pa.int32()),
-        "level": batch["level"].take(pa.array(bad)),
-        "id": batch["id"].take(pa.array(bad)),
-        "places": pa.array([REASONS[problem].encode() for problem in problems[bad].tolist()], pa.binary()),
-        "vector": pa.nulls(len(bad), pa.binary()),
+        "key": pa.nulls(len(bounds) - 1, pa.int32()) if key is None else pa.array(keys[order][bounds[:-1]], pa.int32()),
+        "level": in_binary(level[rows[order]].astype(np.int32), bounds),
+        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), ids.take(pa.array(rows[order]))),
+        "visits": in_binary(visits[order].astype(np.int32), bounds),
+        "places": in_binary(places[place].astype(np.int32), place_bounds[bounds]),
+        "vectors": in_binary(values[order].reshape(-1), bounds * values.shape[1]),
     }
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _segments(sizes: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Segments of these sizes, one after the other, in another order -> the positions of what is in them, and where each begins."""
+    starts, sizes = np.append(0, np.cumsum(sizes))[:-1][order], sizes[order]
+    bounds = np.append(0, np.cumsum(sizes))
+    return np.arange(bounds[-1]) + np.repeat(starts - bounds[:-1], sizes), bounds
+
+
+def _pack(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in gulps(batches, PACKED_AT_ONCE):
+        fit, problems = vectors.from_arrow(batch["vector"], search.dimension)
+        if not len(fit):
+            continue
+        home = kmeans.homes(fit, search.centroids)
+        order = np.argsort(home, kind="stable")
+        bounds = np.append(np.flatnonzero(np.diff(home[order], prepend=-1)), len(fit))
+        ids = batch["id"].take(pa.array(np.flatnonzero(problems == vectors.FIT)[order]))
+        columns = {
+            "cluster": pa.array(home[order][bounds[:-1]], pa.int32()),
+            "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), ids),
+            "vectors": in_binary(fit[order].reshape(-1), bounds * search.dimension),
+        }
+        yield pa.RecordBatch.from_pydict(columns)
 
 
 def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """What comes is whole groups, mostly one: `search.keys` sees to that."""
     held = []
     for batch in batches:
-        if batch["key"].null_count:
-            bad = batch.filter(batch["key"].is_null())
-            yield as_found.refused(bad["id"], bad["level"], bad["places"].cast(pa.string()))
-            batch = batch.filter(batch["key"].is_valid())
-        if batch.num_rows:
-            held.append(batch)
-    keys = np.concatenate([batch["key"].to_numpy() for batch in held]) if held else np.empty(0, np.int32)
-    for key in np.unique(keys).tolist():
-        ids, level, places = (pa.concat_arrays([batch[name] for batch in held]) for name in ("id", "level", "places"))
-        rows = np.flatnonzero(keys == key)
-        rows = rows[by_priority(_numpy(level)[rows], ids.take(pa.array(rows)))]
-        group = _gathered(held, rows, dimension)
-        row, cluster, home = _visits(places.take(pa.array(rows)))
-        low, high, score, cut = cosine.cosine_pairs(group, row, cluster, home, _numpy(level)[rows] == 0, threshold, most)
+        bad = batch.filter(batch["key"].is_null())
+        if len(bad):
+            reasons = [REASONS[problem] for problem in unpacked(bad["places"], np.int32).tolist()]
+            yield as_found.refused(bad["ids"].flatten(), pa.array(unpacked(bad["level"], np.int32)), pa.array(reasons))
+        if len(bad) < len(batch):
+            held.append(batch.filter(batch["key"].is_valid()))
+    bundles = pa.Table.from_batches(held) if held else None
+    for key in pc.unique(bundles["key"]).to_pylist() if bundles else ():
+        mine = bundles.filter(pc.equal(bundles["key"], key))
+        ids = pa.concat_arrays([chunk.flatten() for chunk in mine["ids"].chunks])
+        level, visits, places = (unpacked(mine[name], np.int32) for name in ("level", "visits", "places"))
+        order = by_priority(level, ids)
+        place, _ = _segments(visits, order)
+        row, cluster = np.repeat(np.arange(len(order)), visits[order]), places[place]
+        home, cluster = cluster < 0, np.where(cluster < 0, ~cluster, cluster)
+        group = unpacked(mine["vectors"], np.float32).reshape(-1, dimension)[order]
+        low, high, score, cut = cosine.cosine_pairs(group, row, cluster, home, level[order] == 0, threshold, most)
         if len(low):
-            pairs = as_found.pairs(ids, level, rows[low], rows[high], score, False, cut)
+            pairs = as_found.pairs(ids, pa.array(level), order[low], order[high], score, False, cut)
             yield pairs.filter(pc.not_equal(pairs["low"], pairs["high"]))  # the hub may hold the very row
-
-
-def _visits(places: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One entry a visit: the position of the row, the cluster, and whether it is the row's home."""
-    row = np.repeat(np.arange(len(places)), pc.binary_length(places).to_numpy() // 4)
-    cluster = vectors.from_binary(places, "<i4")
-    return row, np.where(cluster < 0, ~cluster, cluster), cluster < 0
-
-
-def _gathered(held: list[pa.RecordBatch], rows: np.ndarray, dimension: int) -> np.ndarray:
-    """float32[n, d]: the vectors of these rows, counted over all batches, in this order."""
-    out = np.empty((len(rows), dimension), np.float32)
-    begin = 0
-    for batch in held:
-        here = np.flatnonzero((rows >= begin) & (rows < begin + batch.num_rows))
-        out[here] = vectors.from_binary(batch["vector"]).reshape(-1, dimension)[rows[here] - begin]
-        begin += batch.num_rows
-    return out
 
 
 def _numpy(column: pa.Array) -> np.ndarray:

@@ -133,7 +133,7 @@ def _new(hub: Hub) -> DataFrame:
         table("duplicates").where(of_personas).select("id"),
         table("tombstones").where(of_personas).select("id"),
         table("rejects").where(F.col("stage") == STAGE).select(F.col("source_id").alias("id")),
-        table("lexical_keys").where(F.col("key").bitwiseAND(1) == 1).select(F.col("persona_id").alias("id")),  # one row of each
+        _keyed(hub),
     ]
     texts = _texts(table("personas"))
     return texts.join(reduce(DataFrame.unionByName, decided), on="id", how="left_anti")
@@ -144,10 +144,20 @@ def _texts(personas: DataFrame) -> DataFrame:
     return personas.select(F.col("persona_id").alias("id"), (F.col("hop") + 1).alias("level"), F.col("persona").alias("text"))
 
 
+def _keyed(hub: Hub) -> DataFrame:
+    """Those that the words kept: id."""
+    return hub.store.table("lexical_keys").select(F.explode("persona_ids").alias("id"))
+
+
 def _standing(hub: Hub) -> DataFrame:
-    """The keys of those that the words kept, without those taken down."""
-    gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select(F.col("id").alias("persona_id"))
-    return hub.store.table("lexical_keys").join(gone, on="persona_id", how="left_anti")
+    """What is stored of those that the words kept; where some of them were taken down, made again of the others."""
+    gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
+    if _keyed(hub).join(gone, on="id", how="left_semi").isEmpty():
+        return hub.store.table("lexical_keys").withColumnRenamed("persona_ids", "ids")
+    from personahub.dedup import lexical  # here, because numba takes its time to import
+
+    left = _keyed(hub).join(gone, on="id", how="left_anti")
+    return lexical.stored(_texts(hub.store.table("personas")).join(left, on="id", how="left_semi"), hub.config.dedup.lexical)
 
 
 def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup, scheme: str) -> DataFrame:
@@ -203,8 +213,8 @@ def _insert(
     hub.store.insert_new(_rejects(new.join(refused, on="id", how="inner"), hub.run_id), "rejects")
     gone = duplicates.where(F.col("method") != "semantic").select("id").unionByName(refused.select("id"))
     survivors = new.join(gone, on="id", how="left_anti")
-    keyed = lexical.keyed(survivors, settings).withColumn("scheme", F.lit(scheme))
-    hub.store.append(keyed.withColumnRenamed("id", "persona_id"), "lexical_keys")
+    stored = lexical.stored(survivors, settings).withColumn("scheme", F.lit(scheme))
+    hub.store.append(stored.withColumnRenamed("ids", "persona_ids"), "lexical_keys")
     hub.store.release(STAGE)
 
 
@@ -234,9 +244,8 @@ def _finish(hub: Hub) -> None:
     if first is None:  # released where nothing can be removed
         return
     settings = LexicalDedup.model_validate_json(first.settings)
-    keys = hub.store.table("lexical_keys").select(F.col("persona_id").alias("id"))
     texts = _texts(hub.store.table("personas"))
-    texts = texts.join(held.select("id"), on="id", how="left_semi").join(keys, on="id", how="left_anti")
+    texts = texts.join(held.select("id"), on="id", how="left_semi").join(_keyed(hub), on="id", how="left_anti")
     _insert(hub, *_held(held), texts, settings, first.scheme, hub.store.insert_new)
 
 
@@ -245,6 +254,7 @@ def _take_back(hub: Hub) -> None:
     hub.store.delete("duplicates", "kind = 'persona'")
     hub.store.delete("rejects", f"stage = '{STAGE}'")
     hub.store.delete("centroids")
+    hub.store.delete("packed_vectors")
     hub.store.delete("lexical_keys")
 
 

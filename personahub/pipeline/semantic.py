@@ -20,6 +20,7 @@ from personahub.config import Config
 from personahub.dedup import deduplicate
 from personahub.errors import ConfigError, TransientFailures
 from personahub.generate import local
+from personahub.ids import content_id
 from personahub.llm.embeddings import key_of
 from personahub.pipeline.hub import Hub
 
@@ -35,14 +36,15 @@ Materialise = Callable[[DataFrame, str], DataFrame]
 class Decided:
     """duplicates: as dedup.deduplicate gives them; rejects: id, reason, detail; vectors: how many were bought or computed.
 
-    centroids: of clusters that were trained anew, on `trained_on` vectors, else None.
+    search: by clusters that were trained on `trained_on` vectors, 0 for those of an earlier batch; kept: id, vector.
     """
 
     duplicates: DataFrame
     rejects: DataFrame
     vectors: int
-    centroids: np.ndarray | None
+    search: "Search"
     trained_on: int
+    kept: DataFrame
 
 
 def check(config: Config) -> None:
@@ -93,10 +95,12 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
             "run again to ask for those"
         )
     with_vector = rows.where(F.col("vector").isNotNull()).select("id", "level", "vector")
-    standing = materialise(_standing(hub, left), "dedup.vectors.hub")
-    standing = None if standing.isEmpty() else standing
+    standing = _standing(hub, left)
     search, trained_on = _search(hub, with_vector, standing)
-    duplicates, refused = deduplicate(with_vector, config.dedup, materialise, hub_vectors=standing, search=search)
+    packed = _packed(hub, standing, search)
+    duplicates, refused = deduplicate(with_vector, config.dedup, materialise, hub_vectors=packed, search=search)
+    gone = duplicates.select("id").unionByName(refused.select("id"))
+    kept = with_vector.join(gone, on="id", how="left_anti")
     no_detail = F.lit(None).cast("string").alias("detail")
     rejects = refused.select("id", "reason", no_detail)
     refused_by_endpoint = rows.where(F.col("vector").isNull())
@@ -106,15 +110,17 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     if settings.model is not None:
         too_long = left.join(fit.select("id"), on="id", how="left_anti")
         rejects = rejects.unionByName(too_long.select("id", F.lit("too_long_to_embed").alias("reason"), no_detail))
-    return Decided(duplicates, rejects, got, search.centroids if trained_on else None, trained_on)
+    return Decided(duplicates, rejects, got, search, trained_on, kept)
 
 
 def remember(hub: Hub, decided: Decided) -> None:
-    """The clusters, for later batches: they save time and change nothing, so that a run may die before this."""
-    if decided.centroids is None:
+    """Clusters and packed vectors, for later batches: they save time and change nothing, so that a run may die before this."""
+    _pack(hub, decided.kept, decided.search)
+    if not decided.trained_on:
         return
-    count, dimension = decided.centroids.shape
-    values = pa.array(np.ascontiguousarray(decided.centroids, np.float32).reshape(-1))
+    centroids = decided.search.centroids
+    count, dimension = centroids.shape
+    values = pa.array(np.ascontiguousarray(centroids, np.float32).reshape(-1))
     columns = {
         "scheme": [_clusters(hub.config)] * count,
         "cluster": pa.array(range(count), pa.int32()),
@@ -123,6 +129,32 @@ def remember(hub: Hub, decided: Decided) -> None:
     }
     hub.store.append(hub.spark.createDataFrame(pa.Table.from_pydict(columns)), "centroids")
     hub.store.delete("centroids", f"trained_on < {decided.trained_on}")
+    hub.store.delete("packed_vectors", f"clusters <> '{_name(centroids)}'")
+
+
+def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None:
+    """The standing vectors (id, vector), by the clusters of `search`: what is missing of them, or too much, is made good first."""
+    name = _name(search.centroids)
+    packed = hub.store.table("packed_vectors").where(F.col("clusters") == name)
+    there = packed.select(F.explode("ids").alias("id"))
+    if not there.join(standing, on="id", how="left_anti").isEmpty():  # some were taken down
+        hub.store.delete("packed_vectors", f"clusters = '{name}'")
+    missing = standing.join(there, on="id", how="left_anti")
+    if not missing.isEmpty():
+        _pack(hub, missing, search)
+    packed = hub.store.table("packed_vectors").where(F.col("clusters") == name)
+    return None if packed.isEmpty() else packed
+
+
+def _pack(hub: Hub, rows: DataFrame, search: "Search") -> None:
+    from personahub.dedup import semantic  # here, because numba takes its time to import
+
+    packed = semantic.pack(rows, search).withColumn("clusters", F.lit(_name(search.centroids)))
+    hub.store.append(packed, "packed_vectors")
+
+
+def _name(centroids: np.ndarray) -> str:
+    return content_id(np.ascontiguousarray(centroids, "<f4").tobytes().hex())
 
 
 def _key(config: Config) -> str:
@@ -159,22 +191,23 @@ def _standing(hub: Hub, left: DataFrame) -> DataFrame:
     """id, vector of those that earlier batches kept: they have keys, and were not removed by their vectors."""
     table = hub.store.table
     of_personas = F.col("kind") == "persona"
-    kept = table("lexical_keys").where(F.col("key").bitwiseAND(1) == 1).select(F.col("persona_id").alias("id"))
+    kept = table("lexical_keys").select(F.explode("persona_ids").alias("id"))
     for gone in (table("duplicates").where(of_personas), table("tombstones").where(of_personas), left):
         kept = kept.join(gone.select("id"), on="id", how="left_anti")
     mine = table("embeddings").where(F.col("final") & (F.col("model") == _key(hub.config)) & F.col("vector").isNotNull())
     return mine.select(F.col("persona_id").alias("id"), "vector").join(kept, on="id", how="left_semi")
 
 
-def _search(hub: Hub, rows: DataFrame, standing: DataFrame | None) -> "tuple[Search, int]":
+def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, int]":
     """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
     from personahub.dedup import semantic  # here, because numba takes its time to import
 
-    total = rows.count() + (0 if standing is None else standing.count())
+    old = standing.count()
+    total = rows.count() + old
     stored = hub.store.table("centroids").where(F.col("scheme") == _clusters(hub.config)).toArrow()
     newest = max(stored["trained_on"].to_pylist(), default=0)
-    if newest and standing is not None and total < OUTGROWN * newest:
+    if newest and old and total < OUTGROWN * newest:
         stored = stored.filter(pc.equal(stored["trained_on"], newest)).sort_by("cluster")
         centroids = np.stack(stored["vector"].to_numpy()).astype(np.float32)
         return semantic.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
-    return semantic.prepare(rows, hub.config.dedup.semantic, standing), total
+    return semantic.prepare(rows, hub.config.dedup.semantic, standing if old else None), total

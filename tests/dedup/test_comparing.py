@@ -12,6 +12,7 @@ from personahub import text
 from personahub.config import LexicalDedup
 from personahub.dedup import comparing, keying
 from personahub.dedup.kernels import greedy, minhash, sets
+from personahub.dedup.kernels.sieve import sieve
 
 
 def batch_of(rows):
@@ -28,7 +29,7 @@ def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
     bundles = []
     for start in range(0, len(rows), batch):
         pieces, refused = keying.from_texts(batch_of(rows[start : start + batch]), config, sieve)
-        bundles += [*map(keying.to_bundles, pieces), keying.to_bundles(refused, keying.REFUSED)]
+        bundles += [*map(keying.to_bundles, pieces), keying.to_bundles(refused, part=keying.REFUSED)]
     table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
     tasks = np.random.default_rng(seed).integers(0, 3, 1 << keying.PART_BITS)[table["part"].to_numpy()]
     out = []
@@ -135,6 +136,31 @@ def test_lists_are_cut_after_most_pairs():
     assert not any(cut for high, cut in listed["02"])
 
 
+def listed(keyed):
+    """Plain rows: key, level, id, tokens."""
+    return list(
+        zip(keyed.key.tolist(), keyed.level.tolist(), keyed.id.to_pylist(), sets.to_arrow(keyed.tokens).to_pylist(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("config", [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")], ids=repr)
+def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypatch):
+    monkeypatch.setattr(keying, "STORED", 2_000)
+    distinct = {frozenset(text.tokens(words or "", "word", 1)): (0, name, words) for _, name, words in samples.rows(80, 4)}
+    batch = batch_of(list(distinct.values()))
+    pieces, refused = keying.from_texts(batch, config)
+    stored = keying.to_stored(batch.select(["id", "text"]), config)
+    names = stored["ids"].to_pylist()
+    assert len(names) > 3
+    assert len([name for row in names for name in row]) == len(batch) - len(refused.key) == len(batch) - 1
+    again = [row for piece in keying.from_stored(stored.slice(2)) for row in listed(piece)]
+    assert sorted(again) == sorted(row for piece in pieces for row in listed(piece) if row[2] not in names[0] + names[1])
+    some = np.array([key for key, *_ in again][::5], np.uint64)
+    passed = {row[0] for piece in keying.from_stored(stored, sieve(some)) for row in listed(piece)}
+    assert passed >= set(some.tolist())
+    assert len(passed) < 1.1 * len(set(some.tolist()))
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.int32(), pa.string()])
 def test_rows_come_out_of_bundles_as_they_went_in(kind):
     batch = batch_of(samples.rows(50, 3))
@@ -142,11 +168,7 @@ def test_rows_come_out_of_bundles_as_they_went_in(kind):
     [keyed], _ = keying.from_texts(batch, LexicalDedup())
     bundles = keying.to_bundles(keyed)
     back = keying.from_bundles([bundles.slice(0, 3), bundles.slice(3)])
-    rows = keying.from_rows(keying.to_rows(keyed).take(pa.array(np.random.default_rng(0).permutation(len(keyed.key)))))
-    for other in (back, rows):
-        assert other.id.type == kind
-        for name in ("key", "level", "id"):
-            assert sorted(np.asarray(getattr(other, name)).tolist()) == sorted(np.asarray(getattr(keyed, name)).tolist())
-    assert keying.to_rows(back).to_pylist() == keying.to_rows(keyed).to_pylist()
+    assert back.id.type == kind
+    assert listed(back) == listed(keyed)
     assert (np.diff(keyed.key >> np.uint64(64 - keying.PART_BITS)) >= 0).all()
     assert len(bundles) == len(set((keyed.key >> np.uint64(64 - keying.PART_BITS)).tolist()))

@@ -5,7 +5,6 @@ import random
 import pytest
 import reference
 import samples
-from pyspark.sql import functions as F
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.dedup import deduplicate, lexical, rounds, sieving
@@ -61,8 +60,7 @@ def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise):
     )  # of higher priority, were it not for the hub
     gone = reference.deduplicate(first, 0.9)
     hub = [(0, name, text) for _, name, text in first if name not in gone and (text or "").strip(" ?!—")]
-    stored = lexical.keyed(frame_of(spark, hub), config.lexical).select("key", F.col("id").alias("persona_id"), "tokens")
-    stored = materialise(stored, "stored")
+    stored = materialise(lexical.stored(frame_of(spark, hub), config.lexical), "stored")
     removed, _ = verdicts(*deduplicate(frame_of(spark, second), config, materialise, stored))
     assert removed == reference.deduplicate(second, 0.9, decided=hub)
     assert any(by in {name for _, name, _ in hub} for by, *_ in removed.values())
@@ -90,6 +88,6 @@ def test_the_scheme_names_what_stored_keys_must_share():
     exact = LexicalDedup()
     assert lexical.scheme(exact) == lexical.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
     minhash = LexicalDedup(method="minhash")
-    assert lexical.scheme(minhash) == "1 minhash 0.9 word 1 128 16x8 1"
+    assert lexical.scheme(minhash) == "2 minhash 0.9 word 1 128 16x8 1"
     others = [{"threshold": 0.8}, {"unit": "character"}, {"ngram": 2}, {"num_perm": 64}, {"seed": 2}, {"min_recall": 0.9}]
     assert len({lexical.scheme(minhash.model_copy(update=change)) for change in others} | {lexical.scheme(minhash)}) == 7

@@ -100,7 +100,9 @@ def test_the_hub_stands_above_all_and_its_pairs_are_its_own_affair(spark):
     new = [*some_rows(100, 1, level=1), (hub[3][0], 1, hub[3][1])]  # one that is in the hub already
     hub_frame = spark.createDataFrame([*hub, ("broken", None)], "id string, vector array<double>")
     prepared = search.prepare(frame(spark, new), CONFIG, hub_frame)
-    rows = semantic.found(frame(spark, new), prepared, CONFIG.threshold, hub_frame).collect()
+    packed = semantic.pack(hub_frame, prepared)
+    assert sorted(name for row in packed.collect() for name in row.ids) == sorted(name for name, _ in hub)
+    rows = semantic.found(frame(spark, new), prepared, CONFIG.threshold, packed).collect()
     expected = true_pairs(new[:-1], hub)
     found = {(row.low, row.high) for row in rows if row.low != hub[3][0]}
     assert found <= expected.keys()
