@@ -1,8 +1,15 @@
-"""The jobs that benchmarks/dedup.py runs: ours and the peers', on generated corpora by size, each a process of its own."""
+"""The jobs that benchmarks/dedup.py runs: ours and the peers', on generated corpora by size, each a process of its own.
 
+    python benchmarks/dedup_jobs.py METHOD OUT INPUT ...
+
+Ours on each input in turn, in one session; their CPU seconds go to OUT.
+"""
+
+import argparse
 import json
 import math
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -40,9 +47,13 @@ class Run:
 def growth(runs: list[Run]) -> float:
     """The cost of ten times the rows over ten times the cost, from the first and the last run; 1 is linear, NaN: too few rows to tell."""
     first, last = runs[0], runs[-1]
-    if first is last or first.rows < 5 * BASE or min(first.seconds, last.seconds) <= 0:
+    if first is last or first.rows < 5 * BASE:
         return math.nan
-    return 10 ** (math.log(last.seconds / first.seconds) / math.log(last.rows / first.rows) - 1)
+    return _tenfold(first.seconds, last.seconds, last.rows / first.rows)
+
+
+def _tenfold(first: float, last: float, times: float) -> float:
+    return 10 ** (math.log(last / first) / math.log(times) - 1) if min(first, last) > 0 else math.nan
 
 
 class Jobs:
@@ -65,6 +76,20 @@ class Jobs:
         return [replace(self._middle(method, rows), base=base) for rows in sizes[:-1]] + [
             replace(self._ours(method, sizes[-1]), base=base)
         ]
+
+    def growth(self, method: str, sizes: list[int]) -> float:
+        """The same in one session that has compiled its code: of a whole run on few rows, what Spark's start costs hides what they cost.
+
+        The least of the later runs on BASE rows is subtracted from the least of three at the first size, and from the one at the last.
+        """
+        out = self.folder / f"{method}-warm.json"
+        counts = [BASE] * 4 + [sizes[0]] * 3 + [sizes[-1]]
+        measured(
+            [sys.executable, __file__, method, str(out), *(str(self.corpus(rows)) for rows in counts)], out.with_suffix(".log")
+        )
+        seconds = json.loads(out.read_text())
+        base = min(seconds[1:4])
+        return _tenfold(min(seconds[4:7]) - base, seconds[7] - base, sizes[-1] / sizes[0])
 
     def peer(self, name: str, sizes: list[int]) -> list[Run] | None:
         """None if the peer is not installed."""
@@ -91,3 +116,35 @@ class Jobs:
         script = str(Path(__file__).with_name("dedup_peers.py"))
         use = measured([sys.executable, script, name, str(self.corpus(rows)), str(out)], out.with_suffix(".log"))
         return Run(rows, use, out)
+
+
+def _in_one_session(method: str, sources: list[Path]) -> list[float]:
+    """CPU seconds of every process, one figure an input."""
+    from embedding_jobs import cpu_of_all
+
+    from personahub import session
+    from personahub.config import Config, Dedup, LexicalDedup, load
+    from personahub.dedup import deduplicate
+    from personahub.store import Store
+
+    spark = session.open_session(load(overrides=["spark.master=local[2]", 'spark.conf={"spark.driver.memory": "2g"}']))
+    config, seconds = Dedup(lexical=LexicalDedup(method=method)), []
+    for source in sources:
+        began = cpu_of_all()
+        with tempfile.TemporaryDirectory() as folder:
+            materialise = Store(spark, Config(root=folder)).materialise
+            rows = spark.read.parquet(str(source)).selectExpr("id", "1 as level", "persona as text")
+            for verdicts, name in zip(deduplicate(rows, config, materialise), ("duplicates", "rejects"), strict=True):
+                materialise(verdicts, name)
+        seconds.append(cpu_of_all() - began)
+    spark.stop()
+    return seconds
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("method")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("input", type=Path, nargs="+")
+    given = parser.parse_args()
+    given.out.write_text(json.dumps(_in_one_session(given.method, given.input)))

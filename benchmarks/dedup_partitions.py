@@ -66,15 +66,12 @@ def _differing(spark: Any, method: str, folder: Path, rows: int, seed: int) -> i
 def _verdicts(spark: Any, method: str, source: Path, folder: Path, partitions: int) -> set[tuple[Any, ...]]:
     from pyspark.sql import functions as F
 
-    from personahub.config import Dedup, LexicalDedup, SemanticDedup
+    from personahub.config import Config, Dedup, LexicalDedup, SemanticDedup
     from personahub.dedup import deduplicate
+    from personahub.store import Store
 
     shutil.rmtree(folder, ignore_errors=True)
-
-    def materialise(frame: Any, name: str) -> Any:
-        frame.write.parquet(str(folder / name))
-        return spark.read.schema(frame.schema).parquet(str(folder / name))
-
+    materialise = Store(spark, Config(root=str(folder))).materialise
     semantic = method == "semantic"
     lexical = LexicalDedup() if semantic else LexicalDedup(method=method)
     config = Dedup(lexical=lexical, semantic=SemanticDedup(enabled=semantic))

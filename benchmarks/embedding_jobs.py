@@ -132,15 +132,12 @@ def _session(tool_reads: Path | None) -> Any:
 
 
 def _deduplicated(spark: Any, source: Path, folder: Path) -> None:
-    from personahub.config import Dedup, SemanticDedup
+    from personahub.config import Config, Dedup, SemanticDedup
     from personahub.dedup import deduplicate
+    from personahub.store import Store
 
     shutil.rmtree(folder, ignore_errors=True)
-
-    def materialise(frame: Any, name: str) -> Any:
-        frame.write.parquet(str(folder / name))
-        return spark.read.schema(frame.schema).parquet(str(folder / name))
-
+    materialise = Store(spark, Config(root=str(folder))).materialise
     config = Dedup(semantic=SemanticDedup(enabled=True, threshold=THRESHOLD, probes=PROBES, seed=SEED))
     duplicates, _ = deduplicate(spark.read.parquet(str(source)), config, materialise)
     duplicates.write.parquet(str(folder / "duplicates"))
