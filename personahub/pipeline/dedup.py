@@ -256,6 +256,8 @@ def _take_back(hub: Hub) -> None:
     hub.store.delete("centroids")
     hub.store.delete("packed_vectors")
     hub.store.delete("lexical_keys")
+    # one that an earlier version made gets the columns of today
+    hub.store.append(hub.spark.createDataFrame([], schemas.LEXICAL_KEYS), "lexical_keys")
 
 
 def _scheme(config: Config) -> str:
