@@ -10,6 +10,7 @@ import sysconfig
 import time
 from pathlib import Path
 
+import numpy as np
 import pyspark
 import pytest
 
@@ -90,6 +91,16 @@ def told(process):
     return process.stdout
 
 
+def each(row):
+    """A row of lexical_keys holds many personas, by the task that they came to: theirs, one by one."""
+    counts, sizes = (np.frombuffer(row[name], np.int32) for name in ("counts", "sizes"))
+    keys, tokens = (
+        np.split(np.frombuffer(row[name], np.int64), np.cumsum(n)[:-1]) for name, n in (("keys", counts), ("tokens", sizes))
+    )
+    for persona, *figures in zip(row["persona_ids"], keys, tokens, strict=True):
+        yield {"scheme": row["scheme"], "persona_id": persona, "figures": [one.tolist() for one in figures]}
+
+
 def tables(spark, root):
     """Of each table its rows, without what differs from run to run, as text and sorted. The row of the probe is the run's own."""
     found = {}
@@ -99,6 +110,8 @@ def tables(spark, root):
             rows = [
                 {key: value for key, value in row.items() if key not in DIFFERENT} for row in rows if row.get("stage") != "probe"
             ]
+            if name == "lexical_keys":
+                rows = [one for row in rows for one in each(row)]
             found[name] = sorted(repr({**row, "counts": sorted(row["counts"])} if "counts" in row else row) for row in rows)
     return found
 
