@@ -17,15 +17,17 @@ import orjson
 
 from personahub.llm.answers import SCHEMA_CLOSE, SCHEMA_OPEN
 from personahub.llm.mock_words import ADJECTIVES, COMMON, NAMES, OCCUPATIONS, PURSUITS, SETTINGS
+from personahub.llm.mock_world import NEW_EACH_TIME, World
 
 _WORD = re.compile(r"(?<!\w)[^\W\d_]{4,14}(?!\w)")
 _BLOCK = re.compile(r"<([A-Za-z][\w-]*)(?:\s[^<>]*)?>(.*?)</\1>|```[^\n]*\n(.*?)```", re.DOTALL)
+_RELATION = re.compile(r"^\s*- (\w+): someone who ", re.M)
 _READ = 2000  # characters of the data that are looked at: enough words, and cheap
 
 
-def completion(body: dict[str, Any], seed: int) -> dict[str, Any]:
+def completion(body: dict[str, Any], seed: int, world: World = NEW_EACH_TIME) -> dict[str, Any]:
     """A chat completion. `seed` must already depend on the body. Tokens are characters / 4, rounded up."""
-    answer = text(body, seed)
+    answer = text(body, seed, world)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     cut = limit is not None and len(answer) > 4 * limit
     answer = answer[: 4 * limit] if cut else answer
@@ -81,13 +83,13 @@ def _of_word(word: str, dimensions: int) -> np.ndarray:
     return np.array([rng.gauss(0, 1) for _ in range(dimensions)])
 
 
-def text(body: dict[str, Any], seed: int) -> str:
+def text(body: dict[str, Any], seed: int, world: World = NEW_EACH_TIME) -> str:
     """The whole answer to a chat request, before any cut at `max_tokens`. `seed` must already depend on the body."""
     rng = random.Random(seed)
     messages = body["messages"]
     prompt = _user_text(messages)
     schema = _asked_schema(body, messages)
-    writer = _Writer(rng, prompt)
+    writer = _Writer(rng, prompt, world)
     if schema is not None:
         return orjson.dumps(writer.build(schema, "", schema)).decode()
     if (body.get("response_format") or {}).get("type") in ("json_object", "json_schema"):
@@ -126,8 +128,8 @@ def _loads(schema: str) -> dict[str, Any] | None:
 class _Writer:
     """Writes with the words of one prompt. What lies in <tags> or fences is data, the rest is the instruction."""
 
-    def __init__(self, rng: random.Random, prompt: str) -> None:
-        self.rng = rng
+    def __init__(self, rng: random.Random, prompt: str, world: World) -> None:
+        self.rng, self.world = rng, world
         blocks = [match.group(2) or match.group(3) or "" for match in _BLOCK.finditer(prompt)]
         self.instruction = _BLOCK.sub(" ", prompt) if blocks else prompt
         self.words = _salient(max(blocks, key=len) if blocks else prompt)
@@ -168,6 +170,9 @@ class _Writer:
         choices = {
             field: inner["enum"] for field, inner in (item.get("properties") or {}).items() if len(inner.get("enum") or ()) > 1
         }
+        relations = _RELATION.findall(self.instruction)
+        if relations and "relation" in (item.get("properties") or {}):
+            choices = {"relation": relations}
         if not choices:
             return [self.build(item, name, root) for _ in range(min(most, max(least, 2 if "minItems" not in schema else least)))]
         # one item for each choice that the instruction names, for example each relation it asks about; "exactly 8" asks for more
@@ -202,6 +207,9 @@ class _Writer:
         return value[: schema["maxLength"]] if "maxLength" in schema else value
 
     def persona(self) -> str:
+        known = self.world.person(self.rng) if self.world.share else None
+        if known is not None:
+            return known
         who = _with_article(f"{self.rng.choice(ADJECTIVES)} {self.rng.choice(OCCUPATIONS)}")
         return f"{who[0].upper()}{who[1:]} who {self.rng.choice(PURSUITS)} {self._words(2)} {self.rng.choice(SETTINGS)}."
 

@@ -18,6 +18,7 @@ from aiohttp import web
 from personahub.llm import mock_answers, mock_faults
 from personahub.llm.mock_faults import FAULTS, RARE_FAULTS
 from personahub.llm.mock_stats import MINUTE, Stats
+from personahub.llm.mock_world import World
 
 _HEADERS = {"x-simulated": "true"}
 MOST_TEXTS, MOST_TOKENS_OF_TEXT, MOST_TOKENS = 2048, 8191, 300_000  # in one request for vectors
@@ -41,6 +42,7 @@ class Settings:
     faults: tuple[str, ...] = FAULTS
     rpm: int | None = None  # requests admitted in any 60 s; above it 429
     seed: int = 0
+    duplicates: float = 0.0  # share of the personas in answers that are one of the few whom they come back to (mock_world)
     key: str | None = None  # expected after "Authorization: Bearer"
     response_formats: str = "all"
     slow_seconds: float = 1.0
@@ -53,8 +55,15 @@ class Settings:
             raise ValueError(f"overflow is queue or 429, not {self.overflow!r}")
         if self.response_formats not in ("all", "json_object", "none", "ignore"):
             raise ValueError(f"response_formats is all, json_object, none or ignore, not {self.response_formats!r}")
-        if self.capacity < 1 or not 0 <= self.fault_rate <= 1 or self.median < 0 or self.sigma < 0:
-            raise ValueError("capacity is at least 1, fault_rate is within 0..1, median and sigma are not negative")
+        if (
+            self.capacity < 1
+            or self.median < 0
+            or self.sigma < 0
+            or not all(0 <= rate <= 1 for rate in (self.fault_rate, self.duplicates))
+        ):
+            raise ValueError(
+                "capacity is at least 1, fault_rate and duplicates are within 0..1, median and sigma are not negative"
+            )
 
 
 class _Refusal(Exception):
@@ -68,6 +77,7 @@ class Endpoint:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stats = Stats()
+        self.world = World(settings.seed, settings.duplicates)
         self.line: deque[asyncio.Future[None]] = deque()
         self.admitted: deque[float] = deque()
 
@@ -182,7 +192,7 @@ class Endpoint:
             raise ConnectionResetError
         settings = self.settings
         latency = latency_of(settings, digest)
-        answer = mock_answers.completion(body, digest) if chat else mock_answers.embeddings(body)
+        answer = mock_answers.completion(body, digest, self.world) if chat else mock_answers.embeddings(body)
         usage = answer["usage"]
         mock_faults.spoil_answer(fault, answer)
         content, content_type = mock_faults.spoil_body(fault, orjson.dumps(answer), digest)
