@@ -108,10 +108,22 @@ class TextToPersona(Settings):
     max_text_characters: Count = 6000
 
 
+class PersonaToPersona(Settings):
+    model: str = "default"
+    hops: Annotated[int, Field(ge=0, le=6)] = 0
+    relations_file: str | None = None
+    relations_per_request: Count = 3
+    children_per_relation: Count = 1
+    max_frontier: Count | None = None
+    frontier_draw: Literal["uniform", "by_root"] = "uniform"
+    min_novelty: Share = 0.0
+
+
 class PersonaFilters(Settings):
     min_words: Count = 3
     max_words: Count = 120
     unsafe: bool = True
+    names: bool = True
     languages: tuple[str, ...] = ()
 
 
@@ -175,6 +187,7 @@ class Config(Settings):
     models: dict[str, Model] = {"default": Model()}
     generate: Generate = Generate()
     text_to_persona: TextToPersona = TextToPersona()
+    persona_to_persona: PersonaToPersona = PersonaToPersona()
     personas: Personas = Personas()
     dedup: Dedup = Dedup()
     synthesis: Synthesis = Synthesis()
@@ -182,7 +195,11 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
-        chats = {"text_to_persona": self.text_to_persona.model, "synthesis": self.synthesis.model}
+        chats = {
+            "text_to_persona": self.text_to_persona.model,
+            "persona_to_persona": self.persona_to_persona.model,
+            "synthesis": self.synthesis.model,
+        }
         semantic = self.dedup.semantic
         embeds = {"dedup.semantic": semantic.model} if semantic.enabled and semantic.model is not None else {}
         for stage, alias in (chats | embeds).items():

@@ -1,7 +1,8 @@
 """What makes a document or a persona unfit: small named predicates, each with a reason code. Pure Python, no Spark.
 
-Documents: too_short, too_long, symbol_ratio, repeated_lines, signal. Personas: not_a_person, refusal, copied_prompt, contact,
-unsafe, too_short, too_long, wrong_language. DOCUMENT_CHECKS and PERSONA_CHECKS are the lists; the first that objects names the reason.
+Documents: too_short, too_long, symbol_ratio, repeated_lines, signal. Personas: not_a_person, refusal, copied_prompt, contact, unsafe,
+names_a_person, too_short, too_long, wrong_language. DOCUMENT_CHECKS and PERSONA_CHECKS are the lists; the first that objects names the
+reason.
 """
 
 from personahub.filters.documents import DOCUMENT_CHECKS, count_symbols, document_reason, repeated_line_ratio

@@ -1,9 +1,12 @@
-"""What makes a persona unfit. The patterns are kept narrow: 18 of 2,500 published personas are refused, 17 of them companies."""
+"""What makes a persona unfit. The patterns are kept narrow: 18 of 2,500 published personas are refused, 17 of them companies,
+and 35 that name a person (names.py).
+"""
 
 import re
 from functools import lru_cache
 
 from personahub.config import PersonaFilters
+from personahub.filters.names import person_named
 from personahub.text import normalise
 
 Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
@@ -194,6 +197,11 @@ def _unsafe(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
     return ("unsafe", "violence") if _VIOLENT.search(persona) else None
 
 
+def _names_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    """A full name, of the person described or of someone close (see names.py). The detail does not repeat it."""
+    return ("names_a_person", "a full name") if filters.names and person_named(persona) else None
+
+
 def _persona_too_short(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
     words = count_words(persona)
     return ("too_short", f"{words} words < {filters.min_words}") if words < filters.min_words else None
@@ -215,6 +223,7 @@ PERSONA_CHECKS = (
     _copied_prompt,
     _contact,
     _unsafe,
+    _names_a_person,
     _persona_too_short,
     _persona_too_long,
     _wrong_language,
