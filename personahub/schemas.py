@@ -124,6 +124,29 @@ PACKED_VECTORS = _table(
     vectors=T.BinaryType(),  # one after the other, in the order of the ids; float32, each times a power of two
 )
 
+# what is measured of a hop of persona-to-persona while it is bought, a row a window
+NOVELTY = _table(
+    hop=_INT,
+    run_id=_STRING,
+    window=_INT,
+    produced=_LONG,  # personas in its answers that pass the filters
+    novel=_LONG,  # those of them that are new, and by their words no near-duplicate
+    created_at=T.TimestampType(),
+)
+
+# what a hop was expected to cost before its first call
+ESTIMATES = _table(
+    hop=_INT,
+    run_id=_STRING,
+    made_before=_INT,  # the hop that was next when this was estimated
+    calls=_LONG,
+    least_calls=_LONG,
+    most_calls=_LONG,
+    tokens=_LONG,
+    cost_usd=_DOUBLE,
+    created_at=T.TimestampType(),
+)
+
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
 
 RUNS = _table(
@@ -152,6 +175,8 @@ TABLES: dict[str, T.StructType] = {
     "embeddings": EMBEDDINGS,
     "centroids": CENTROIDS,
     "packed_vectors": PACKED_VECTORS,
+    "novelty": NOVELTY,
+    "estimates": ESTIMATES,
     "examples": EXAMPLES,
     "rejects": REJECTS,
     "tombstones": TOMBSTONES,

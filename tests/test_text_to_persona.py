@@ -1,117 +1,16 @@
 import json
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from personahub import ids, prompts, schemas
+from personahub import ids, personas, prompts, schemas
 from personahub import text_to_persona as ttp
 from personahub.config import Config, Model, PersonaFilters, Personas, TextToPersona, load
 
 TEXT = "Stir 300 g of rye flour into the starter. It will smell of apples by morning; the dome should just begin to crack."
 BAKER = "A home baker who has kept one rye starter alive for ten years."
 MILLER = "A miller who sells stone-ground rye to village bakeries."
-FILTERS = PersonaFilters()
 
 
 def answer(*pairs):
     return json.dumps({"personas": [{"relation": relation, "persona": persona} for relation, persona in pairs]})
-
-
-def parse(text, relations=("read",), **change):
-    kind = change.pop("error_kind", None)
-    return ttp.parse_answer(text, kind, kind and f"it was {kind}", {"text": TEXT, "relations": list(relations)}, FILTERS)
-
-
-def reasons(items):
-    return [item.reason for item in items]
-
-
-# -- one answer -------------------------------------------------------------------------------------------------------------------------
-
-
-def test_an_answer_becomes_one_item_per_persona():
-    items = parse(answer(("read", f" {BAKER}\n"), ("Write ", MILLER)), ["read", "write"])
-    assert [(item.relation, item.persona, item.reason, item.position) for item in items] == [
-        ("read", BAKER, None, 0),
-        ("write", MILLER, None, 1),
-    ]
-    assert items[0].language == "en"
-
-
-def test_fences_and_a_bare_list_are_read_too():
-    assert reasons(parse(f"Here you are:\n```json\n{answer(('read', BAKER))}\n```")) == [None]
-    assert reasons(parse(json.dumps(json.loads(answer(("read", BAKER)))["personas"]))) == [None]
-
-
-@pytest.mark.parametrize("kind", ["refused", "truncated", "empty", "invalid", "bad_request", "content_filter"])
-def test_a_completion_that_is_no_answer_is_one_reject_with_its_kind(kind):
-    (item,) = parse("some text", error_kind=kind)
-    assert (item.reason, item.detail, item.raw) == (kind, f"it was {kind}", "some text")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, ["empty"]),
-        ("I would rather not.", ["invalid"]),
-        ('{"people": []}', ["invalid"]),
-        ('{"personas": "a baker"}', ["invalid"]),
-        ('{"personas": []}', ["no_personas"]),
-        ('{"personas": [7]}', ["invalid", "missing_relation"]),
-        ('{"personas": [{"relation": "read", "persona": null}]}', ["invalid", "missing_relation"]),
-        (answer(("eat", BAKER)), ["unknown_relation", "missing_relation"]),
-        (answer(("read", BAKER), ("write", MILLER)), [None, "unknown_relation"]),
-        (answer(("read", "N/A")), ["not_a_person"]),
-        (answer(("read", "")), ["not_a_person"]),
-        (answer(("read", "A baker")), ["too_short"]),
-        (answer(("read", "I'm sorry, but I can't help with that.")), ["refusal"]),
-        (answer(("read", "A baker who can be reached at anna@example.org for bread.")), ["contact"]),
-    ],
-)
-def test_what_is_refused_and_why(text, expected):
-    assert reasons(parse(text)) == expected
-
-
-def test_a_relation_that_is_left_out_is_a_reject_of_its_own_position():
-    items = parse(answer(("like", BAKER)), ["read", "like", "dislike"])
-    assert [(item.relation, item.reason, item.position) for item in items] == [
-        ("like", None, 0),
-        ("read", "missing_relation", 1),
-        ("dislike", "missing_relation", 2),
-    ]
-
-
-def test_a_refused_persona_does_not_make_its_relation_missing():
-    assert reasons(parse(answer(("read", "A baker")), ["read"])) == ["too_short"]
-
-
-def test_half_a_surrogate_pair_becomes_storable():
-    (item,) = parse('{"personas": [{"relation": "read", "persona": "A baker of \\ud83d rye who keeps one starter alive."}]}')
-    assert item.reason is None
-    assert item.persona == "A baker of ? rye who keeps one starter alive."
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from(["read", "like", BAKER]),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["personas", "relation", "persona", "x"]) | st.text(), inner),
-)
-
-
-@given(
-    text=st.none() | st.text() | JSON.map(json.dumps) | JSON.map(lambda value: json.dumps({"personas": value})),
-    relations=st.lists(st.sampled_from(ttp.RELATIONS), min_size=1, unique=True),
-    error_kind=st.none() | st.just("truncated"),
-)
-def test_any_completion_gives_at_least_one_item_each_at_its_own_position(text, relations, error_kind):
-    items = parse(text, relations, error_kind=error_kind)
-    assert items
-    assert len({item.position for item in items}) == len(items)
-    for item in items:
-        assert (item.reason is None) == (item.persona is not None)
-        row = ttp._parsed(ttp.STAGE, "d", "c", item)
-        assert all(value is None or not isinstance(value, str) or value.encode() is not None for value in row.values())
-        assert len(row.get("raw") or "") <= ttp.RAW_CHARACTERS
 
 
 # -- the requests of one text ---------------------------------------------------------------------------------------------------------
@@ -190,11 +89,11 @@ def test_two_ids_with_one_text_are_one_call_two_lineage_rows_and_one_persona(spa
     text = answer(("read", BAKER), ("write", MILLER), ("like", shouted), ("dislike", "N/A"))
     ledger = completions(spark, (one, text, None, True), (other, "late", "timeout", False))
     parsed = ttp.parse(requests, ledger, config, "run-1")
-    assert parsed.schema == ttp.PARSED
-    personas, lineage, rejects = ttp.split(parsed, "run-1")
+    assert parsed.schema == personas.PARSED
+    people, lineage, rejects = personas.split(parsed, "run-1")
 
-    assert personas.schema == schemas.PERSONAS
-    assert {tuple(row) for row in personas.collect()} == {
+    assert people.schema == schemas.PERSONAS
+    assert {tuple(row) for row in people.collect()} == {
         (ids.persona_id(BAKER), BAKER, 0, "en"),
         (ids.persona_id(MILLER), MILLER, 0, "en"),
     }
@@ -217,8 +116,8 @@ def test_a_persona_found_twice_keeps_the_surface_form_of_its_first_discovery(spa
     by_id = sorted(row.completion_id for row in requests.collect())
     forms = [("read", BAKER.upper()), ("write", BAKER.lower())]
     ledger = completions(spark, (by_id[0], answer(*forms), None, True), (by_id[1], answer(("read", BAKER)), None, True))
-    personas, lineage, _ = ttp.split(ttp.parse(requests, ledger, config, "run-1"), "run-1")
-    assert [row.persona for row in personas.collect()] == [BAKER.upper()]
+    people, lineage, _ = personas.split(ttp.parse(requests, ledger, config, "run-1"), "run-1")
+    assert [row.persona for row in people.collect()] == [BAKER.upper()]
     assert lineage.count() == 3
 
 
@@ -240,8 +139,8 @@ def test_every_final_completion_leads_to_a_row(spark):
 def test_imported_personas_pass_the_same_filters(spark):
     config = Config(personas=Personas(filters=PersonaFilters(max_words=13)))
     rows = documents(spark, ("f.jsonl/0", f"  {BAKER}"), ("f.jsonl/1", MILLER), ("f.jsonl/2", "x"), ("f.jsonl/3", BAKER.upper()))
-    personas, lineage, rejects = ttp.split(ttp.imported(rows, config), "run-1")
-    assert {row.persona for row in personas.collect()} == {BAKER, MILLER}
+    people, lineage, rejects = personas.split(ttp.imported(rows, config), "run-1")
+    assert {row.persona for row in people.collect()} == {BAKER, MILLER}
     assert {(row.parent_id, row.relation, row.completion_id) for row in lineage.collect()} == {
         ("f.jsonl/0", "import", None),
         ("f.jsonl/1", "import", None),

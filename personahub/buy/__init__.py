@@ -28,7 +28,7 @@ from personahub.buy.local import compute_vectors
 from personahub.buy.missing import Estimate, Order, estimate, find_missing
 from personahub.buy.recovery import drain_journals, lease_folder
 from personahub.buy.vectors import VectorOrder, estimate_vectors, find_missing_vectors
-from personahub.buy.windows import Work, run_windows, shape_of, stage
+from personahub.buy.windows import ENOUGH, Judge, Work, run_windows, shape_of, stage
 from personahub.config import Config, Model
 from personahub.errors import (
     AuthorisationError,
@@ -48,6 +48,7 @@ __all__ = [
     "Bought",
     "Buyer",
     "Estimate",
+    "Judge",
     "Order",
     "VectorOrder",
     "buy",
@@ -64,15 +65,23 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """Distinct requests, or texts that need a vector: `calls` were asked, `reused` were in the ledger, `failed` are missing still."""
+    """Distinct requests, or texts that need a vector: `calls` were asked, `reused` were in the ledger, `failed` are missing still.
+
+    unasked: how many were left when `judge` had enough, and enough: what it said.
+    """
 
     calls: int = 0
     reused: int = 0
     failed: int = 0
+    unasked: int = 0
+    enough: str | None = None
 
 
-def buy(store: Store, config: Config, run_id: str, order: Order, ui: Buyer, lease: Lease) -> Bought:
+def buy(store: Store, config: Config, run_id: str, order: Order, ui: Buyer, lease: Lease, judge: Judge | None = None) -> Bought:
     """Buy what is missing and commit it to `completions`.
+
+    judge: is given the requests of each window (schemas.REQUESTS and more) once its answers are committed, window after window, while the
+    next are asked; what it returns, if not None, ends the purchase: it says why what is there is enough.
 
     Raises what ended it early, after everything in flight was committed: Interrupted, EndpointError, AuthorisationError,
     BudgetExceeded, RootInUse.
@@ -85,7 +94,7 @@ def buy(store: Store, config: Config, run_id: str, order: Order, ui: Buyer, leas
     work = generate.Chats(response_format_of(store, run_id, order.model), dict(order.prompts))
     limits = limits_of(store, config, order.model, longest_request(order, missing), order.model.max_answer_tokens)
     purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.calls, limits)
-    return Bought(missing.calls, missing.reused, _buy(store, config, run_id, purchase, ui, lease))
+    return _buy(store, config, run_id, purchase, missing.reused, ui, lease, judge)
 
 
 def buy_vectors(store: Store, config: Config, run_id: str, order: VectorOrder, ui: Buyer, lease: Lease) -> Bought:
@@ -100,7 +109,7 @@ def buy_vectors(store: Store, config: Config, run_id: str, order: VectorOrder, u
     encoding = encoding_of(store, run_id, order.model)
     work = generate.Vectors(encoding, settings.texts_per_request, settings.tokens_per_request)
     purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.texts, limits)
-    return Bought(missing.texts, missing.reused, _buy(store, config, run_id, purchase, ui, lease))
+    return _buy(store, config, run_id, purchase, missing.reused, ui, lease)
 
 
 @dataclass(frozen=True)
@@ -119,8 +128,17 @@ class _Purchase:
         return f"{self.model.base_url} (model {self.model.model})"
 
 
-def _buy(store: Store, config: Config, run_id: str, purchase: _Purchase, ui: Buyer, lease: Lease) -> int:
-    """Steps 2 to 7; returns how many rows are missing still."""
+def _buy(
+    store: Store,
+    config: Config,
+    run_id: str,
+    purchase: _Purchase,
+    reused: int,
+    ui: Buyer,
+    lease: Lease,
+    judge: Judge | None = None,
+) -> Bought:
+    """Steps 2 to 7."""
     table, count = purchase.work.table, purchase.count
     store.create(table)
     governor = Governor(purchase.limits, total=count)
@@ -141,19 +159,23 @@ def _buy(store: Store, config: Config, run_id: str, purchase: _Purchase, ui: Buy
         staged = stage(store, f"{purchase.stage}.windows", purchase.rows, purchase.work.key, shape)
         stack.enter_context(store.one_file_per_task())
         stack.enter_context(ui.watch(purchase.stage, count, governor.snapshot))
-        failure = run_windows(store, plan, staged, shape, governor, lease)
-    mine = store.table(table).where(F.col("run_id") == run_id)
-    if "stage" in mine.columns:
-        mine = mine.where(F.col("stage") == purchase.stage)
-    answered = mine.where("final").count()
-    store.drop_scratch(f"{purchase.stage}.missing", f"{purchase.stage}.windows")
+        failure = run_windows(store, plan, staged, shape, governor, lease, judge)
+    # of this purchase: a run may make several for one stage
+    mine = store.table(table).where(F.col("run_id") == run_id).join(purchase.rows, on=purchase.work.key, how="left_semi")
+    answered, failed = mine.where("final").count(), mine.where("not final")
+    try:
+        if failure is None and governor.stop is None and plan.governor is None and answered < count:
+            _told_by_the_ledger(failed, purchase, answered)
+        unanswered = failed.count() if governor.stop_kind == ENOUGH else 0
+    finally:
+        store.drop_scratch(f"{purchase.stage}.missing", f"{purchase.stage}.windows")
     if failure is not None:
         raise failure
+    if governor.stop_kind == ENOUGH:
+        return Bought(answered + unanswered, reused, unanswered, count - answered - unanswered, governor.stop)
     if governor.stop is not None:
         raise _error_of(governor, purchase, f"{answered} of {count} {purchase.work.goods} are in the ledger")
-    if plan.governor is None and answered < count:
-        _told_by_the_ledger(mine.where("not final"), purchase, answered)
-    return count - answered
+    return Bought(count, reused, count - answered)
 
 
 @contextmanager

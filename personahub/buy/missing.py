@@ -14,6 +14,7 @@ from personahub.store import Store
 
 SAMPLE = 200  # requests that an estimate renders
 CHARACTERS_PER_TOKEN = 4.0
+TOLD = 20  # answers in the ledger from which on their mean is taken
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,18 @@ def find_missing(store: Store, order: Order) -> Missing:
 
 
 def estimate(store: Store, order: Order, missing: Missing) -> Estimate:
-    """Exact calls; tokens from up to 200 rendered requests and, for the answers, from what the ledger says of this prompt and model."""
+    """Exact calls; tokens by what the ledger says of this prompt and model, or else of up to 200 rendered prompts."""
     sample = missing.rows.limit(SAMPLE).collect()
     lengths = [characters(order.prompts[row.prompt_name], row.variables) for row in sample]
     per_prompt = sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN if lengths else 0.0
     known = (
         store.table("completions")
         .where(F.col("final") & F.col("prompt_name").isin(list(order.prompts)) & (F.col("model") == order.model.model))
-        .agg(F.avg("prompt_tokens"), F.avg("completion_tokens"))
+        .agg(F.avg("prompt_tokens"), F.avg("completion_tokens"), F.count("*"))
         .collect()[0]
     )
+    if known[2] >= TOLD:  # how many tokens this model makes of a prompt is known better than by its characters
+        per_prompt = known[0]
     per_answer = known[1] if known[1] is not None else order.model.max_answer_tokens
     notes = [] if known[1] is not None else ["answers counted at max_tokens: `personahub preview` finds out how long they are"]
     if missing.asked_before:

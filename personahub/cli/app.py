@@ -37,7 +37,9 @@ app.command()(dedup)
 
 Stages = Annotated[
     list[str] | None,
-    typer.Argument(metavar="STAGE", help="documents, text-to-persona, dedup, synthesize; none named: all, in this order."),
+    typer.Argument(
+        metavar="STAGE", help="documents, text-to-persona, dedup, persona-to-persona, synthesize; none named: all, in this order."
+    ),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: take all its verdicts back, and let each fall again.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
@@ -109,11 +111,13 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
+        if "persona-to-persona" in chosen and settings.persona_to_persona.hops:
+            views.forecast(ui.console, pipeline.forecast(hub))
 
 
 @app.command()
 def preview(
-    stage: Annotated[str, typer.Argument(metavar="STAGE", help="text-to-persona or synthesize")],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="text-to-persona, persona-to-persona or synthesize")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many requests.")] = 3,
     config: Files = None,
     sets: Sets = None,
@@ -139,9 +143,29 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root)
+        hops = pipeline.hop_report(hub)
+        if len(hops) > 1:
+            views.hops(ui.console, hops)
 
 
 app.command()(runs)
+
+
+@app.command()
+def lineage(
+    persona: Annotated[str, typer.Argument(metavar="PERSONA_ID")],
+    config: Files = None,
+    sets: Sets = None,
+    verbose: Verbose = False,
+) -> None:
+    """Where a persona comes from, relation by relation up to its document, and who was found through it."""
+    from personahub import pipeline
+    from personahub.cli import views
+
+    settings = configuration.load(config or (), sets or ())
+    ui = _ui(settings)
+    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+        views.lineage(ui.console, pipeline.lineage(hub, persona))
 
 
 @imports.command("personas")
@@ -173,6 +197,9 @@ def mock_server(
     fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of attempts that go wrong.")] = 0.0,
     faults: Annotated[str | None, typer.Option(metavar="KIND,...", help="Which faults; none named: the usual ones.")] = None,
     rpm: Annotated[int | None, typer.Option(min=1, help="Requests admitted per minute; above it 429.")] = None,
+    duplicates: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the personas in answers that come again and again.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed and request, same answer and latency.")] = 0,
 ) -> None:
     """A simulated OpenAI-compatible endpoint on loopback, to try things on without spending. It is no model."""
@@ -187,6 +214,7 @@ def mock_server(
         sigma=sigma,
         fault_rate=fault_rate,
         rpm=rpm,
+        duplicates=duplicates,
         seed=seed,
         **kinds,
     )

@@ -1,6 +1,6 @@
 """What commands print: results, estimates, previews, the state of a hub. Corpus text is data and never read as markup."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from personahub.cli.console import by_kind, dollars, duration, percent
 
 if TYPE_CHECKING:
     from personahub.buy import Estimate
-    from personahub.pipeline import Preview, StageResult
-    from personahub.report import Ledger, Samples, Status
+    from personahub.pipeline import Forecast, Preview, StageResult
+    from personahub.report import Hop, Ledger, Lineage, Samples, Status, Step
 
 
 def result(console: Console, result: "StageResult") -> None:
@@ -30,13 +31,93 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
     for one in estimates:
         price = "?" if one.cost_usd is None and one.calls else dollars(one.cost_usd or 0.0)
         table.add_row(one.stage, *_figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
-    console.print(table)
+    if estimates:
+        console.print(table)
     for one in filter(lambda one: one.calls, estimates):
         texts = f"vectors of {one.texts:,} texts, in requests of several" if one.texts else ""
         prices = "in_mtok_cost" if one.texts else "in_mtok_cost and out_mtok_cost"
         notes = [texts, one.note, f"no prices: set models.<alias>.{prices}" if one.cost_usd is None else ""]
         for note in filter(None, notes):
             plain(console, f"{one.stage}: {note}")
+
+
+def forecast(console: Console, hops: "Sequence[Forecast]") -> None:
+    """Of persona-to-persona: a hop a line, the first one counted, the others as they are likely."""
+    if not hops:
+        plain(console, "persona-to-persona: nothing to ask (hops, or everybody was asked)")
+        return
+    table = new_table("hop", ">calls", ">from", ">to", ">~tokens", ">~$", ">~time")
+    for one in hops:
+        price = "?" if one.cost_usd is None else dollars(one.cost_usd)
+        time = "?" if one.hours is None else duration(3600 * one.hours)
+        table.add_row(str(one.hop), *_figures(one.calls, one.least, one.most, one.tokens), price, time)
+    if len(hops) > 1:
+        prices = [one.cost_usd for one in hops]
+        table.add_section()
+        totals = [sum(getattr(one, name) for one in hops) for name in ("calls", "least", "most", "tokens")]
+        table.add_row("all", *_figures(*totals), "?" if None in prices else dollars(sum(filter(None, prices))), "")
+    console.print(table)
+    if hops[0].note:
+        plain(console, f"persona-to-persona: {hops[0].note}")
+
+
+def hops(console: Console, hops: "Sequence[Hop]") -> None:
+    """What became of each hop, a column each, and what had been foreseen of it."""
+    table = new_table("persona-to-persona", *(f">hop {one.hop}" for one in hops))
+
+    def row(label: str, cell: Callable[["Hop"], str], *, of_asked: bool = True) -> None:
+        table.add_row(label, *("" if of_asked and one.hop == 0 else cell(one) for one in hops))
+
+    row("frontier", lambda one: f"{one.frontier:,}")
+    row("asked", lambda one: f"{one.asked:,}")
+    row("produced", lambda one: f"{one.produced:,}")
+    for reason in sorted({reason for one in hops for reason in one.refused or {}}):
+        row(f"  refused: {reason}", lambda one, reason=reason: f"{(one.refused or {}).get(reason, 0):,}")
+    row("  known already", lambda one: f"{one.same:,}")
+    for method in sorted({method for one in hops for method in one.duplicates or {}}):
+        row(f"  duplicate: {method}", lambda one, method=method: f"{(one.duplicates or {}).get(method, 0):,}", of_asked=False)
+    row("kept", lambda one: f"{one.kept:,}", of_asked=False)
+    row("novelty (kept / produced)", lambda one: percent(one.novelty))
+    row("tokens", lambda one: f"{one.tokens:,}")
+    row("$", lambda one: dollars(one.cost_usd))
+    row("$ per 1,000 kept", lambda one: "" if one.usd_per_kept is None else dollars(1000 * one.usd_per_kept))
+    if any(one.expected_calls is not None for one in hops):
+        table.add_section()
+        row("foreseen: calls", lambda one: "" if one.expected_calls is None else f"{one.expected_calls:,}")
+        row("foreseen: tokens", lambda one: "" if one.expected_tokens is None else f"{one.expected_tokens:,}")
+        row("foreseen: $", lambda one: "" if one.expected_cost_usd is None else dollars(one.expected_cost_usd))
+    console.print(table)
+
+
+def lineage(console: Console, found: "Lineage") -> None:
+    """The way up, from the document to the persona, and the tree below it."""
+    for way in found.ways:
+        tree = branch = Tree(_step(way[-1]))
+        for step in reversed(way[:-1]):
+            branch = branch.add(_step(step))
+        console.print(tree)
+    if found.taken_down:
+        plain(console, "taken down", style="red")
+    if found.kept_by:
+        plain(console, f"a duplicate of {found.kept_by}")
+    if found.below:
+        root = Tree(Text("found through it", style="bold"))
+        at = {found.ways[0][0].id: root}
+        for one in found.below:
+            label = Text.assemble((f"{one.relation}: ", "cyan"), short(one.text, 120), (f"  {one.id}", "dim"))
+            if one.kept_by:
+                label.append(f"  duplicate of {one.kept_by}", style="yellow")
+            at[one.id] = at.get(one.parent_id, root).add(label)
+        console.print(root)
+        if found.more:
+            plain(console, f"and {found.more:,} more")
+
+
+def _step(step: "Step") -> Text:
+    if step.hop is None:
+        return Text.assemble((step.id, "bold"), f"  {step.url or ''}\n", (short(step.text, 160), "dim"))
+    relation = f" {step.relation}" if step.relation else ""
+    return Text.assemble((f"hop {step.hop}{relation}: ", "cyan"), short(step.text, 160), (f"  {step.id}", "dim"))
 
 
 def previews(console: Console, previews: "Sequence[Preview]") -> None:

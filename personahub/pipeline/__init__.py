@@ -1,18 +1,20 @@
 """The only wiring: one function per stage = read, transform, buy, write, return counts."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from personahub import documents, report, schemas, synthesis, text_to_persona
+from personahub import documents, persona_to_persona, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
-from personahub.pipeline import dedup
+from personahub.pipeline import dedup, hops
+from personahub.pipeline.forecast import Forecast, forecast
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import PAID, buy_and_parse, insert_all, split_personas
 from personahub.pipeline.previews import Preview, estimates, preview
@@ -20,13 +22,17 @@ from personahub.text import nearest
 
 __all__ = [
     "STAGES",
+    "Forecast",
     "Hub",
     "Preview",
     "Silent",
     "StageResult",
     "check",
     "estimates",
+    "forecast",
+    "hop_report",
     "import_personas",
+    "lineage",
     "open_hub",
     "personas_file",
     "preview",
@@ -35,7 +41,7 @@ __all__ = [
     "status",
 ]
 
-STAGES: tuple[str, ...] = ("documents", "text-to-persona", "dedup", "synthesize")
+STAGES: tuple[str, ...] = ("documents", "text-to-persona", "dedup", hops.STAGE, "synthesize")
 
 
 @dataclass(frozen=True)
@@ -65,23 +71,25 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
         documents.check(config.documents)
     if "dedup" in chosen:
         dedup.check(config)
+    if hops.STAGE in chosen:
+        persona_to_persona.load_relations(config.persona_to_persona.relations_file)
     if "synthesize" in chosen:
         synthesis.prompts_of(config)
     return chosen
 
 
 def run(hub: Hub, stages: Sequence[str], *, rebuild: bool = False) -> Iterator[StageResult]:
-    """Each stage in order, told as it ends. Raises what ended one, after it was committed. rebuild: `dedup` takes its verdicts back first.
+    """Each stage in order, told as it ends; persona-to-persona hop by hop, each with the dedup before it. Raises what ended one, after it
+    was committed. rebuild: `dedup` takes its verdicts back first.
 
     Calls that failed in passing stop no stage behind them, which works on what there is; TransientFailures is raised at the end.
     """
-    work = {"documents": _documents, "dedup": partial(dedup.run, rebuild=rebuild)}
     missing = {}
-    for stage in stages:
-        result = _recorded(hub, stage, work.get(stage) or partial(buy_and_parse, stage=stage))
+    for stage, work in chain.from_iterable(_steps(hub, stage, rebuild) for stage in stages):
+        result = _recorded(hub, stage, work)
         yield result
         if result.transient:
-            missing[stage] = result.transient
+            missing[stage] = missing.get(stage, 0) + result.transient
     if missing:
         calls = ", ".join(f"{count} of {stage}" for stage, count in missing.items())
         raise TransientFailures(f"done, but calls failed in passing ({calls}): run again to ask for those")
@@ -115,9 +123,34 @@ def status(hub: Hub) -> report.Status:
     return report.status({name: hub.store.table(name) for name in schemas.TABLES})
 
 
+def hop_report(hub: Hub) -> tuple[report.Hop, ...]:
+    """Persona-to-persona hop by hop; of a hub that has asked no persona, hop 0 alone."""
+    return report.hops({name: hub.store.table(name) for name in schemas.TABLES})
+
+
+def lineage(hub: Hub, persona_id: str) -> report.Lineage:
+    """Where a persona comes from and who was found through it. Raises InputError if there is none of this id."""
+    found = report.lineage({name: hub.store.table(name) for name in schemas.TABLES}, persona_id)
+    if found is None:
+        raise InputError(f"the hub has no persona {persona_id}: give a persona_id as the table personas has it")
+    return found
+
+
 def runs(hub: Hub, n: int) -> tuple[report.Run, ...]:
     """The last `n` stages that ran, newest first. One that was killed is not among them: it could record nothing."""
     return report.runs(hub.store.table("runs"), n)
+
+
+def _steps(hub: Hub, stage: str, rebuild: bool) -> Iterable[hops.Step]:
+    match stage:
+        case "documents":
+            return [(stage, _documents)]
+        case dedup.STAGE:
+            return [(stage, partial(dedup.run, rebuild=rebuild))]
+        case hops.STAGE:
+            return hops.steps(hub)
+        case _:
+            return [(stage, partial(buy_and_parse, stage=stage, paid=PAID[stage]))]
 
 
 def _documents(hub: Hub) -> dict[str, int]:
@@ -130,7 +163,7 @@ def _documents(hub: Hub) -> dict[str, int]:
 
 def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> StageResult:
     """Run a stage and write its row of `runs`, however it ends."""
-    began, counts, ended = time.monotonic(), {}, "done"
+    since, began, counts, ended = datetime.now(timezone.utc), time.monotonic(), {}, "done"
     try:
         counts = work(hub)
         hub.store.compact()
@@ -138,9 +171,9 @@ def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> St
         ended = type(error).__name__
         raise
     finally:
-        spent = _spent(hub, stage)
+        spent = _spent(hub, stage, since)
         if not counts and spent.rows:  # it was stopped, and returned none
-            counts = {"calls" if stage in PAID else "vectors": spent.rows}
+            counts = {"vectors" if stage == dedup.STAGE else "calls": spent.rows}
         result = StageResult(
             stage,
             counts,
@@ -155,11 +188,12 @@ def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> St
     return result
 
 
-def _spent(hub: Hub, stage: str) -> report.Spent:
-    of_run = F.col("run_id") == hub.run_id
-    if stage in PAID:
+def _spent(hub: Hub, stage: str, began: datetime) -> report.Spent:
+    """Since then: a run has several hops, and dedup between them."""
+    of_run = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= began)
+    if stage in PAID or stage == hops.STAGE:
         ledger = hub.store.table("completions").where(of_run & (F.col("stage") == stage))
-        name = PAID[stage].model(hub.config)
+        name = PAID[stage].model(hub.config) if stage in PAID else hub.config.persona_to_persona.model
     elif stage == dedup.STAGE:
         ledger = hub.store.table("embeddings").where(of_run)
         name = hub.config.dedup.semantic.model  # none, or any where it is not enabled

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from personahub import ids, schemas
 from personahub.buy import Estimate
-from personahub.config import Config, LexicalDedup
+from personahub.config import Config, Dedup, LexicalDedup
 from personahub.dedup import deduplicate
 from personahub.errors import ConfigError
 from personahub.pipeline import semantic
@@ -111,11 +111,15 @@ def _same_scheme(hub: Hub) -> None:
 
 def _by_words(hub: Hub, new: DataFrame, materialise: Callable[[DataFrame, str], DataFrame]) -> tuple[DataFrame, DataFrame]:
     """The lexical verdicts: duplicates, and rejects (id, reason, detail)."""
-    config = hub.config.dedup
-    words = config.model_copy(update={"semantic": config.semantic.model_copy(update={"enabled": False})})
-    standing = _standing(hub) if hub.store.exists("lexical_keys") else None
-    duplicates, refused = deduplicate(new, words, materialise, standing)
+    old = standing(hub)
+    duplicates, refused = deduplicate(new, words_alone(hub.config), materialise, None if old.isEmpty() else old)
     return duplicates, refused.withColumn("detail", F.lit(None).cast("string"))
+
+
+def words_alone(config: Config) -> Dedup:
+    """The settings of dedup without the vectors."""
+    without = config.dedup.semantic.model_copy(update={"enabled": False})
+    return config.dedup.model_copy(update={"semantic": without})
 
 
 def _left(
@@ -149,7 +153,7 @@ def _keyed(hub: Hub) -> DataFrame:
     return hub.store.table("lexical_keys").select(F.explode("persona_ids").alias("id"))
 
 
-def _standing(hub: Hub) -> DataFrame:
+def standing(hub: Hub) -> DataFrame:
     """What is stored of those that the words kept; where some of them were taken down, made again of the others."""
     gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
     if _keyed(hub).join(gone, on="id", how="left_semi").isEmpty():

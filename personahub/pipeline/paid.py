@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import synthesis, text_to_persona
-from personahub.buy import Order, buy
+from personahub import personas, synthesis, text_to_persona
+from personahub.buy import Judge, Order, buy
 from personahub.config import Config, Model
 from personahub.errors import Interrupted, PersonahubError
 from personahub.pipeline.hub import Hub
@@ -20,7 +20,7 @@ def _order_personas(hub: Hub, model: Model) -> Order:
 
 def _order_examples(hub: Hub, model: Model) -> Order:
     config, table = hub.config, hub.store.table
-    kept = synthesis.kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
+    kept = personas.kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
     requests = synthesis.build(kept, config)
     return Order("synthesize", requests, model, synthesis.prompts_of(config))
 
@@ -42,7 +42,7 @@ class Paid:
 
 
 def split_personas(parsed: DataFrame, run_id: str) -> dict[str, DataFrame]:
-    return dict(zip(("personas", "lineage", "rejects"), text_to_persona.split(parsed, run_id), strict=True))
+    return dict(zip(("personas", "lineage", "rejects"), personas.split(parsed, run_id), strict=True))
 
 
 def _split_examples(parsed: DataFrame, run_id: str) -> dict[str, DataFrame]:
@@ -63,42 +63,44 @@ PAID: dict[str, Paid] = {
 }
 
 
-def buy_and_parse(hub: Hub, stage: str) -> dict[str, int]:
+def buy_and_parse(hub: Hub, stage: str, paid: Paid, judge: Judge | None = None) -> dict[str, int]:
     """Buy, then read the ledger back; what was bought before a budget or an endpoint ended the stage is read back too."""
-    paid = PAID[stage]
     left = hub.store.held(stage)
     if left is not None:  # a run died between two of its tables
-        _insert(hub, stage, left)
+        _insert(hub, stage, paid, left)
     order = paid.order(hub)
     scratch = f"{stage}.requests"
     # made once: bought from, and parsed from
     order = replace(order, requests=hub.store.materialise(order.requests, scratch))
     try:
-        return _buy_and_parse(hub, order)
+        return _buy_and_parse(hub, order, paid, judge)
     finally:
         hub.store.drop_scratch(scratch)
 
 
-def _buy_and_parse(hub: Hub, order: Order) -> dict[str, int]:
+def _buy_and_parse(hub: Hub, order: Order, paid: Paid, judge: Judge | None) -> dict[str, int]:
     try:
-        bought = buy(hub.store, hub.config, hub.run_id, order, hub.ui, hub.lease)
+        bought = buy(hub.store, hub.config, hub.run_id, order, hub.ui, hub.lease, judge)
     except Interrupted:
         raise
     except PersonahubError:
-        _parse(hub, order)
+        _parse(hub, order, paid)
         raise
-    return {"calls": bought.calls, "reused": bought.reused, "failed": bought.failed, **_parse(hub, order)}
+    counts = {"calls": bought.calls, "reused": bought.reused, "failed": bought.failed}
+    if bought.enough is not None:
+        hub.ui.say(f"{order.stage}: {bought.enough}: the other {bought.unasked} requests are not asked")
+        counts["unasked"] = bought.unasked
+    return counts | _parse(hub, order, paid)
 
 
-def _parse(hub: Hub, order: Order) -> dict[str, int]:
-    parse = PAID[order.stage].parse
-    parsed = parse(_unparsed(hub, order), hub.store.table("completions"), hub.config, hub.run_id)
-    return _insert(hub, order.stage, hub.store.hold(parsed, order.stage))
+def _parse(hub: Hub, order: Order, paid: Paid) -> dict[str, int]:
+    parsed = paid.parse(_unparsed(hub, order, paid), hub.store.table("completions"), hub.config, hub.run_id)
+    return _insert(hub, order.stage, paid, hub.store.hold(parsed, order.stage))
 
 
-def _insert(hub: Hub, stage: str, parsed: DataFrame) -> dict[str, int]:
+def _insert(hub: Hub, stage: str, paid: Paid, parsed: DataFrame) -> dict[str, int]:
     """Into each table what is new. Tables have no common commit: until all are written, `parsed` is held for the next run."""
-    tables = PAID[stage].split(parsed, hub.run_id)
+    tables = paid.split(parsed, hub.run_id)
     counts = dict.fromkeys(tables, 0) if parsed.isEmpty() else insert_all(hub, tables)
     hub.store.release(stage)
     return counts
@@ -108,9 +110,9 @@ def insert_all(hub: Hub, tables: dict[str, DataFrame]) -> dict[str, int]:
     return {name: hub.store.insert_new(rows, name) for name, rows in tables.items()}
 
 
-def _unparsed(hub: Hub, order: Order) -> DataFrame:
+def _unparsed(hub: Hub, order: Order, paid: Paid) -> DataFrame:
     """The requests whose pair (source, completion) has led to no row yet, neither made nor rejected."""
-    table, source = PAID[order.stage].made
+    table, source = paid.made
     made = hub.store.table(table).select(F.col(source).alias("source_id"), "completion_id")
     refused = hub.store.table("rejects").where(F.col("stage") == order.stage).select("source_id", "completion_id")
     return order.requests.join(made.unionByName(refused).distinct(), on=["source_id", "completion_id"], how="left_anti")

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 from personahub.buy import Buyer, Estimate, Order, buy, estimate, find_missing
 from personahub.errors import ConfigError
-from personahub.pipeline import dedup
+from personahub.pipeline import dedup, frontier
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
 from personahub.prompts import Prompt
@@ -29,7 +29,7 @@ class Preview:
 
 
 def estimates(hub: Hub, stages: Sequence[str]) -> list[Estimate]:
-    """What each paid stage would buy now, from the tables as they stand. Spends nothing."""
+    """What each paid stage would buy now, from the tables as they stand; of persona-to-persona see `forecast`. Spends nothing."""
     found = []
     for stage in stages:
         if stage in PAID:
@@ -42,9 +42,9 @@ def estimates(hub: Hub, stages: Sequence[str]) -> list[Estimate]:
 
 def preview(hub: Hub, stage: str, n: int) -> list[Preview]:
     """The exact prompts and answers of `n` requests, always the same ones. What they cost goes into the ledger: a run reuses them."""
-    if stage not in PAID:
-        raise ConfigError(f"{stage!r} asks no model: preview takes one of {', '.join(PAID)}")
-    order = PAID[stage].order(hub)
+    if stage not in PAID and stage != frontier.STAGE:
+        raise ConfigError(f"{stage!r} asks no model: preview takes one of {', '.join([*PAID, frontier.STAGE])}")
+    order = PAID[stage].order(hub) if stage in PAID else frontier.next_order(hub)
     few = hub.store.materialise(order.requests.orderBy("completion_id", "source_id").limit(n), f"{stage}.preview")
     order = replace(order, requests=few)
     buy(hub.store, hub.config, hub.run_id, order, _Unasked(hub.ui), hub.lease)

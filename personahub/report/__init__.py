@@ -2,13 +2,18 @@
 
 from personahub.report.groups import Group, Member, largest_groups
 from personahub.report.history import Run, Spent, runs, spent
+from personahub.report.hops import Hop, hops
+from personahub.report.lineage import Below, Lineage, Step, lineage
 from personahub.report.samples import ExampleSample, PersonaSample, Samples, samples
 from personahub.report.status import Ledger, Reject, Status, status
 
 __all__ = [
+    "Below",
     "ExampleSample",
     "Group",
+    "Hop",
     "Ledger",
+    "Lineage",
     "Member",
     "PersonaSample",
     "Reject",
@@ -16,7 +21,10 @@ __all__ = [
     "Samples",
     "Spent",
     "Status",
+    "Step",
+    "hops",
     "largest_groups",
+    "lineage",
     "runs",
     "samples",
     "spent",

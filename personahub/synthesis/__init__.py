@@ -18,7 +18,7 @@ from personahub.llm import answers
 from personahub.rows import map_rows, storable
 from personahub.synthesis.tasks import TASKS, Task, choose, task_of
 
-__all__ = ["PARSED", "STAGE", "TASKS", "Item", "Task", "build", "kept", "parse", "parse_answer", "prompts_of", "split"]
+__all__ = ["PARSED", "STAGE", "TASKS", "Item", "Task", "build", "parse", "parse_answer", "prompts_of", "split"]
 
 STAGE = "synthesize"
 MODE = "zero_shot"
@@ -50,16 +50,6 @@ class Item:
     reason: str | None = None
     detail: str | None = None
     raw: str | None = None
-
-
-def kept(personas: DataFrame, duplicates: DataFrame, tombstones: DataFrame, rejects: DataFrame) -> DataFrame:
-    """The personas that represent themselves: without duplicates, those taken down, and those that dedup could not compare."""
-    of_personas = F.col("kind") == "persona"
-    not_compared = rejects.where(F.col("stage") == "dedup").select(F.col("source_id").alias("id"))
-    for marks in (duplicates.where(of_personas), tombstones.where(of_personas), not_compared):
-        gone = marks.select(F.col("id").alias("persona_id"))
-        personas = personas.join(gone, on="persona_id", how="left_anti")
-    return personas
 
 
 def prompts_of(config: Config) -> dict[str, prompts.Prompt]:

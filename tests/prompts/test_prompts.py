@@ -185,7 +185,7 @@ def test_a_missing_key_and_broken_yaml_are_refused(tmp_path):
 def test_an_unknown_prompt_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean math"):
         prompts.load("maths")
-    with pytest.raises(ConfigError, match="known here: math, text_to_persona"):
+    with pytest.raises(ConfigError, match="known here: math, persona_to_persona, text_to_persona"):
         prompts.load("../secrets")
 
 

@@ -91,18 +91,6 @@ def personas(spark, *names):
     return spark.createDataFrame([(name, f"{NURSE} Ward {name}.", 0, "en") for name in names], schemas.PERSONAS)
 
 
-def test_kept_are_the_personas_that_represent_themselves(spark):
-    duplicates = spark.createDataFrame(
-        [("b", "persona", "a", "exact", 1.0, 1), ("c", "example", "a", "exact", 1.0, 1)], schemas.DUPLICATES
-    )
-    tombstones = spark.createDataFrame([("d", "persona", "asked for"), ("a", "document", "asked for")], schemas.TOMBSTONES)
-    refused = [("r1", "dedup", "f", None, "no_embedding"), ("r2", "synthesize", "a", None, "refusal")]
-    rejects = spark.createDataFrame([(*row, None, None, "run") for row in refused], schemas.REJECTS)
-    found = synthesis.kept(personas(spark, *"abcdef"), duplicates, tombstones, rejects)
-    assert sorted(row.persona_id for row in found.collect()) == ["a", "c", "e"]
-    assert found.columns == schemas.PERSONAS.names
-
-
 def test_from_personas_to_examples_and_rejects(spark):
     config = Config(synthesis=Synthesis(tasks=("math", "math")))
     requests = synthesis.build(personas(spark, "a", "b", "c"), config)
