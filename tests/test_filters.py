@@ -142,5 +142,7 @@ def test_few_real_personas_are_refused(shared_data):
 
     personas = [orjson.loads(line)["persona"] for line in (shared_data / "personas.jsonl").read_bytes().splitlines()]
     refused = [(verdict, text) for text in personas if (verdict := filters.persona_reason(text, "", "read", PersonaFilters()))]
-    assert len(refused) <= 0.01 * len(personas), refused
-    assert {verdict[0] for verdict, _ in refused} <= {"not_a_person", "too_short"}
+    named = [verdict for verdict, _ in refused if verdict[0] == "names_a_person"]
+    assert 0 < len(named) <= 0.015 * len(personas), named
+    assert len(refused) - len(named) <= 0.01 * len(personas), refused
+    assert {verdict[0] for verdict, _ in refused} <= {"not_a_person", "too_short", "names_a_person"}
