@@ -18,11 +18,12 @@ from pyspark.sql import functions as F
 
 from personahub import ids, schemas
 from personahub.buy import Estimate
-from personahub.config import Config, Dedup, LexicalDedup
+from personahub.config import Config, LexicalDedup
 from personahub.dedup import deduplicate
 from personahub.errors import ConfigError
 from personahub.pipeline import semantic
 from personahub.pipeline.hub import Hub
+from personahub.pipeline.standing import keyed, reopen, same_scheme, scheme_of, standing, texts_of, words_alone
 from personahub.rows import map_rows, storable
 
 STAGE = "dedup"
@@ -36,7 +37,7 @@ def check(config: Config) -> None:
     if config.dedup.semantic.enabled:
         semantic.check(config)
     try:
-        _scheme(config)
+        scheme_of(config)
     except ValueError as error:
         raise ConfigError(f"dedup.lexical: {error}") from None
 
@@ -49,10 +50,11 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
     dedup.semantic also what ends a purchase; then nothing is decided.
     """
     check(hub.config)
-    _finish(hub)
+    finish(hub)
     if rebuild:
         _take_back(hub)
-    _same_scheme(hub)
+    same_scheme(hub)
+    reopen(hub)
     with _scratch(hub) as materialise:
         new = materialise(_new(hub), "dedup.new")
         counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
@@ -65,7 +67,7 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
             duplicates, refused = duplicates.unionByName(decided.duplicates), refused.unionByName(decided.rejects)
             counts["vectors"] = decided.vectors
         counts |= _counts(new, duplicates, refused)
-        store, settings, scheme = hub.store, hub.config.dedup.lexical, _scheme(hub.config)
+        store, settings, scheme = hub.store, hub.config.dedup.lexical, scheme_of(hub.config)
         held = store.hold(_verdicts(new, duplicates, refused, settings, scheme), STAGE)
         _insert(hub, *_held(held), new, settings, scheme, store.append)
         if decided is not None:
@@ -78,7 +80,7 @@ def estimates(hub: Hub) -> list[Estimate]:
     check(hub.config)
     if not hub.config.dedup.semantic.enabled:
         return []
-    _same_scheme(hub)
+    same_scheme(hub)
     with _scratch(hub, "estimate.") as materialise:  # no lease is held: a run may be at work on tables of the other names
         new = materialise(_new(hub), "dedup.new")
         return semantic.estimate(hub, _left(new, *_by_words(hub, new, materialise), materialise))
@@ -99,27 +101,11 @@ def _scratch(hub: Hub, prefix: str = "") -> Iterator[Callable[[DataFrame, str], 
         hub.store.drop_scratch(*names)
 
 
-def _same_scheme(hub: Hub) -> None:
-    """Raises ConfigError where verdicts stand that fell by other settings."""
-    other = hub.store.table("lexical_keys").where(F.col("scheme") != _scheme(hub.config)).select("scheme").head()
-    if other is not None:
-        raise ConfigError(
-            f"the hub's personas were compared by other settings of dedup than those of this configuration ({other.scheme!r}, and not "
-            f"{_scheme(hub.config)!r}): put these back, or pass --rebuild to decide on all personas again (vectors that were bought stay)"
-        )
-
-
 def _by_words(hub: Hub, new: DataFrame, materialise: Callable[[DataFrame, str], DataFrame]) -> tuple[DataFrame, DataFrame]:
     """The lexical verdicts: duplicates, and rejects (id, reason, detail)."""
     old = standing(hub)
     duplicates, refused = deduplicate(new, words_alone(hub.config), materialise, None if old.isEmpty() else old)
     return duplicates, refused.withColumn("detail", F.lit(None).cast("string"))
-
-
-def words_alone(config: Config) -> Dedup:
-    """The settings of dedup without the vectors."""
-    without = config.dedup.semantic.model_copy(update={"enabled": False})
-    return config.dedup.model_copy(update={"semantic": without})
 
 
 def _left(
@@ -137,31 +123,10 @@ def _new(hub: Hub) -> DataFrame:
         table("duplicates").where(of_personas).select("id"),
         table("tombstones").where(of_personas).select("id"),
         table("rejects").where(F.col("stage") == STAGE).select(F.col("source_id").alias("id")),
-        _keyed(hub),
+        keyed(hub),
     ]
-    texts = _texts(table("personas"))
+    texts = texts_of(table("personas"))
     return texts.join(reduce(DataFrame.unionByName, decided), on="id", how="left_anti")
-
-
-def _texts(personas: DataFrame) -> DataFrame:
-    """What is compared: id, level, text."""
-    return personas.select(F.col("persona_id").alias("id"), (F.col("hop") + 1).alias("level"), F.col("persona").alias("text"))
-
-
-def _keyed(hub: Hub) -> DataFrame:
-    """Those that the words kept: id."""
-    return hub.store.table("lexical_keys").select(F.explode("persona_ids").alias("id"))
-
-
-def standing(hub: Hub) -> DataFrame:
-    """What is stored of those that the words kept; where some of them were taken down, made again of the others."""
-    gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
-    if _keyed(hub).join(gone, on="id", how="left_semi").isEmpty():
-        return hub.store.table("lexical_keys").withColumnRenamed("persona_ids", "ids")
-    from personahub.dedup import lexical  # here, because numba takes its time to import
-
-    left = _keyed(hub).join(gone, on="id", how="left_anti")
-    return lexical.stored(_texts(hub.store.table("personas")).join(left, on="id", how="left_semi"), hub.config.dedup.lexical)
 
 
 def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup, scheme: str) -> DataFrame:
@@ -239,7 +204,7 @@ def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
     return map_rows(refused, reject, schemas.REJECTS)
 
 
-def _finish(hub: Hub) -> None:
+def finish(hub: Hub) -> None:
     """The verdicts of a run that died are inserted as they fell, by the settings they fell by."""
     held = hub.store.held(STAGE)
     if held is None:
@@ -248,8 +213,8 @@ def _finish(hub: Hub) -> None:
     if first is None:  # released where nothing can be removed
         return
     settings = LexicalDedup.model_validate_json(first.settings)
-    texts = _texts(hub.store.table("personas"))
-    texts = texts.join(held.select("id"), on="id", how="left_semi").join(_keyed(hub), on="id", how="left_anti")
+    texts = texts_of(hub.store.table("personas"))
+    texts = texts.join(held.select("id"), on="id", how="left_semi").join(keyed(hub), on="id", how="left_anti")
     _insert(hub, *_held(held), texts, settings, first.scheme, hub.store.insert_new)
 
 
@@ -262,11 +227,3 @@ def _take_back(hub: Hub) -> None:
     hub.store.delete("lexical_keys")
     # one that an earlier version made gets the columns of today
     hub.store.append(hub.spark.createDataFrame([], schemas.LEXICAL_KEYS), "lexical_keys")
-
-
-def _scheme(config: Config) -> str:
-    """All that two verdicts must share."""
-    from personahub.dedup import lexical
-
-    words = lexical.scheme(config.dedup.lexical)
-    return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words

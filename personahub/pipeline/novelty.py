@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from personahub import persona_to_persona, schemas
 from personahub.dedup import deduplicate
-from personahub.pipeline import dedup
 from personahub.pipeline.hub import Hub
+from personahub.pipeline.standing import standing, words_alone
 
 LEAST = 200  # personas that a rate is taken of: of fewer windows, of several together
 
@@ -54,10 +54,10 @@ class Novelty:
         for known in (hub.store.table("personas").select(F.col("persona_id").alias("id")), *self.seen):
             new = new.join(known, on="id", how="left_anti")
         new = self._materialise(new, "new")
-        hub_texts = dedup.standing(hub)
+        hub_texts = standing(hub)
         for one in self.stored:
             hub_texts = hub_texts.unionByName(one, allowMissingColumns=True)
-        duplicates, refused = deduplicate(new, dedup.words_alone(config), self._materialise, hub_texts)
+        duplicates, refused = deduplicate(new, words_alone(config), self._materialise, hub_texts)
         gone = duplicates.select("id").unionByName(refused.select("id"))
         novel = self._materialise(new.join(gone, on="id", how="left_anti"), "novel")
         self.seen.append(new.select("id"))

@@ -1,0 +1,77 @@
+"""What stands of a hub's dedup: by which settings verdicts fell, what the next batch is compared with, and what a takedown opens again."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub.config import Config, Dedup
+from personahub.errors import ConfigError
+from personahub.pipeline import semantic
+from personahub.pipeline.hub import Hub
+
+
+def scheme_of(config: Config) -> str:
+    """All that two verdicts must share."""
+    from personahub.dedup import lexical
+
+    words = lexical.scheme(config.dedup.lexical)
+    return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words
+
+
+def same_scheme(hub: Hub) -> None:
+    """Raises ConfigError where verdicts stand that fell by other settings."""
+    other = hub.store.table("lexical_keys").where(F.col("scheme") != scheme_of(hub.config)).select("scheme").head()
+    if other is not None:
+        raise ConfigError(
+            f"the hub's personas were compared by other settings of dedup than those of this configuration ({other.scheme!r}, and not "
+            f"{scheme_of(hub.config)!r}): put these back, or pass --rebuild to decide on all personas again (vectors that were bought stay)"
+        )
+
+
+def words_alone(config: Config) -> Dedup:
+    """The settings of dedup without the vectors."""
+    without = config.dedup.semantic.model_copy(update={"enabled": False})
+    return config.dedup.model_copy(update={"semantic": without})
+
+
+def texts_of(personas: DataFrame) -> DataFrame:
+    """What is compared: id, level, text."""
+    return personas.select(F.col("persona_id").alias("id"), (F.col("hop") + 1).alias("level"), F.col("persona").alias("text"))
+
+
+def keyed(hub: Hub) -> DataFrame:
+    """Those that the words kept: id."""
+    return hub.store.table("lexical_keys").select(F.explode("persona_ids").alias("id"))
+
+
+def standing(hub: Hub) -> DataFrame:
+    """STORED of those that the words kept (see dedup.lexical)."""
+    return hub.store.table("lexical_keys").withColumnRenamed("persona_ids", "ids")
+
+
+def kept_out_by(hub: Hub, gone: DataFrame) -> DataFrame:
+    """gone: id, of personas that are taken down -> id of the others that are duplicates of one of them."""
+    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona").select("id", "kept_by")
+    theirs = duplicates.join(gone.select(F.col("id").alias("kept_by")), on="kept_by", how="left_semi").select("id")
+    return theirs.join(gone, on="id", how="left_anti")
+
+
+def reopen(hub: Hub) -> None:
+    """Where personas were taken down that are still compared with, or that others are duplicates of: the ones are no more, and no verdict
+    on the others stands: the next batch has them. Keys go before verdicts, so that a run that dies in between is finished by the next.
+    """
+    from personahub.dedup import lexical  # here, because numba takes its time to import
+
+    gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
+    if gone.isEmpty():
+        return
+    same_scheme(hub)
+    again = hub.store.materialise(kept_out_by(hub, gone), "dedup.again")
+    out = gone.unionByName(again)
+    if not keyed(hub).join(out, on="id", how="left_semi").isEmpty():
+        left = keyed(hub).join(out, on="id", how="left_anti")
+        texts = texts_of(hub.store.table("personas")).join(left, on="id", how="left_semi")
+        stored = lexical.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
+        hub.store.replace(stored.withColumnRenamed("ids", "persona_ids"), "lexical_keys")
+    if not again.isEmpty():
+        hub.store.remove("duplicates", "id", again, "t.kind = 'persona'")
+    hub.store.drop_scratch("dedup.again")
