@@ -5,7 +5,7 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,6 +88,48 @@ class Store:
         """Remove the rows of a table that an SQL condition holds for: what is about to be made anew, never what was paid for."""
         if self.exists(name):
             self.spark.sql(f"DELETE FROM {self._sql_name(name)} WHERE {condition}").collect()
+
+    def replace(self, rows: DataFrame, name: str) -> None:
+        """The whole table anew, in one commit; `rows` may be made of it."""
+        writer = _conform(rows, schemas.TABLES[name]).write.format("delta").mode("overwrite")
+        if self.catalog:
+            writer.saveAsTable(f"{self.catalog}.{name}")
+        else:
+            writer.save(f"{self.root}/{name}")
+
+    def blank(self, name: str, key: str, ids: DataFrame, columns: Sequence[str]) -> int:
+        """Null these columns in the rows whose `key` is an id of `ids`. Returns how many rows held anything there."""
+        if not self.exists(name):
+            return 0
+        view = f"blank_{name}_{uuid.uuid4().hex}"
+        ids.select("id").distinct().createOrReplaceTempView(view)
+        holds = " OR ".join(f"t.{column} IS NOT NULL" for column in columns)
+        nulls = ", ".join(f"t.{column} = NULL" for column in columns)
+        result = self.spark.sql(
+            f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON t.{key} = s.id WHEN MATCHED AND ({holds}) THEN UPDATE SET {nulls}"
+        ).collect()
+        self.spark.catalog.dropTempView(view)
+        return int(result[0]["num_updated_rows"])
+
+    def remove(self, name: str, key: str, ids: DataFrame, condition: str) -> None:
+        """Remove the rows whose `key` is an id of `ids` and that an SQL condition on t holds for: verdicts that are to fall again."""
+        view = f"remove_{name}_{uuid.uuid4().hex}"
+        ids.select("id").distinct().createOrReplaceTempView(view)
+        self.spark.sql(
+            f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON t.{key} = s.id AND {condition} WHEN MATCHED THEN DELETE"
+        ).collect()
+        self.spark.catalog.dropTempView(view)
+
+    def vacuum(self, name: str) -> None:
+        """Remove the files of earlier versions, at once: the caller holds the lease, and nobody reads them."""
+        if self.exists(name):
+            # a table has a few folders, and its listing would be 10,000 tasks
+            settings = {
+                "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+                "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+            }
+            with self._with(settings):
+                self.spark.sql(f"VACUUM {self._sql_name(name)} RETAIN 0 HOURS").collect()
 
     def compact(self) -> None:
         """At a stage's end: the many small files that windows leave make every later read slow."""
@@ -192,6 +234,14 @@ class Store:
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         }
+        with self._with(settings):
+            yield
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _with(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """The session's own settings are back at the end."""
         before = {key: self.spark.conf.get(key, None) for key in settings}
         for key, value in settings.items():
             self.spark.conf.set(key, value)
@@ -203,8 +253,6 @@ class Store:
                     self.spark.conf.unset(key)
                 else:
                     self.spark.conf.set(key, value)
-
-    # -- inside ---------------------------------------------------------------------------------------------------------------------
 
     def _load(self, name: str) -> DataFrame:
         if self.catalog:

@@ -18,6 +18,7 @@ from personahub import __version__
 from personahub import config as configuration
 from personahub.cli.console import TerminalUI
 from personahub.cli.dedup import dedup
+from personahub.cli.lineage import forget, lineage
 from personahub.cli.options import Files, Sets, Verbose
 from personahub.cli.runs import runs
 from personahub.errors import PersonahubError
@@ -149,23 +150,8 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
 
 
 app.command()(runs)
-
-
-@app.command()
-def lineage(
-    persona: Annotated[str, typer.Argument(metavar="PERSONA_ID")],
-    config: Files = None,
-    sets: Sets = None,
-    verbose: Verbose = False,
-) -> None:
-    """Where a persona comes from, relation by relation up to its document, and who was found through it."""
-    from personahub import pipeline
-    from personahub.cli import views
-
-    settings = configuration.load(config or (), sets or ())
-    ui = _ui(settings)
-    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
-        views.lineage(ui.console, pipeline.lineage(hub, persona))
+app.command()(forget)
+app.command()(lineage)
 
 
 @imports.command("personas")

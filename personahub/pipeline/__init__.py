@@ -10,19 +10,21 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from personahub import documents, persona_to_persona, report, schemas, synthesis, text_to_persona
+from personahub import documents, persona_to_persona, personas, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.pipeline import dedup, hops
 from personahub.pipeline.forecast import Forecast, forecast
 from personahub.pipeline.hub import Hub, Silent, open_hub
-from personahub.pipeline.paid import PAID, buy_and_parse, insert_all, split_personas
+from personahub.pipeline.paid import OF_PERSONAS, PAID, buy_and_parse, insert_all
 from personahub.pipeline.previews import Preview, estimates, preview
+from personahub.pipeline.takedown import Forgotten, forget
 from personahub.text import nearest
 
 __all__ = [
     "STAGES",
     "Forecast",
+    "Forgotten",
     "Hub",
     "Preview",
     "Silent",
@@ -30,6 +32,7 @@ __all__ = [
     "check",
     "estimates",
     "forecast",
+    "forget",
     "hop_report",
     "import_personas",
     "lineage",
@@ -111,7 +114,7 @@ def import_personas(hub: Hub, source: Documents) -> StageResult:
         read = hub.store.materialise(documents.read(hub.spark, source), "import.read")
         rows, unreadable = documents.split(read, hub.run_id)
         parsed = hub.store.materialise(text_to_persona.imported(rows, hub.config), "import.parsed")
-        counts = insert_all(hub, split_personas(parsed, hub.run_id))
+        counts = insert_all(hub, OF_PERSONAS, personas.split(parsed, hub.run_id))
         counts["rejects"] += hub.store.insert_new(unreadable.withColumn("stage", F.lit("import")), "rejects")
         return counts
 
@@ -157,8 +160,7 @@ def _documents(hub: Hub) -> dict[str, int]:
     config = hub.config.documents
     table = hub.store.read_delta(config.path) if config.format == "delta" else None
     read = hub.store.materialise(documents.read(hub.spark, config, table), "documents.read")
-    rows, rejects = documents.split(read, hub.run_id)
-    return {"documents": hub.store.insert_new(rows, "documents"), "rejects": hub.store.insert_new(rejects, "rejects")}
+    return insert_all(hub, ("documents", "rejects"), documents.split(read, hub.run_id))
 
 
 def _recorded(hub: Hub, stage: str, work: Callable[[Hub], dict[str, int]]) -> StageResult:

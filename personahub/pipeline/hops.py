@@ -13,12 +13,12 @@ from functools import partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import persona_to_persona
+from personahub import persona_to_persona, personas
 from personahub.pipeline import dedup, forecast
 from personahub.pipeline.frontier import STAGE, freeze, model_of, order_of, requests
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.novelty import Novelty, closed
-from personahub.pipeline.paid import Paid, buy_and_parse, split_personas
+from personahub.pipeline.paid import OF_PERSONAS, Paid, buy_and_parse
 
 Step = tuple[str, Callable[[Hub], dict[str, int]]]
 
@@ -42,22 +42,22 @@ def steps(hub: Hub) -> Iterator[Step]:
 
 def _one_hop(hub: Hub, hop: int) -> dict[str, int]:
     forecast.record(hub, hop)
-    wish = order_of(hub, requests(hub, hop))
+    asked = requests(hub, hop)
     answered = hub.store.table("completions").where("final").select("completion_id")
-    there = wish.requests.join(answered, on="completion_id", how="left_semi")
+    there = asked.join(answered, on="completion_id", how="left_semi")
+    ended = closed(hub, hop) is not None
+    order = order_of(hub, there if ended else asked)  # of a hop that has ended, what is there is read back, and nothing bought
     paid = Paid(
         model=model_of,
-        build=lambda hub, model: wish,
+        build=lambda hub, model: order,
         parse=lambda requests, completions, config, run_id: _without_cycles(
             hub, persona_to_persona.parse(requests, completions, config, hop), hop
         ),
-        split=split_personas,
+        split=personas.split,
+        tables=OF_PERSONAS,
         made=("lineage", "parent_id"),
     )
-    if closed(hub, hop) is not None:
-        wish = order_of(hub, there)  # nothing more is bought: what is there is read back
-        return {"hop": hop, **buy_and_parse(hub, STAGE, paid)}
-    if not hub.config.persona_to_persona.min_novelty:
+    if ended or not hub.config.persona_to_persona.min_novelty:
         return {"hop": hop, **buy_and_parse(hub, STAGE, paid)}
     judge = Novelty(hub, hop)
     try:
@@ -71,9 +71,9 @@ def _one_hop(hub: Hub, hop: int) -> dict[str, int]:
 def _without_cycles(hub: Hub, parsed: DataFrame, hop: int) -> DataFrame:
     """PARSED, where a persona that its own parent descends from is a reject, own_ancestor. Descent goes from a lower to a higher hop."""
     parsed = hub.store.materialise(parsed, f"{STAGE}.parsed")
-    personas = hub.store.table("personas").select("persona_id", "hop")
+    people = hub.store.table("personas").select("persona_id", "hop")
     lineage = hub.store.table("lineage").select("child_id", "parent_id")
-    known = personas.where(F.col("hop") < hop - 1).select("persona_id")
+    known = people.where(F.col("hop") < hop - 1).select("persona_id")
     suspects = (
         parsed.where(F.col("reason").isNull()).select("persona_id", "source_id").join(known, on="persona_id", how="left_semi")
     )
@@ -81,7 +81,7 @@ def _without_cycles(hub: Hub, parsed: DataFrame, hop: int) -> DataFrame:
         return parsed
     at, found = suspects.distinct().withColumn("at", F.col("source_id")), None
     for above in range(hop - 2, -1, -1):
-        parents = personas.where(F.col("hop") <= above).select(F.col("persona_id").alias("parent_id"))
+        parents = people.where(F.col("hop") <= above).select(F.col("persona_id").alias("parent_id"))
         up = lineage.join(parents, on="parent_id", how="left_semi").withColumnRenamed("child_id", "at")
         at = at.join(up, on="at", how="inner").select("persona_id", "source_id", F.col("parent_id").alias("at")).distinct()
         met = at.where(F.col("at") == F.col("persona_id")).select("persona_id", "source_id")

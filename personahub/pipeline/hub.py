@@ -61,6 +61,10 @@ def open_hub(config: Config, ui: Buyer | None = None, *, spend: bool = False, ve
                     saved = drain_journals(store, config)
                     if saved:
                         ui.say(f"{saved} answers of a run that died were saved from its journal")
-                yield hub
+                try:
+                    yield hub
+                finally:
+                    if spend:
+                        store.drop_all_scratch()
     except KeyboardInterrupt:
         raise Interrupted("interrupted: what was answered is kept; run again to go on") from None

@@ -1,6 +1,6 @@
 """The stages that buy, as data, and what they share: buy, read the ledger back, insert what is new."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
@@ -12,9 +12,14 @@ from personahub.config import Config, Model
 from personahub.errors import Interrupted, PersonahubError
 from personahub.pipeline.hub import Hub
 
+Split = Callable[[DataFrame, str], tuple[DataFrame, ...]]
+OF_PERSONAS = ("personas", "lineage", "rejects")  # the tables that personas.split makes rows of
+
 
 def _order_personas(hub: Hub, model: Model) -> Order:
-    requests = text_to_persona.build(hub.store.table("documents"), hub.config)
+    gone = hub.store.table("tombstones").where(F.col("kind") == "document").select(F.col("id").alias("document_id"))
+    documents = hub.store.table("documents").join(gone, on="document_id", how="left_anti")
+    requests = text_to_persona.build(documents, hub.config)
     return Order("text-to-persona", requests, model, text_to_persona.prompts_of(hub.config))
 
 
@@ -27,26 +32,19 @@ def _order_examples(hub: Hub, model: Model) -> Order:
 
 @dataclass(frozen=True)
 class Paid:
-    """A stage that buys. `model`: its name under `models`. `made`: the table and the column of the source by which a pair (source,
-    completion) is known to be parsed.
+    """A stage that buys. `model`: its name under `models`. `split`: what `parse` made and a run_id -> the rows of each of `tables`.
+    `made`: the table and the column of the source by which a pair (source, completion) is known to be parsed.
     """
 
     model: Callable[[Config], str]
     build: Callable[[Hub, Model], Order]
     parse: Callable[[DataFrame, DataFrame, Config, str], DataFrame]
-    split: Callable[[DataFrame, str], dict[str, DataFrame]]
+    split: Split
+    tables: tuple[str, ...]
     made: tuple[str, str]
 
     def order(self, hub: Hub) -> Order:
         return self.build(hub, hub.config.models[self.model(hub.config)])
-
-
-def split_personas(parsed: DataFrame, run_id: str) -> dict[str, DataFrame]:
-    return dict(zip(("personas", "lineage", "rejects"), personas.split(parsed, run_id), strict=True))
-
-
-def _split_examples(parsed: DataFrame, run_id: str) -> dict[str, DataFrame]:
-    return dict(zip(("examples", "rejects"), synthesis.split(parsed, run_id), strict=True))
 
 
 PAID: dict[str, Paid] = {
@@ -54,20 +52,31 @@ PAID: dict[str, Paid] = {
         lambda config: config.text_to_persona.model,
         _order_personas,
         text_to_persona.parse,
-        split_personas,
+        personas.split,
+        OF_PERSONAS,
         ("lineage", "parent_id"),
     ),
     "synthesize": Paid(
-        lambda config: config.synthesis.model, _order_examples, synthesis.parse, _split_examples, ("examples", "persona_id")
+        lambda config: config.synthesis.model,
+        _order_examples,
+        synthesis.parse,
+        synthesis.split,
+        ("examples", "rejects"),
+        ("examples", "persona_id"),
     ),
 }
 
 
+def finish(hub: Hub, stage: str, split: Split, tables: tuple[str, ...]) -> None:
+    """Where a run died between two of its tables, what it was about to insert gets there."""
+    left = hub.store.held(stage)
+    if left is not None:
+        _insert(hub, stage, split, tables, left)
+
+
 def buy_and_parse(hub: Hub, stage: str, paid: Paid, judge: Judge | None = None) -> dict[str, int]:
     """Buy, then read the ledger back; what was bought before a budget or an endpoint ended the stage is read back too."""
-    left = hub.store.held(stage)
-    if left is not None:  # a run died between two of its tables
-        _insert(hub, stage, paid, left)
+    finish(hub, stage, paid.split, paid.tables)
     order = paid.order(hub)
     scratch = f"{stage}.requests"
     # made once: bought from, and parsed from
@@ -94,20 +103,25 @@ def _buy_and_parse(hub: Hub, order: Order, paid: Paid, judge: Judge | None) -> d
 
 
 def _parse(hub: Hub, order: Order, paid: Paid) -> dict[str, int]:
-    parsed = paid.parse(_unparsed(hub, order, paid), hub.store.table("completions"), hub.config, hub.run_id)
-    return _insert(hub, order.stage, paid, hub.store.hold(parsed, order.stage))
+    unparsed, completions = _unparsed(hub, order, paid), hub.store.table("completions")
+    if unparsed.join(
+        completions.where("final"), on="completion_id", how="left_semi"
+    ).isEmpty():  # as when a stage is run once more
+        return dict.fromkeys(paid.tables, 0)
+    parsed = paid.parse(unparsed, completions, hub.config, hub.run_id)
+    return _insert(hub, order.stage, paid.split, paid.tables, hub.store.hold(parsed, order.stage))
 
 
-def _insert(hub: Hub, stage: str, paid: Paid, parsed: DataFrame) -> dict[str, int]:
+def _insert(hub: Hub, stage: str, split: Split, tables: tuple[str, ...], parsed: DataFrame) -> dict[str, int]:
     """Into each table what is new. Tables have no common commit: until all are written, `parsed` is held for the next run."""
-    tables = paid.split(parsed, hub.run_id)
-    counts = dict.fromkeys(tables, 0) if parsed.isEmpty() else insert_all(hub, tables)
+    counts = insert_all(hub, tables, split(parsed, hub.run_id))
     hub.store.release(stage)
     return counts
 
 
-def insert_all(hub: Hub, tables: dict[str, DataFrame]) -> dict[str, int]:
-    return {name: hub.store.insert_new(rows, name) for name, rows in tables.items()}
+def insert_all(hub: Hub, tables: Sequence[str], rows: Sequence[DataFrame]) -> dict[str, int]:
+    """How many rows each table had not."""
+    return {name: hub.store.insert_new(new, name) for name, new in zip(tables, rows, strict=True)}
 
 
 def _unparsed(hub: Hub, order: Order, paid: Paid) -> DataFrame:
