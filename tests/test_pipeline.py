@@ -84,26 +84,28 @@ PERSONAS = [f"A violin maker from town {n} who teaches children to listen" for n
 
 def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path, endpoint, hub_of):
     shutil.copytree(demo.out / "hub", tmp_path / "hub")
-    config = hub_of(endpoint, f"documents.path={demo.out / 'redpajama-v2'}", "models.default.model=simulated")
-    first = {row.stage: row.counts for row in table(config, "runs").collect()}
-    assert set(first) == set(pipeline.STAGES) - {"persona-to-persona"}  # persona_to_persona.hops is 0
-    assert first["documents"] == {"documents": 40, "rejects": 3}
-    assert first["text-to-persona"]["calls"] == 40
-    personas = table(config, "personas").count()
-    assert first["synthesize"]["calls"] == first["dedup"]["kept"] == personas == first["text-to-persona"]["personas"]
-    assert demo.stats["requests"] == 40 + personas + 1  # one probe
+    hops = ("persona_to_persona.hops=2", "persona_to_persona.max_frontier=40")
+    config = hub_of(endpoint, f"documents.path={demo.out / 'redpajama-v2'}", "models.default.model=simulated", *hops)
+    first = [(row.stage, row.counts) for row in table(config, "runs").orderBy("created_at").collect()]
+    stages = ["documents", "text-to-persona", "dedup", "dedup", *["persona-to-persona", "dedup"] * 2, "synthesize"]
+    assert [stage for stage, _ in first] == stages
+    assert first[0][1] == {"documents": 40, "rejects": 3}
+    assert [counts["calls"] for stage, counts in first if stage.endswith("-persona")] == [40, 40, 40]
+    kept = sum(counts["kept"] for stage, counts in first if stage == "dedup")
+    assert first[-1][1]["calls"] == first[-1][1]["examples"] == kept < table(config, "personas").count()
+    assert demo.stats["requests"] == 3 * 40 + kept + 1  # one probe
     again = {result.stage: result.counts for result in run(config)}
     assert endpoint.stats()["requests"] == 0
-    assert all(value == 0 for counts in again.values() for name, value in counts.items() if name != "reused")
+    assert all(value == 0 for counts in again.values() for name, value in counts.items() if name not in ("hop", "reused"))
 
     ledger = table(config, "completions")
     assert ledger.where("final").groupBy("completion_id").count().where("count > 1").count() == 0
-    assert ledger.where("stage != 'probe'").count() == 40 + personas
+    assert ledger.where("stage != 'probe'").count() == 3 * 40 + kept
     lineage = table(config, "lineage")
-    documents = table(config, "documents").select(F.col("document_id").alias("parent_id"))
-    assert lineage.join(documents, on="parent_id", how="left_anti").count() == 0
+    sources = table(config, "documents").select("document_id").union(table(config, "personas").select("persona_id"))
+    assert lineage.join(sources.withColumnRenamed("document_id", "parent_id"), on="parent_id", how="left_anti").count() == 0
     assert set(table(config, "examples").select("synthetic").distinct().collect()) == {(True,)}
-    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * 8
+    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * (9 + 9)
 
 
 def test_faults_end_as_answers_or_rejects_with_their_reason(people, hub_of):

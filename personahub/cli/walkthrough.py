@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from pyspark.sql import functions as F
 from rich.console import Console
 
 from personahub import config as configuration
@@ -15,12 +16,15 @@ from personahub.session import SHORT_RUN
 
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
+HOPS, FRONTIER = 2, 40  # and how many personas a hop asks
 
 
 def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
-    """Lay out the corpus below `out`, run every stage, print the funnel, five personas with their text, five examples, the cost."""
+    """Lay out the corpus below `out`, run every stage with two hops, and print the counts, five personas with their text, the way of one of
+    hop 2 back to its text, five examples, the cost.
+    """
     path = corpus.lay_out(out / "redpajama-v2")
-    with mock_server.start(port=0, median=0.05, sigma=0.5, capacity=32) as endpoint:
+    with mock_server.start(port=0, median=0.05, sigma=0.5, capacity=32, duplicates=0.2) as endpoint:
         model = {
             "base_url": endpoint.base_url,
             "model": "simulated",
@@ -28,7 +32,14 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "max_concurrent_requests": 32,
             **PRICES,
         }
-        values = {"root": str(out / "hub"), "documents.path": str(path), "models.default": model, "spark.conf": SHORT_RUN}
+        values = {
+            "root": str(out / "hub"),
+            "documents.path": str(path),
+            "models.default": model,
+            "persona_to_persona.hops": HOPS,
+            "persona_to_persona.max_frontier": FRONTIER,
+            "spark.conf": SHORT_RUN,
+        }
         settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
         ui = TerminalUI(console, yes=True)
         ui.say("starting Spark (the first start on a machine fetches its jars)")
@@ -36,13 +47,18 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             for result in pipeline.run(hub, pipeline.STAGES):
                 views.result(console, result)
             tables = {name: hub.store.table(name) for name in ("documents", "personas", "lineage", "examples")}
-            shown, state = report.samples(tables), pipeline.status(hub)
+            shown, state, hops = report.samples(tables), pipeline.status(hub), pipeline.hop_report(hub)
+            last = tables["personas"].where(F.col("hop") == HOPS).orderBy("persona_id").first()
+            path = pipeline.lineage(hub, last.persona_id)
     console.rule("five personas and the texts they came from")
     views.samples(console, report.Samples(shown.personas, ()))
+    console.rule("one persona, two relations away from a text")
+    views.lineage(console, path)
     console.rule("five examples")
     views.samples(console, report.Samples((), shown.examples))
     console.rule("the hub")
     views.status(console, state, settings.root)
+    views.hops(console, hops)
     prices = f"${PRICES['in_mtok_cost']:.2f} and ${PRICES['out_mtok_cost']:.2f} per million tokens in and out"
     ui.say(f"{SIMULATED} At {prices} it would have cost {dollars(state.cost_usd)}.")
     ui.say(f"The tables are in {settings.root}: a second `personahub demo --out {out}` buys none of these answers again.")

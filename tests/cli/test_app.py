@@ -257,6 +257,8 @@ def test_the_demo(demo):
     assert re.search(r"documents +40 +3 refused \(pages and files\)", demo.printed)
     assert len(re.findall(r"^╭─ (?:read|write|like|dislike): ", demo.printed, re.MULTILINE)) == 5
     assert len(re.findall(r"^╭─ math ", demo.printed, re.MULTILINE)) == 5
+    way = re.findall(r"── hop (\d) [a-z_]+: ", demo.printed)  # of one of hop 2, from its text down
+    assert way == ["0", "1", "2"]
     assert "nothing is missing" in demo.printed
     assert "The answers are simulated" in demo.printed
     assert str(demo.out / "hub") in demo.printed
