@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -123,8 +124,8 @@ def final_rows(root: Path) -> list[dict[str, Any]]:
     return [row for row in rows_of(root, "completions", ["completion_id", "final", "error_kind"]) if row["final"]]
 
 
-def rows_of(root: Path, table: str, columns: list[str]) -> list[dict[str, Any]]:
-    """Of a table that was only appended to, from the files that its log names; needs no Spark."""
+def rows_of(root: Path, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """From the files that its log names; needs no Spark."""
     files: dict[str, None] = {}
     for entry in sorted((root / table / "_delta_log").glob("*.json")):
         for line in entry.read_text().splitlines():
@@ -150,6 +151,28 @@ def judge(root: Path, server: mock_server.Running, calls: int, bound: int, argum
     if more:
         broken.append(f"a run with nothing missing made {more} requests")
     return broken
+
+
+def killed_run(
+    arguments: list[str], server: mock_server.Running, *, after: int = 0, later: float = 0.0, moment: float | None = None
+) -> bool:
+    """Start `personahub *arguments` and kill -9 it with all it has started: `moment` seconds later or, without one, `later` seconds after
+    it has made `after` requests. False: it ended by itself before.
+    """
+    start, began, reached = server.stats()["requests"], time.monotonic(), None
+    run = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        while run.poll() is None:
+            now = time.monotonic()
+            if reached is None and server.stats()["requests"] - start >= after:
+                reached = now
+            if now - began >= moment if moment is not None else reached is not None and now - reached >= later:
+                return True
+            time.sleep(0.02)
+        return False
+    finally:
+        kill_all([*descendants(run.pid), run.pid])
+        run.wait()
 
 
 def descendants(pid: int) -> list[int]:

@@ -9,14 +9,12 @@ requests in flight with the journal; commit_every x windows_in_flight without), 
 
 import argparse
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
-from common import command, descendants, final_rows, judge, kill_all, machine, personahub, settings, write_personas
+from common import final_rows, judge, killed_run, machine, personahub, settings, write_personas
 
 from personahub.llm import mock_server
 
@@ -65,7 +63,9 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     for kill in range(1, given.kills + 1):
         # every third at any moment from its start on (Spark's start, the journal's rescue, staging), the others while it buys
         moment = draw.uniform(2, 20) if kill % 3 == 0 else None
-        if not _killed_run(arguments, server, draw.randint(1, 2 * share - 1), moment):
+        if not killed_run(
+            ["run", "synthesize", "--yes", *arguments], server, after=draw.randint(1, 2 * share - 1), moment=moment
+        ):
             print(f"the run ended before kill {kill}")
             break
         done_kills += 1
@@ -83,23 +83,6 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     again = requests - given.calls
     print(f"{done_kills} kills: {requests} requests for {given.calls} calls, {again} bought again, bound {done_kills * bound}")
     return broken + judge(root, server, given.calls, done_kills * bound, ["run", "synthesize", "--yes", *arguments])
-
-
-def _killed_run(arguments: list[str], server: mock_server.Running, after: int, moment: float | None) -> bool:
-    """Start a run and kill it `moment` seconds later, or once it has made `after` requests; False if it ended by itself before."""
-    start, began = server.stats()["requests"], time.monotonic()
-    run = subprocess.Popen(command("run", "synthesize", "--yes", *arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        while run.poll() is None:
-            if moment is None and server.stats()["requests"] - start >= after:
-                return True
-            if moment is not None and time.monotonic() - began >= moment:
-                return True
-            time.sleep(0.02)
-        return False
-    finally:
-        kill_all([*descendants(run.pid), run.pid])
-        run.wait()
 
 
 if __name__ == "__main__":
