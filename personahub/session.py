@@ -17,6 +17,7 @@ from personahub.config import Config
 from personahub.errors import ConfigError, PersonahubError
 
 DRIVER_MEMORY = "2g"
+DAEMON = "personahub.daemon"
 STOP_SECONDS = 0.2  # between two tries to end what runs
 # what a local session starts with: the JVM plans and commits, and what computes is Python, so that the second compiler and G1's threads
 # take more CPU than they save. Without that compiler the code cache is small: Spark writes code anew for each query, and a session of many
@@ -82,7 +83,11 @@ def tasks_per_window(spark: SparkSession, config: Config) -> int:
 
 def is_local(spark: SparkSession) -> bool:
     """Do tasks run in the driver's own process? local-cluster[...] has executors, as a cluster has."""
-    return re.fullmatch(r"local(\[.*\])?", spark.conf.get("spark.master", "local")) is not None
+    return _in_one_process(spark.conf.get("spark.master", "local"))
+
+
+def _in_one_process(master: str) -> bool:
+    return re.fullmatch(r"local(\[.*\])?", master) is not None
 
 
 def _local_tasks(config: Config) -> int:
@@ -129,6 +134,9 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 makes each first read of a table take seconds
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
+        **(
+            {"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}
+        ),  # executors may have to be sent the package
         **config.spark.conf,
     }
     builder = SparkSession.builder.appName("personahub").master(master)

@@ -5,9 +5,10 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
@@ -17,6 +18,7 @@ from pyspark.sql import types as T
 from personahub import schemas
 from personahub.config import Config
 from personahub.errors import InputError
+from personahub.rows import frame
 
 MANY_COMMITS = 16  # a stage that made more than these to a table compacts it
 
@@ -51,19 +53,22 @@ class Store:
         """The table; an absent one is an empty one."""
         if self.exists(name):
             return self._load(name)
-        return self.spark.createDataFrame([], schemas.TABLES[name])
+        return frame(self.spark, [], schemas.TABLES[name])
 
     def create(self, name: str) -> None:
         """Before concurrent appends: two that both create a table conflict."""
         if not self.exists(name):
-            self._save(self.spark.createDataFrame([], schemas.TABLES[name]), name)
-            self._known.add(name)
+            self.record([], name)
 
     def append(self, rows: DataFrame, name: str) -> None:
         """A blind append: it conflicts with no other. Columns are selected by the table's schema."""
         self._save(_conform(rows, schemas.TABLES[name]), name)
         self._known.add(name)
         self._commits[name] += 1
+
+    def record(self, rows: Iterable[Sequence[Any]], name: str) -> None:
+        """Append rows that were made here."""
+        self.append(frame(self.spark, rows, schemas.TABLES[name]), name)
 
     def insert_new(self, rows: DataFrame, name: str) -> int:
         """Insert the rows whose key is not in the table yet; of several with one key, one. Returns how many were inserted."""

@@ -1,7 +1,6 @@
 """One Spark session a process of the run, started only by tests that ask for it; real data only where it lies beside the checkout."""
 
 import io
-import os
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stdout
@@ -41,11 +40,8 @@ def spark(tmp_path_factory):
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch / "local"),
         "spark.driver.memory": "2g",
-        "spark.python.daemon.module": "warm_daemon",
     }
-    with pytest.MonkeyPatch.context() as patch:  # for the JVM, which starts the daemon
-        patch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
-        session_ = session.open_session(load(overrides=[f"spark.conf={conf}"]))
+    session_ = session.open_session(load(overrides=[f"spark.conf={conf}"]))
     yield session_
     session_.stop()
 

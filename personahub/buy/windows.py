@@ -132,7 +132,8 @@ def run_windows(
                     governor.drain(f"a window failed: {str(error).splitlines()[0]}", "failure")
             if lease.lost.is_set() and governor.stop is None:
                 governor.drain("another run has taken over this root", "lease")
-    return failure or judged.end()
+    unjudged = judged.end()  # in any case: the judge must not go on reading what is dropped behind it
+    return failure or unjudged
 
 
 class _Judged:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from pyspark.sql import functions as F
 from rich.console import Console
 
 from personahub import config as configuration
@@ -48,12 +47,12 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
                 views.result(console, result)
             tables = {name: hub.store.table(name) for name in ("documents", "personas", "lineage", "examples")}
             shown, state, hops = report.samples(tables), pipeline.status(hub), pipeline.hop_report(hub)
-            last = tables["personas"].where(F.col("hop") == HOPS).orderBy("persona_id").first()
-            path = pipeline.lineage(hub, last.persona_id)
+            last = tables["personas"].where(f"hop = {HOPS}").orderBy("persona_id").first()
+            way = pipeline.lineage(hub, last.persona_id)
     console.rule("five personas and the texts they came from")
     views.samples(console, report.Samples(shown.personas, ()))
     console.rule("one persona, two relations away from a text")
-    views.lineage(console, path)
+    views.lineage(console, way)
     console.rule("five examples")
     views.samples(console, report.Samples((), shown.examples))
     console.rule("the hub")

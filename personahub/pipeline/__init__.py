@@ -196,9 +196,9 @@ def _spent(hub: Hub, stage: str, began: datetime) -> report.Spent:
     if stage in PAID or stage == hops.STAGE:
         ledger = hub.store.table("completions").where(of_run & (F.col("stage") == stage))
         name = PAID[stage].model(hub.config) if stage in PAID else hub.config.persona_to_persona.model
-    elif stage == dedup.STAGE:
+    elif stage == dedup.STAGE and hub.config.dedup.semantic.enabled:
         ledger = hub.store.table("embeddings").where(of_run)
-        name = hub.config.dedup.semantic.model  # none, or any where it is not enabled
+        name = hub.config.dedup.semantic.model
     else:
         return report.Spent()
     model = hub.config.models.get(name or "")
@@ -219,4 +219,4 @@ def _write_run(hub: Hub, result: StageResult, ended: str) -> None:
         datetime.now(timezone.utc),
         result.utilisation,
     )
-    hub.store.append(hub.spark.createDataFrame([row], schemas.RUNS), "runs")
+    hub.store.record([row], "runs")

@@ -53,14 +53,14 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
     finish(hub)
     if rebuild:
         _take_back(hub)
-    same_scheme(hub)
+    compared = same_scheme(hub)
     reopen(hub)
     with _scratch(hub) as materialise:
         new = materialise(_new(hub), "dedup.new")
         counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
         if new.isEmpty():
             return counts
-        duplicates, refused = _by_words(hub, new, materialise)
+        duplicates, refused = _by_words(hub, new, compared, materialise)
         decided = None
         if hub.config.dedup.semantic.enabled:
             decided = semantic.decide(hub, _left(new, duplicates, refused, materialise), materialise)
@@ -68,8 +68,8 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
             counts["vectors"] = decided.vectors
         counts |= _counts(new, duplicates, refused)
         store, settings, scheme = hub.store, hub.config.dedup.lexical, scheme_of(hub.config)
-        held = store.hold(_verdicts(new, duplicates, refused, settings, scheme), STAGE)
-        _insert(hub, *_held(held), new, settings, scheme, store.append)
+        store.hold(_verdicts(new, duplicates, refused, settings, scheme), STAGE)
+        _insert(hub, duplicates, refused, new, settings, scheme, store.append)
         if decided is not None:
             semantic.remember(hub, decided)
         return counts
@@ -80,10 +80,10 @@ def estimates(hub: Hub) -> list[Estimate]:
     check(hub.config)
     if not hub.config.dedup.semantic.enabled:
         return []
-    same_scheme(hub)
+    compared = same_scheme(hub)
     with _scratch(hub, "estimate.") as materialise:  # no lease is held: a run may be at work on tables of the other names
         new = materialise(_new(hub), "dedup.new")
-        return semantic.estimate(hub, _left(new, *_by_words(hub, new, materialise), materialise))
+        return semantic.estimate(hub, _left(new, *_by_words(hub, new, compared, materialise), materialise))
 
 
 @contextmanager
@@ -101,10 +101,11 @@ def _scratch(hub: Hub, prefix: str = "") -> Iterator[Callable[[DataFrame, str], 
         hub.store.drop_scratch(*names)
 
 
-def _by_words(hub: Hub, new: DataFrame, materialise: Callable[[DataFrame, str], DataFrame]) -> tuple[DataFrame, DataFrame]:
-    """The lexical verdicts: duplicates, and rejects (id, reason, detail)."""
-    old = standing(hub)
-    duplicates, refused = deduplicate(new, words_alone(hub.config), materialise, None if old.isEmpty() else old)
+def _by_words(
+    hub: Hub, new: DataFrame, compared: bool, materialise: Callable[[DataFrame, str], DataFrame]
+) -> tuple[DataFrame, DataFrame]:
+    """compared: whether verdicts stand already. The lexical verdicts: duplicates, and rejects (id, reason, detail)."""
+    duplicates, refused = deduplicate(new, words_alone(hub.config), materialise, standing(hub) if compared else None)
     return duplicates, refused.withColumn("detail", F.lit(None).cast("string"))
 
 
@@ -226,4 +227,4 @@ def _take_back(hub: Hub) -> None:
     hub.store.delete("packed_vectors")
     hub.store.delete("lexical_keys")
     # one that an earlier version made gets the columns of today
-    hub.store.append(hub.spark.createDataFrame([], schemas.LEXICAL_KEYS), "lexical_keys")
+    hub.store.record([], "lexical_keys")

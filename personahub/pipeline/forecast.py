@@ -6,7 +6,6 @@ from math import sqrt
 
 from pyspark.sql import functions as F
 
-from personahub import schemas
 from personahub.buy import Estimate, estimate, find_missing
 from personahub.pipeline import frontier
 from personahub.pipeline.hub import Hub
@@ -65,7 +64,7 @@ def record(hub: Hub, hop: int) -> None:
         if one.hop >= hop
     ]
     if rows:
-        hub.store.append(hub.spark.createDataFrame(rows, schemas.ESTIMATES), "estimates")
+        hub.store.record(rows, "estimates")
 
 
 def _from(hub: Hub, hop: int, first: Estimate, reused: int) -> list[Forecast]:

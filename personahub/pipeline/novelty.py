@@ -33,7 +33,7 @@ class Novelty:
         """Why what was bought is enough, or None."""
         produced, novel = self._measured(requests)
         row = (self.hop, self.hub.run_id, self.windows, produced, novel, datetime.now(timezone.utc))
-        self.hub.store.append(self.hub.spark.createDataFrame([row], schemas.NOVELTY), "novelty")
+        self.hub.store.record([row], "novelty")
         self.windows += 1
         return closed(self.hub, self.hop)
 

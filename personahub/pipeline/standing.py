@@ -17,14 +17,15 @@ def scheme_of(config: Config) -> str:
     return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words
 
 
-def same_scheme(hub: Hub) -> None:
-    """Raises ConfigError where verdicts stand that fell by other settings."""
-    other = hub.store.table("lexical_keys").where(F.col("scheme") != scheme_of(hub.config)).select("scheme").head()
-    if other is not None:
+def same_scheme(hub: Hub) -> bool:
+    """Whether any verdicts stand, which all have one scheme. Raises ConfigError where they fell by other settings."""
+    any_row = hub.store.table("lexical_keys").select("scheme").head()
+    if any_row is not None and any_row.scheme != scheme_of(hub.config):
         raise ConfigError(
-            f"the hub's personas were compared by other settings of dedup than those of this configuration ({other.scheme!r}, and not "
+            f"the hub's personas were compared by other settings of dedup than those of this configuration ({any_row.scheme!r}, and not "
             f"{scheme_of(hub.config)!r}): put these back, or pass --rebuild to decide on all personas again (vectors that were bought stay)"
         )
+    return any_row is not None
 
 
 def words_alone(config: Config) -> Dedup:

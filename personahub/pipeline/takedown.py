@@ -99,20 +99,20 @@ def _named(hub: Hub, names: Sequence[str]) -> tuple[DataFrame, DataFrame]:
 def _purge(hub: Hub, gone: DataFrame, examples: DataFrame, materialise: Materialise) -> int:
     """gone: id, of documents and personas. Nulls their text everywhere, removes the files that held it; returns how many rows lost some."""
     store, answers = hub.store, materialise(_answers(hub, gone), "answers")
-    purged = (
-        store.blank("documents", "document_id", gone, ["text", "url"])
-        + store.blank("personas", "persona_id", gone, ["persona"])
-        + store.blank("completions", "completion_id", answers, ["text", "error_message"])
-        + store.blank("requests", "source_id", gone, ["variables"])
-        + store.blank("rejects", "source_id", gone, ["raw", "detail"])
-        + store.blank("rejects", "completion_id", answers, ["raw", "detail"])
-        + store.blank("examples", "example_id", examples, ["content"])
-        + store.blank("embeddings", "persona_id", gone, ["vector", "error_message"])
+    texts = (
+        ("documents", "document_id", gone, ("text", "url")),
+        ("personas", "persona_id", gone, ("persona",)),
+        ("completions", "completion_id", answers, ("text", "error_message")),
+        ("requests", "source_id", gone, ("variables",)),
+        ("rejects", "source_id", gone, ("raw", "detail")),
+        ("rejects", "completion_id", answers, ("raw", "detail")),
+        ("examples", "example_id", examples, ("content",)),
+        ("embeddings", "persona_id", gone, ("vector", "error_message")),
     )
+    purged = sum(store.blank(*each) for each in texts)
     store.delete("packed_vectors")  # made again from `embeddings`
-    for name in ("documents", "personas", "completions", "requests", "rejects", "examples", "embeddings", "lexical_keys"):
+    for name in sorted({*(table for table, *_ in texts), "lexical_keys", "packed_vectors"}):
         store.vacuum(name)
-    store.vacuum("packed_vectors")
     return purged
 
 

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from personahub.dedup_tool.files import DAEMON
+from personahub.session import DAEMON
 
 
 def test_it_says_nothing_but_its_port_and_ends_with_its_input():
