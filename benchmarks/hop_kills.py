@@ -83,7 +83,7 @@ def _kills(given: argparse.Namespace, arguments: list[str], server: mock_server.
     """How many runs were killed: in turn at any moment after the start, after so many requests, and some seconds after these, when answers
     are read back, deduplicated, or the next frontier is frozen.
     """
-    draw, share = random.Random(given.seed), 2 * calls // given.kills
+    draw, share = random.Random(given.seed), calls // given.kills
     for kill in range(given.kills):
         after, seconds = draw.randint(1, share), draw.uniform(0, 15)
         moment = draw.uniform(2, 40)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from personahub.cli.console import by_kind, dollars, duration, percent
+from personahub.cli.console import by_kind, compact, dollars, duration, percent
 
 if TYPE_CHECKING:
     from personahub.buy import Estimate
@@ -62,30 +62,33 @@ def forecast(console: Console, hops: "Sequence[Forecast]") -> None:
 
 
 def hops(console: Console, hops: "Sequence[Hop]") -> None:
-    """What became of each hop, a column each, and what had been foreseen of it."""
-    table = new_table("persona-to-persona", *(f">hop {one.hop}" for one in hops))
+    """What became of each hop, a column each, and what had been foreseen of it. Six hops fit into 80 columns."""
+    table = new_table("hop", *(f">{one.hop}" for one in hops))
 
     def row(label: str, cell: Callable[["Hop"], str], *, of_asked: bool = True) -> None:
         table.add_row(label, *("" if of_asked and one.hop == 0 else cell(one) for one in hops))
+
+    def price(usd: float | None) -> str:
+        return "?" if usd is None else dollars(usd).removeprefix("$")
 
     row("frontier", lambda one: f"{one.frontier:,}")
     row("asked", lambda one: f"{one.asked:,}")
     row("produced", lambda one: f"{one.produced:,}")
     for reason in sorted({reason for one in hops for reason in one.refused or {}}):
-        row(f"  refused: {reason}", lambda one, reason=reason: f"{(one.refused or {}).get(reason, 0):,}")
+        row(f"  {reason}", lambda one, reason=reason: f"{(one.refused or {}).get(reason, 0):,}")
     row("  known already", lambda one: f"{one.same:,}")
     for method in sorted({method for one in hops for method in one.duplicates or {}}):
-        row(f"  duplicate: {method}", lambda one, method=method: f"{(one.duplicates or {}).get(method, 0):,}", of_asked=False)
+        row(f"  {method}", lambda one, method=method: f"{(one.duplicates or {}).get(method, 0):,}", of_asked=False)
     row("kept", lambda one: f"{one.kept:,}", of_asked=False)
-    row("novelty (kept / produced)", lambda one: percent(one.novelty))
-    row("tokens", lambda one: f"{one.tokens:,}")
-    row("$", lambda one: dollars(one.cost_usd))
-    row("$ per 1,000 kept", lambda one: "" if one.usd_per_kept is None else dollars(1000 * one.usd_per_kept))
+    row("kept / produced", lambda one: percent(one.novelty))
+    row("tokens", lambda one: compact(one.tokens))
+    row("$", lambda one: price(one.cost_usd))
+    row("$ per 1,000 kept", lambda one: "" if one.usd_per_kept is None else price(1000 * one.usd_per_kept))
     if any(one.expected_calls is not None for one in hops):
         table.add_section()
         row("foreseen: calls", lambda one: "" if one.expected_calls is None else f"{one.expected_calls:,}")
-        row("foreseen: tokens", lambda one: "" if one.expected_tokens is None else f"{one.expected_tokens:,}")
-        row("foreseen: $", lambda one: "" if one.expected_cost_usd is None else dollars(one.expected_cost_usd))
+        row("foreseen: tokens", lambda one: "" if one.expected_tokens is None else compact(one.expected_tokens))
+        row("foreseen: $", lambda one: "" if one.expected_cost_usd is None else price(one.expected_cost_usd))
     console.print(table)
 
 

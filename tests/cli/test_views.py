@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -6,7 +7,7 @@ from rich.console import Console
 from personahub.buy import Estimate
 from personahub.cli import views
 from personahub.pipeline import Preview, StageResult
-from personahub.report import ExampleSample, Ledger, PersonaSample, Reject, Samples, Status
+from personahub.report import ExampleSample, Hop, Ledger, PersonaSample, Reject, Samples, Status
 
 EMPTY = Status(0, 0, 0, 0, {}, 0, 0, 0, {}, {}, (), ())
 FULL = Status(
@@ -82,6 +83,30 @@ def test_tables_fit_the_terminal(width):
 
 def test_the_names_of_stages_stay_whole_on_80_columns():
     assert "text-to-persona  " in printed(views.status, FULL, "hub")
+
+
+def test_six_hops_fit_into_80_columns():
+    one = Hop(
+        1,
+        2_505,
+        2_505,
+        2_505,
+        8_123,
+        {"other_language": 12},
+        54,
+        7_000,
+        {"identical": 1_234},
+        2_609,
+        512_345,
+        0.4121,
+        2_505,
+        512_000,
+        0.41,
+    )
+    shown = printed(views.hops, [Hop(0, kept=2_447), *(replace(one, hop=hop) for hop in range(1, 7))])
+    labels = [line.strip().split("  ")[0] for line in shown.splitlines()]
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert {"frontier", "other_language", "identical", "$ per 1,000 kept", "foreseen: tokens"} <= set(labels)
 
 
 def test_an_unknown_price_says_which_settings_are_missing():
