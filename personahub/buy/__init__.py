@@ -25,10 +25,11 @@ from personahub.buy.checks import (
     response_format_of,
 )
 from personahub.buy.local import compute_vectors
+from personahub.buy.judging import ENOUGH, Judge
 from personahub.buy.missing import Estimate, Order, estimate, find_missing
 from personahub.buy.recovery import drain_journals, lease_folder
 from personahub.buy.vectors import VectorOrder, estimate_vectors, find_missing_vectors
-from personahub.buy.windows import ENOUGH, Judge, Work, run_windows, shape_of, stage
+from personahub.buy.windows import Work, run_windows, shape_of, stage
 from personahub.config import Config, Model
 from personahub.errors import (
     AuthorisationError,

@@ -1,11 +1,9 @@
 """Steps 2 and 3 of buying: stage what is missing, cut it into windows, run several at once, commit each."""
 
 import math
-import queue
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub import generate, session
+from personahub.buy.judging import Judge, Judging
 from personahub.config import Config, Model
 from personahub.errors import PersonahubError
 from personahub.lease import Lease
@@ -27,9 +26,7 @@ FEW_WINDOWS = 8  # enough that few places stand empty while the last window wait
 CALLS_PER_TASK = 100  # fewer are not worth the start of another worker process
 REQUESTS_PER_TASK = 4  # of vectors, each of many texts
 OPENING_SECONDS = 2.0  # until a window that was opened wants places
-ENOUGH = "enough"  # why a governor stopped: what was bought is enough
 Work = generate.Chats | generate.Vectors
-Judge = Callable[[DataFrame], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +101,21 @@ def run_windows(
             if plan.journal_folder is not None:
                 journal.forget_window(plan.journal_folder, plan.stage, window)
         if governor.stop is None and judge is not None:
-            judged.put(window)
+            judging.put(window)
 
     failure: Exception | None = None
     windows = list(windows_of(store, staged, shape))
     waiting = deque(windows)
     pending: set[Future[None]] = set()
     opened = 0.0
-    judged = _Judged(judge, windows, lambda window: store.window(staged.name, staged.schema, window), governor)
+    judging = Judging(judge, windows, lambda window: store.window(staged.name, staged.schema, window), governor)
     most = shape.in_flight if plan.journal_folder is None else shape.most
     with ThreadPoolExecutor(most, thread_name_prefix="window") as pool:
         while pending or (waiting and governor.stop is None):
             while (
                 waiting
-                and judged.behind < shape.in_flight  # or it would be paid for what the judge, who is slow, may have had enough of
+                and judging.behind
+                < shape.in_flight  # or it would be paid for what the judge, who is slow, may have had enough of
                 and (len(pending) < shape.in_flight or (len(pending) < most and _places_are_empty(governor, opened)))
             ):
                 pending.add(pool.submit(one, waiting.popleft()))
@@ -132,53 +130,8 @@ def run_windows(
                     governor.drain(f"a window failed: {str(error).splitlines()[0]}", "failure")
             if lease.lost.is_set() and governor.stop is None:
                 governor.drain("another run has taken over this root", "lease")
-    unjudged = judged.end()  # in any case: the judge must not go on reading what is dropped behind it
+    unjudged = judging.end()  # in any case: the judge must not go on reading what is dropped behind it
     return failure or unjudged
-
-
-class _Judged:
-    """A thread that asks `judge` about each window that is committed, in the order of the windows."""
-
-    def __init__(self, judge: Judge | None, windows: Sequence[int], rows: Callable[[int], DataFrame], governor: Governor) -> None:
-        self.judge, self.windows, self.rows, self.governor = judge, windows, rows, governor
-        self.committed: queue.Queue[int | None] = queue.Queue()
-        self.behind = 0  # windows that are committed and not judged
-        self.failure: Exception | None = None
-        self.lock = threading.Lock()
-        self.thread = threading.Thread(target=self._run, name="judge", daemon=True)
-        if judge is not None:
-            self.thread.start()
-
-    def put(self, window: int) -> None:
-        with self.lock:
-            self.behind += 1
-        self.committed.put(window)
-
-    def end(self) -> Exception | None:
-        """After the last window: returns what went wrong."""
-        if self.judge is not None:
-            self.committed.put(None)
-            self.thread.join()
-        return self.failure
-
-    def _run(self) -> None:
-        there: set[int | None] = set()
-        for window in self.windows:
-            while window not in there:
-                there.add(self.committed.get())
-                if None in there and window not in there:  # the purchase has ended without it
-                    return
-            try:
-                enough = self.judge(self.rows(window))
-            except Exception as error:
-                self.failure = error
-                self.governor.drain(f"a window could not be judged: {str(error).splitlines()[0]}", "failure")
-                return
-            if enough is not None and self.governor.stop is None:
-                self.governor.drain(enough, ENOUGH)
-                return
-            with self.lock:
-                self.behind -= 1
 
 
 def _places_are_empty(governor: Governor, opened: float) -> bool:
