@@ -24,8 +24,8 @@ from personahub.buy.checks import (
     longest_request,
     response_format_of,
 )
-from personahub.buy.local import compute_vectors
 from personahub.buy.judging import ENOUGH, Judge
+from personahub.buy.local import compute_vectors
 from personahub.buy.missing import Estimate, Order, estimate, find_missing
 from personahub.buy.recovery import drain_journals, lease_folder
 from personahub.buy.vectors import VectorOrder, estimate_vectors, find_missing_vectors
