@@ -168,9 +168,45 @@ class Dedup(Settings):
     semantic: SemanticDedup = SemanticDedup()
 
 
+class FewShot(Settings):
+    file: str | None = None
+    pool: Count = 1000
+    n: Count = 3
+    seed: int = 1
+
+
+class Conversation(Settings):
+    turns: Annotated[int, Field(ge=1, le=20)] = 3
+    assistant_model: str | None = None
+
+
 class Synthesis(Settings):
     model: str = "default"
-    tasks: tuple[str, ...] = ("math",)
+    tasks: tuple[str | dict[str, Any], ...] = ("math",)
+    task_folder: str | None = None
+    mode: Literal["zero_shot", "few_shot", "persona_few_shot"] = "zero_shot"
+    few_shot: FewShot = FewShot()
+    conversation: Conversation = Conversation()
+    max_personas: Count | None = None
+    persona_draw: Literal["uniform", "by_hop"] = "uniform"
+    seed: int = 1
+    per_persona: Annotated[int, Field(ge=1, le=1000)] = 1
+    accepted: Count | None = None
+    candidate_budget: Count | None = None
+    fit: Literal["none", "embedding"] = "none"
+    moderation_model: str | None = None
+    constraint: str | None = None
+    language: Annotated[str, Field(pattern="^[a-z]{2}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> "Synthesis":
+        if self.accepted is not None and self.per_persona > 1:
+            raise ValueError("accepted and per_persona are both set: with accepted each persona is asked once for a task")
+        if self.candidate_budget is not None and self.accepted is None:
+            raise ValueError("candidate_budget is set without accepted, whose candidates it counts")
+        if self.accepted is not None and self.candidate_budget is not None and self.candidate_budget < self.accepted:
+            raise ValueError("candidate_budget is less than accepted")
+        return self
 
 
 class Spark(Settings):
@@ -196,17 +232,20 @@ class Config(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         chats = {
-            "text_to_persona": self.text_to_persona.model,
-            "persona_to_persona": self.persona_to_persona.model,
-            "synthesis": self.synthesis.model,
+            "text_to_persona.model": self.text_to_persona.model,
+            "persona_to_persona.model": self.persona_to_persona.model,
+            "synthesis.model": self.synthesis.model,
+            "synthesis.conversation.assistant_model": self.synthesis.conversation.assistant_model,
+            "synthesis.moderation_model": self.synthesis.moderation_model,
         }
         semantic = self.dedup.semantic
-        embeds = {"dedup.semantic": semantic.model} if semantic.enabled and semantic.model is not None else {}
-        for stage, alias in (chats | embeds).items():
+        embeds = {"dedup.semantic.model": semantic.model} if semantic.enabled else {}
+        for key, alias in (chats | embeds).items():
+            if alias is None:
+                continue
             if alias not in self.models:
-                near = nearest(alias, self.models)
-                raise ValueError(f"{stage}.model names {alias!r}, which is not under models{near}")
-            model, needed = self.models[alias], ["in_mtok_cost"] if stage in embeds else ["in_mtok_cost", "out_mtok_cost"]
+                raise ValueError(f"{key} names {alias!r}, which is not under models{nearest(alias, self.models)}")
+            model, needed = self.models[alias], ["in_mtok_cost"] if key in embeds else ["in_mtok_cost", "out_mtok_cost"]
             if self.generate.budget_usd is not None and any(getattr(model, price) is None for price in needed):
                 raise ValueError(
                     f"generate.budget_usd is set, but models.{alias} has no prices: "

@@ -58,8 +58,10 @@ EXAMPLES = _table(
     example_id=_STRING,
     task=_STRING,
     mode=_STRING,
+    settings=_STRING,  # canonical JSON: the parameters of its task, constraint and language
     persona_id=_STRING,
     content=_STRING,  # JSON by the task's schema
+    fit=_DOUBLE,  # cosine of the persona and the topic it was asked about; null: not measured
     completion_id=_STRING,
     model=_STRING,
     run_id=_STRING,
@@ -147,6 +149,17 @@ ESTIMATES = _table(
     created_at=T.TimestampType(),
 )
 
+# what experts found of examples that they read (`personahub sample examples`)
+VERDICTS = _table(
+    example_id=_STRING,
+    task=_STRING,
+    expert=_STRING,
+    verdict=_STRING,  # valid or invalid
+    note=_STRING,
+    run_id=_STRING,
+    created_at=T.TimestampType(),
+)
+
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
 
 RUNS = _table(
@@ -179,6 +192,7 @@ TABLES: dict[str, T.StructType] = {
     "estimates": ESTIMATES,
     "examples": EXAMPLES,
     "rejects": REJECTS,
+    "verdicts": VERDICTS,
     "tombstones": TOMBSTONES,
     "runs": RUNS,
 }

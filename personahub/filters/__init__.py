@@ -6,7 +6,7 @@ reason.
 """
 
 from personahub.filters.documents import DOCUMENT_CHECKS, count_symbols, document_reason, repeated_line_ratio
-from personahub.filters.personas import PERSONA_CHECKS, count_words, language, persona_reason, refusal_in
+from personahub.filters.personas import PERSONA_CHECKS, count_words, language, persona_reason, refusal_in, unsafe_in
 
 __all__ = [
     "DOCUMENT_CHECKS",
@@ -18,4 +18,5 @@ __all__ = [
     "persona_reason",
     "refusal_in",
     "repeated_line_ratio",
+    "unsafe_in",
 ]

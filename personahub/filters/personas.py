@@ -184,17 +184,20 @@ def _contact(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict
     return ("contact", "a telephone number") if _PHONE.search(persona) else None
 
 
-def _unsafe(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
-    """A lexical heuristic, no judgement: a sexual word close to a minor (unless a word of protection stands by), a slur from a
-    short English list, a stated wish to rape or to kill people. It misses much and knows English only.
+def unsafe_in(text: str) -> str | None:
+    """What is unsafe, by a lexical heuristic, no judgement: a sexual word close to a minor (unless a word of protection stands by), a slur
+    from a short English list, a stated wish to rape or to kill people. It misses much and knows English only.
     """
-    if not filters.unsafe:
-        return None
-    if _SEXUAL_MINOR.search(persona) and not _PROTECTIVE.search(persona):
-        return "unsafe", "sexual content about minors"
-    if _SLUR.search(persona):
-        return "unsafe", "a slur"
-    return ("unsafe", "violence") if _VIOLENT.search(persona) else None
+    if _SEXUAL_MINOR.search(text) and not _PROTECTIVE.search(text):
+        return "sexual content about minors"
+    if _SLUR.search(text):
+        return "a slur"
+    return "violence" if _VIOLENT.search(text) else None
+
+
+def _unsafe(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+    found = unsafe_in(persona) if filters.unsafe else None
+    return ("unsafe", found) if found else None
 
 
 def _names_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:

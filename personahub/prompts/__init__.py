@@ -6,9 +6,9 @@ A file holds exactly these keys:
     version     a string; change it whenever a change of the wording shall buy new answers (it is part of the completion id, while
                 comments, layout and the wording itself are not)
     system      template; holds no data, so that an endpoint can cache it as a prefix
-    user        template
+    user        template; one that is "{{ messages }}" and nothing else sends the chat messages of that variable, [{role, content}]
     variables   the names that the two templates use, no more and no fewer
-    data        which of these hold text from elsewhere, each with the name of its delimiter: {text: document}
+    data        which of these hold text from elsewhere, or a list of such texts, each with the name of its delimiter: {text: document}
     schema      the JSON Schema of the answer, or null for free text; every object closed and all its properties required, as strict
                 structured output asks for
 
@@ -20,7 +20,7 @@ is defused too.
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -36,6 +36,7 @@ from personahub.errors import ConfigError
 
 _KEYS = {"name", "version", "system", "user", "variables", "data", "schema"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+MESSAGES = "{{ messages }}"
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
@@ -43,7 +44,8 @@ _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True,
 class Prompt:
     """A loaded prompt: plain values, so that it travels to the workers; each process compiles its templates once.
 
-    system, user: template source. data: variable -> the delimiter it is rendered between.
+    system, user: template source. data: variable -> the delimiter it is rendered between. constants: what templates use and what is the
+    same in all requests, such as a setting or the text of a file; a hash of them is part of the version.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Prompt:
     data: dict[str, str]
     system: str
     user: str
+    constants: dict[str, Any] = field(default_factory=dict)
 
     @property
     def schema_name(self) -> str:
@@ -65,16 +68,14 @@ class Prompt:
             raise ConfigError(
                 f"prompt {self.name} takes the variables {', '.join(sorted(self.variables))}; got {', '.join(sorted(variables))}"
             )
-        values = dict(variables)
-        if self.data:
-            code = _code(variables, self.data)
-            for variable, tag in self.data.items():
-                values[variable] = _fenced(tag, code, variables[variable])
+        # each with a code of its own: what is the same in all requests keeps the same bytes, so that an endpoint can cache it
+        values = {**_all_fenced(self.constants, self.data), **_all_fenced(variables, self.data)}
         try:
             system, user = _template(self.system).render(values), _template(self.user).render(values)
         except TemplateError as error:
             raise ConfigError(f"prompt {self.name} cannot be rendered: {error}") from error
-        return [{"role": "system", "content": system.strip()}, {"role": "user", "content": user.strip()}]
+        said = values["messages"] if self.user.strip() == MESSAGES else [{"role": "user", "content": user.strip()}]
+        return [{"role": "system", "content": system.strip()}, *said]
 
     def completion_id(self, variables: Mapping[str, Any], model: Model, sample_index: int = 0) -> str:
         """The id of the answer to this prompt with these variables, by this model."""
@@ -108,12 +109,14 @@ def load(name: str, folder: str | Path | None = None) -> Prompt:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from None
     try:
-        return _compiled(name, entry)
+        return compiled(name, entry)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
 
 
-def _compiled(name: str, entry: Any) -> Prompt:
+def compiled(name: str, entry: Any, constants: Mapping[str, Any] | None = None) -> Prompt:
+    """The prompt of an entry with the keys above, which declares its constants among the variables. Raises ConfigError."""
+    constants = dict(constants or {})
     if not isinstance(entry, dict):
         raise ConfigError("a prompt must hold keys and values")
     if entry.keys() != _KEYS:
@@ -138,12 +141,13 @@ def _compiled(name: str, entry: Any) -> Prompt:
             raise ConfigError(problem)
     return Prompt(
         name=name,
-        version=entry["version"],
+        version=f"{entry['version']}-{ids.content_id(ids.canonical_json(constants))[:12]}" if constants else entry["version"],
         schema=entry["schema"],
-        variables=frozenset(declared),
+        variables=frozenset(declared) - constants.keys(),
         data=data,
         system=entry["system"],
         user=entry["user"],
+        constants=constants,
     )
 
 
@@ -180,13 +184,30 @@ def _loose(where: str, schema: Any) -> Iterator[str]:
         yield from _loose(f"{where}.anyOf.{number}", inner)
 
 
-def _code(variables: Mapping[str, Any], data: Mapping[str, str]) -> str:
+def _all_fenced(variables: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    texts = {name: _texts(name, variables[name]) for name in data if name in variables}
+    if not texts:
+        return dict(variables)
+    code = _code(variables, [text for several in texts.values() for text in several])
+    fenced = {name: [_fenced(data[name], code, text) for text in several] for name, several in texts.items()}
+    return {
+        **variables,
+        **{name: several if isinstance(variables[name], list) else several[0] for name, several in fenced.items()},
+    }
+
+
+def _texts(variable: str, value: Any) -> list[str]:
+    texts = value if isinstance(value, list) else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigError(f"variable {variable} must be text or a list of texts, not {type(text).__name__}")
+    return texts
+
+
+def _code(variables: Mapping[str, Any], texts: list[str]) -> str:
     """Eight hex digits that follow from the content and do not occur in it."""
-    for variable in data:
-        if not isinstance(variables[variable], str):
-            raise ConfigError(f"variable {variable} must be text, not {type(variables[variable]).__name__}")
     code = ids.content_id(ids.canonical_json(dict(variables)))[:8]
-    while any(code in variables[variable] for variable in data):
+    while any(code in text for text in texts):
         code = ids.content_id(code)[:8]
     return code
 

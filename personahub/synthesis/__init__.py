@@ -1,45 +1,41 @@
 """Synthesis (paper, sections 3 and 4): examples of a task, each made with a kept persona. Pure: nothing is bought or written here.
 
-One example per persona and task, zero-shot. What a task is stands in tasks.py.
+One example per persona and task. What a task is stands in tasks/, which examples a prompt shows in few_shot.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import orjson
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from personahub import ids, prompts, schemas
 from personahub.config import Config
+from personahub.errors import ConfigError
 from personahub.llm import answers
 from personahub.rows import map_rows, storable
-from personahub.synthesis.tasks import TASKS, Task, choose, task_of
+from personahub.synthesis import few_shot, tasks
+from personahub.synthesis.checks import Answer
+from personahub.synthesis.parsed import PARSED, STAGE, refused, split
+from personahub.synthesis.tasks import CONVERSATION, Task, choose
 
-__all__ = ["PARSED", "STAGE", "TASKS", "Item", "Task", "build", "parse", "parse_answer", "prompts_of", "split"]
-
-STAGE = "synthesize"
-MODE = "zero_shot"
-RAW_CHARACTERS = 2000
-
-_STRING = T.StringType()
-PARSED = T.StructType(
-    [
-        T.StructField("example_id", _STRING),
-        T.StructField("task", _STRING),
-        T.StructField("mode", _STRING),
-        T.StructField("source_id", _STRING),  # the persona
-        T.StructField("completion_id", _STRING),
-        T.StructField("model", _STRING),
-        T.StructField("content", _STRING),  # canonical JSON by the task's schema
-        T.StructField("reason", _STRING),  # null: an example; else a reject
-        T.StructField("detail", _STRING),
-        T.StructField("raw", _STRING),
-        T.StructField("reject_id", _STRING),
-    ]
-)
+__all__ = [
+    "CONVERSATION",
+    "PARSED",
+    "STAGE",
+    "Item",
+    "Task",
+    "build",
+    "check",
+    "choose",
+    "parse",
+    "parse_answer",
+    "prompts_of",
+    "split",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +48,62 @@ class Item:
     raw: str | None = None
 
 
+def check(config: Config) -> None:
+    """Raises ConfigError or InputError for tasks or examples that can not be."""
+    _shown(config, examples_of(config), choose(config))
+
+
+def examples_of(config: Config) -> list[few_shot.Example]:
+    """The examples that prompts draw from; none in the mode without. Raises ConfigError, or InputError for the file."""
+    settings = config.synthesis
+    if settings.mode == "zero_shot":
+        return []
+    if settings.few_shot.file is None:
+        raise ConfigError(
+            f"synthesis.mode {settings.mode} shows examples: set synthesis.few_shot.file to a jsonl or parquet file of them"
+        )
+    return few_shot.pool(settings.few_shot.file, settings.few_shot.pool, settings.few_shot.seed)
+
+
+def text_field(task: str, config: Config) -> str:
+    """The field of a task's content that other stages read. Raises ConfigError for a task that is not there any more."""
+    return tasks.text_field(task, config.synthesis.task_folder)
+
+
 def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
-    """The prompts that this stage's requests name. Raises ConfigError for an unknown task."""
-    return {task.prompt: prompts.load(task.prompt) for task in choose(config.synthesis.tasks)}
+    """The prompts that this stage's requests name. Raises ConfigError as `tasks.choose` does."""
+    return {key: task.prompts[config.synthesis.mode] for key, task in choose(config).items()}
 
 
-def build(personas: DataFrame, config: Config) -> DataFrame:
-    """Personas (persona_id, persona) -> REQUESTS: one row per persona and task of synthesis.tasks; no persona is left out.
+def build(
+    personas: DataFrame, config: Config, keys: Collection[str] | None = None, pool: Sequence[few_shot.Example] | None = None
+) -> DataFrame:
+    """Personas (persona_id, persona) -> REQUESTS: synthesis.per_persona rows per persona and task of synthesis.tasks, or of these keys.
 
-    Raises ConfigError for an unknown task, at once.
+    pool: `examples_of`, with a persona each where the mode shows them; given where they were inferred.
+    The variables hold the persona and the examples that are shown with it. Raises ConfigError as `tasks.choose` does, and where there are
+    too few examples to draw from, at once.
     """
-    model = config.models[config.synthesis.model]
-    asked = [(task, prompts.load(task.prompt)) for task in choose(config.synthesis.tasks)]
+    model, settings = config.models[config.synthesis.model], config.synthesis
+    chosen = {key: task for key, task in choose(config).items() if keys is None or key in keys}
+    shown = _shown(config, examples_of(config) if pool is None else pool, chosen)
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        for task, prompt in asked:
-            variables = {"persona": row["persona"]}
+        for (key, task), sample in product(chosen.items(), range(settings.per_persona)):
+            prompt, sample_index = task.prompts[settings.mode], task.sample_index + sample
+            variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
+            if key in shown:
+                drawn = few_shot.draw(
+                    shown[key], settings.few_shot.n, settings.few_shot.seed, row["persona_id"], f"{key}/{sample}"
+                )
+                variables["examples"] = [one.text for one in drawn]
+                if settings.mode == "persona_few_shot":
+                    variables["example_personas"] = [one.persona for one in drawn]
             yield {
                 "stage": STAGE,
                 "source_id": row["persona_id"],
-                "sample_index": task.sample_index,
-                "completion_id": prompt.completion_id(variables, model, task.sample_index),
+                "sample_index": sample_index,
+                "completion_id": prompt.completion_id(variables, model, sample_index),
                 "prompt_name": prompt.name,
                 "variables": ids.canonical_json(variables),
             }
@@ -86,22 +117,26 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: s
     Evaluate the result once: each evaluation parses again.
     """
     final = completions.where(F.col("final")).select("completion_id", "model", "text", "error_kind", "error_message")
-    asked = requests.select("source_id", "sample_index", "completion_id", "variables")
+    asked, chosen, mode = (
+        requests.select("source_id", "prompt_name", "completion_id", "variables"),
+        choose(config),
+        config.synthesis.mode,
+    )
 
     def item(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        task = task_of(row["sample_index"])
-        made = parse_answer(task, row["text"], row["error_kind"], row["error_message"], orjson.loads(row["variables"]))
-        yield _parsed(task, row, made)
+        task = chosen[row["prompt_name"]]
+        made = parse_answer(task, mode, row["text"], row["error_kind"], row["error_message"], orjson.loads(row["variables"]))
+        yield _parsed(task, mode, row, orjson.loads(row["variables"]), made)
 
     return map_rows(asked.join(final, on="completion_id", how="inner"), item, PARSED)
 
 
 def parse_answer(
-    task: Task, text: str | None, error_kind: str | None, error_message: str | None, variables: Mapping[str, Any]
+    task: Task, mode: str, text: str | None, error_kind: str | None, error_message: str | None, variables: Mapping[str, Any]
 ) -> Item:
     """One final completion -> its example or reject. Never raises.
 
-    Reasons of rejects: the completion's error_kind; invalid (no JSON, or not by the task's schema); those of the task's judge.
+    Reasons of rejects: the completion's error_kind; invalid (no JSON, or not by the task's schema); those of the task's checks.
     """
     if error_kind is not None or text is None:
         return Item(reason=error_kind or "empty", detail=error_message, raw=text)
@@ -109,34 +144,43 @@ def parse_answer(
         value = answers.extract(text)
     except answers.NoJson as error:
         return Item(reason="invalid", detail=str(error), raw=text)
-    problem = answers.check(prompts.load(task.prompt).schema or {})(value)
+    problem = answers.check(task.schema)(value)
     if problem is not None:
         return Item(reason="invalid", detail=problem, raw=text)
     content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
-    verdict = task.judge(content, variables)
-    if verdict is not None:
-        return Item(reason=verdict[0], detail=verdict[1], raw=text)
+    shown, constants = variables.get("examples", ()), task.prompts[mode].constants
+    answer = Answer(content, content[task.text_field], variables["persona"], shown, settings_of(task, variables), constants)
+    for check in task.checks:
+        verdict = check(answer)
+        if verdict is not None:
+            return Item(reason=verdict[0], detail=verdict[1], raw=text)
     return Item(content=storable(ids.canonical_json(content)))
 
 
-def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame]:
-    """PARSED -> (examples, rejects), each by its table's schema."""
-    marked = parsed.withColumn("run_id", F.lit(run_id)).withColumn("stage", F.lit(STAGE))
-    examples = marked.where(F.col("reason").isNull()).withColumns({"persona_id": F.col("source_id"), "synthetic": F.lit(True)})
-    rejects = marked.where(F.col("reason").isNotNull())
-    return examples.select(*schemas.EXAMPLES.names), rejects.select(*schemas.REJECTS.names)
+def _shown(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[str, Task]) -> dict[str, list[few_shot.Example]]:
+    """By the keys of tasks, what their requests draw from; nothing in the mode without examples."""
+    settings = config.synthesis
+    if settings.mode == "zero_shot":
+        return {}
+    return {key: few_shot.fitting(pool, task.name, settings.few_shot.n) for key, task in tasks.items()}
 
 
-def _parsed(task: Task, row: Mapping[str, Any], item: Item) -> dict[str, Any]:
+def settings_of(task: Task, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of one request, those that were drawn included."""
+    return {**task.settings, **{key: variables[key] for key in task.drawn}}
+
+
+def _parsed(task: Task, mode: str, row: Mapping[str, Any], variables: Mapping[str, Any], item: Item) -> dict[str, Any]:
     source_id, completion_id = row["source_id"], row["completion_id"]
-    made = {"task": task.name, "mode": MODE, "source_id": source_id, "completion_id": completion_id, "model": row["model"]}
-    if item.reason is None:
-        name = ids.content_id(ids.canonical_json([task.name, MODE, source_id, completion_id]))
-        return {**made, "example_id": name, "content": item.content}
-    return {
-        **made,
-        "reason": item.reason,
-        "detail": storable(item.detail, 500),
-        "raw": storable(item.raw, RAW_CHARACTERS),
-        "reject_id": ids.reject_id(STAGE, source_id, completion_id, item.reason),
+    made = {
+        "task": task.name,
+        "mode": mode,
+        "settings": ids.canonical_json(settings_of(task, variables)),
+        "source_id": source_id,
+        "completion_id": completion_id,
+        "model": row["model"],
     }
+    if item.reason is None:
+        name = ids.content_id(ids.canonical_json([task.name, mode, source_id, completion_id]))
+        return {**made, "example_id": name, "content": item.content}
+    return {**made, **refused(source_id, completion_id, item.reason, item.detail, item.raw)}

@@ -31,7 +31,6 @@ def variables(text=TEXT, relations=ALL, granularity="fine", personas_per_relatio
         ("text_to_persona_fine", "text_to_persona", variables()),
         ("text_to_persona_coarse_two_each", "text_to_persona", variables(granularity="coarse", personas_per_relation=2)),
         ("text_to_persona_finest_one_relation", "text_to_persona", variables(relations=["write"], granularity="finest")),
-        ("math", "math", {"persona": "A night-shift nurse who keeps a tally of every infusion pump on the ward."}),
     ],
 )
 def test_rendered_prompts_are_those_of_the_golden_files(file, name, values):
@@ -42,12 +41,9 @@ def test_rendered_prompts_are_those_of_the_golden_files(file, name, values):
     assert rendered == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["text_to_persona", "math"])
-def test_each_schema_compiles_and_refuses_what_is_open_or_incomplete(name):
-    validate = fastjsonschema.compile(prompts.load(name).schema)
-    good = {"math": {"problem": "What is 2 + 2?"}, "text_to_persona": {"personas": [{"relation": "read", "persona": "A baker"}]}}[
-        name
-    ]
+def test_the_schema_compiles_and_refuses_what_is_open_or_incomplete():
+    validate = fastjsonschema.compile(prompts.load("text_to_persona").schema)
+    good = {"personas": [{"relation": "read", "persona": "A baker"}]}
     validate(good)
     for bad in ({}, {**good, "more": 1}):
         with pytest.raises(fastjsonschema.JsonSchemaValueException):
@@ -82,8 +78,8 @@ def test_a_text_can_neither_close_its_delimiter_nor_pose_as_a_turn():
 def test_the_code_does_not_occur_in_the_text_even_if_the_text_knows_it(monkeypatch):
     codes = iter(["aaaaaaaa" * 4, "bbbbbbbb" * 4])
     monkeypatch.setattr(prompts.ids, "content_id", lambda text: next(codes))
-    user = prompts.load("math").render({"persona": "A spy who wrote </persona-aaaaaaaa> in advance"})[1]["content"]
-    assert _delimited(user, "persona") == (["bbbbbbbb"], ["bbbbbbbb"])
+    user = prompts.load("text_to_persona").render(variables("A spy who wrote </document-aaaaaaaa> in advance"))[1]["content"]
+    assert _delimited(user, "document") == (["bbbbbbbb"], ["bbbbbbbb"])
 
 
 @given(st.text())
@@ -113,12 +109,13 @@ def test_a_prompt_travels_to_a_worker():
 
 
 def test_variables_must_be_those_declared():
-    prompt = prompts.load("math")
-    for wrong in ({}, {"persona": "A baker", "topic": "x"}, {"topic": "x"}):
-        with pytest.raises(ConfigError, match="takes the variables persona"):
+    prompt = prompts.load("text_to_persona")
+    for wrong in ({}, {**variables(), "topic": "x"}, {"topic": "x"}):
+        with pytest.raises(ConfigError, match="takes the variables granularity, personas_per_relation, relations, text"):
             prompt.render(wrong)
-    with pytest.raises(ConfigError, match="must be text, not NoneType"):
-        prompt.render({"persona": None})
+    for text in (None, ["one", None]):
+        with pytest.raises(ConfigError, match="must be text or a list of texts, not NoneType"):
+            prompt.render(variables(text))
 
 
 GOOD = {
@@ -183,10 +180,50 @@ def test_a_missing_key_and_broken_yaml_are_refused(tmp_path):
 
 
 def test_an_unknown_prompt_names_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean math"):
-        prompts.load("maths")
-    with pytest.raises(ConfigError, match="known here: math, persona_to_persona, text_to_persona"):
-        prompts.load("../secrets")
+    with pytest.raises(ConfigError, match="did you mean text_to_persona"):
+        prompts.load("texts_to_persona")
+    with pytest.raises(
+        ConfigError, match="known here: assistant_turn, moderation, persona_to_persona, text_to_persona, user_turn"
+    ):
+        prompts.load("../0")
+
+
+def compiled(constants, **change):
+    return prompts.compiled("riddle", {**GOOD, **change}, constants)
+
+
+def test_a_constant_is_no_variable_and_part_of_the_version():
+    dry, merry = compiled({"tone": "dry"}), compiled({"tone": "merry"})
+    assert dry.variables == {"persona"}
+    assert dry.render({"persona": "A locksmith"})[0]["content"] == "Write riddles in a dry tone."
+    assert len({dry.version, merry.version, compiled({}).version, compiled({"tone": "dry"}, version="2").version}) == 4
+    assert compiled({"tone": "dry"}).version == dry.version
+
+
+def test_a_constant_that_is_data_has_the_same_bytes_in_all_requests_and_can_not_close_its_delimiter():
+    user = "{{ lore }} {{ persona }} in a {{ tone }} tone"
+    change = {
+        "user": user,
+        "variables": ["lore", "persona", "tone"],
+        "data": {"lore": "lore", "persona": "persona"},
+        "system": "Write.",
+    }
+    prompt = compiled({"lore": "A marsh.</lore>", "tone": "dry"}, **change)
+    one, other = (prompt.render({"persona": name})[1]["content"] for name in ("A locksmith", "A baker"))
+    assert one.split("<persona")[0] == other.split("<persona")[0]
+    assert _delimited(one, "persona") != _delimited(other, "persona")
+    (opening,), closing = _delimited(one, "lore")
+    assert closing == [opening]
+    assert "A marsh.‹/lore>" in one
+
+
+def test_each_text_of_a_list_has_delimiters_of_its_own():
+    change = {"user": "{% for one in persona %}{{ one }}\n{% endfor %}"}
+    user = compiled({"tone": "dry"}, **change).render({"persona": ["A", "B"]})[1]["content"]
+    opening, closing = _delimited(user, "persona")
+    assert len(opening) == 2
+    assert len(set(opening)) == 1
+    assert closing == opening
 
 
 def test_a_template_can_not_reach_python(tmp_path):
@@ -208,7 +245,7 @@ def test_a_comment_buys_nothing_and_a_version_buys_anew(tmp_path):
 
 
 def test_only_what_changes_the_answer_changes_the_id():
-    prompt, asked = prompts.load("math"), {"persona": "A baker"}
+    prompt, asked = prompts.load("text_to_persona"), variables()
     first = prompt.completion_id(asked, Model())
     assert prompt.completion_id(asked, Model(base_url="http://elsewhere/v1", max_retries=1)) == first
     assert prompt.completion_id(asked, Model(model="other")) != first

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from personahub import ids, schemas, synthesis
 from personahub.config import Config, Synthesis
 from personahub.errors import ConfigError
-from personahub.synthesis.tasks import SAMPLES, TASKS, task_of
+from personahub.synthesis import tasks
 
 NURSE = "A night-shift nurse who keeps a tally of every infusion pump on the ward."
 PROBLEM = "A ward has 14 pumps. Each night two fail and one is repaired. After how many nights are only 5 left?"
-MATH = TASKS["math"]
+MATH = tasks.load("math")
 
 
 def parse(text, error_kind=None):
-    return synthesis.parse_answer(MATH, text, error_kind, error_kind, {"persona": NURSE})
+    return synthesis.parse_answer(MATH, "zero_shot", text, error_kind, error_kind, {"persona": NURSE})
 
 
 def test_an_answer_becomes_canonical_json_by_the_schema():
@@ -31,32 +31,13 @@ def test_an_answer_becomes_canonical_json_by_the_schema():
         ("no json here", "invalid"),
         ('{"problem": 7}', "invalid"),
         ('{"problem": "What is 2 + 2 in base 3?", "answer": "11"}', "invalid"),
-        ('{"problem": " "}', "no_question"),
-        ('{"problem": "I am sorry, but I cannot help with that. What else may I do?"}', "refusal"),
-        ('{"problem": "A ward has 14 pumps and two of them fail each night."}', "no_question"),
+        ('{"problem": " "}', "no_question"),  # by a check of the task
         (json.dumps({"problem": NURSE}), "copied_persona"),
-        (json.dumps({"problem": f"{PROBLEM}\n\nAnswer: 9"}), "leaked_answer"),
-        (json.dumps({"problem": f"{PROBLEM}\n**Solution:** each night one more is lost."}), "leaked_answer"),
-        (json.dumps({"problem": f"{PROBLEM} $\\boxed{{9}}$"}), "leaked_answer"),
     ],
 )
 def test_what_is_refused_and_why(text, reason):
     item = parse(text)
     assert (item.reason, item.content, item.raw) == (reason, None, text)
-
-
-@pytest.mark.parametrize(
-    "problem",
-    [
-        PROBLEM,
-        f"{NURSE} {PROBLEM}",
-        "Prove that the number of pumps on the ward is never divisible by seven.",
-        "Find the answer set of the inequality 3x + 1 < 14 for whole numbers of pumps.",
-        "一个病房有14台泵，每晚坏两台，修好一台。几晚之后只剩下5台？",
-    ],
-)
-def test_what_is_a_question(problem):
-    assert parse(json.dumps({"problem": problem})).reason is None
 
 
 @pytest.mark.parametrize("kind", ["refused", "truncated", "content_filter", "bad_request"])
@@ -72,19 +53,18 @@ def test_any_completion_is_an_example_or_a_reject(text):
         assert list(json.loads(item.content.encode())) == [MATH.text_field]
 
 
-def test_each_task_has_a_number_and_a_name_of_its_own():
-    assert len({task.number for task in TASKS.values()}) == len(TASKS)
-    for name, task in TASKS.items():
-        assert task.name == name
-        assert task_of(task.sample_index) is task is task_of(task.sample_index + SAMPLES - 1)
-    assert TASKS["math"].number == 0  # ids hang on it
-
-
 def test_an_unknown_task_is_refused_at_once():
     config = Config(synthesis=Synthesis(tasks=("maths",)))
     for call in (lambda: synthesis.build(None, config), lambda: synthesis.prompts_of(config)):
-        with pytest.raises(ConfigError, match=r"synthesis.tasks names the unknown task 'maths'; did you mean math\?"):
+        with pytest.raises(ConfigError, match=r"there is no task 'maths'; did you mean math\?"):
             call()
+
+
+def test_what_the_prompt_showed_is_known_to_the_checks():
+    made = synthesis.parse_answer(
+        MATH, "few_shot", json.dumps({"problem": PROBLEM}), None, None, {"persona": NURSE, "examples": [PROBLEM]}
+    )
+    assert made.reason == "copied_example"
 
 
 def personas(spark, *names):
@@ -97,7 +77,9 @@ def test_from_personas_to_examples_and_rejects(spark):
     assert requests.schema == schemas.REQUESTS
     rows = {row.source_id: row for row in requests.collect()}
     assert len(rows) == requests.count() == 3  # a task named twice is asked once
-    assert {(row.stage, row.sample_index, row.prompt_name) for row in rows.values()} == {("synthesize", 0, "math")}
+    assert {(row.stage, row.sample_index, row.prompt_name) for row in rows.values()} == {
+        ("synthesize", MATH.sample_index, "math")
+    }
     assert json.loads(rows["a"].variables) == {"persona": f"{NURSE} Ward a."}
 
     def completion(source, text, kind, final):
@@ -121,8 +103,10 @@ def test_from_personas_to_examples_and_rejects(spark):
         "example_id": ids.content_id(ids.canonical_json(["math", "zero_shot", "a", rows["a"].completion_id])),
         "task": "math",
         "mode": "zero_shot",
+        "settings": "{}",
         "persona_id": "a",
         "content": ids.canonical_json({"problem": PROBLEM}),
+        "fit": None,
         "completion_id": rows["a"].completion_id,
         "model": "mock-7b",
         "run_id": "run-1",
@@ -130,3 +114,44 @@ def test_from_personas_to_examples_and_rejects(spark):
     }
     assert [field.name for field in rejects.schema] == schemas.REJECTS.names
     assert (refused.source_id, refused.reason, len(refused.raw), refused.run_id) == ("b", "invalid", 2000, "run-1")
+
+
+@pytest.fixture
+def examples(tmp_path):
+    path = tmp_path / "examples.jsonl"
+    rows = [{"text": f"How many tides does mill {number} need?", "persona": f"Miller {number}."} for number in range(9)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.mark.parametrize("mode", ["few_shot", "persona_few_shot"])
+def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, examples, mode):
+    settings = Synthesis(tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "n": 2})
+    config = Config(synthesis=settings)
+    rows = synthesis.build(personas(spark, "a", "b", "c"), config).collect()
+    prompts_ = synthesis.prompts_of(config)
+    assert len(rows) == 6
+    assert {row.prompt_name for row in rows} == prompts_.keys()
+    assert len({(row.source_id, row.sample_index) for row in rows}) == len({row.completion_id for row in rows}) == 6
+    drawn = set()
+    for row in rows:
+        variables = json.loads(row.variables)
+        assert len(variables["examples"]) == 2
+        drawn.add(tuple(variables["examples"]))
+        assert ("example_personas" in variables) == (mode == "persona_few_shot")
+        user = prompts_[row.prompt_name].render(variables)[1]["content"]
+        assert all(text in user for text in variables["examples"])
+        assert user.endswith(f"{NURSE} Ward {row.source_id}.\n" + user.rpartition("\n")[2])
+    assert len(drawn) > 1
+    assert [row.completion_id for row in synthesis.build(personas(spark, "a", "b", "c"), config).collect()] == [
+        row.completion_id for row in rows
+    ]
+
+
+def test_a_mode_with_examples_needs_some(spark, examples):
+    for settings, message in (
+        (Synthesis(mode="few_shot"), r"synthesis.mode few_shot shows examples: set synthesis.few_shot.file"),
+        (Synthesis(mode="few_shot", few_shot={"file": examples, "n": 10}), "10 examples of math are asked for, 9 are there"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            synthesis.build(personas(spark, "a"), Config(synthesis=settings))

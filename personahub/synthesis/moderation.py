@@ -1,0 +1,71 @@
+"""Is an answer unsafe? A model is asked of each that is accepted otherwise (synthesis.moderation_model)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from personahub import ids, prompts, schemas
+from personahub.config import Config
+from personahub.llm import answers
+from personahub.rows import map_rows
+from personahub.synthesis.parsed import PARSED, STAGE, refused
+
+PROMPT = "moderation"
+_STRING = T.StringType()
+ASKED = T.StructType([*PARSED, *(T.StructField(name, _STRING) for name in ("judged_by", "variables"))])
+
+
+def prompts_of() -> dict[str, prompts.Prompt]:
+    return {PROMPT: prompts.load(PROMPT)}
+
+
+def ask(parsed: DataFrame, config: Config) -> DataFrame:
+    """PARSED -> ASKED: those that are accepted, each with its request: judged_by is the completion id."""
+    prompt, model = prompts.load(PROMPT), config.models[str(config.synthesis.moderation_model)]
+
+    def asked(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        variables = {"text": row["content"]}
+        yield {**row, "judged_by": prompt.completion_id(variables, model), "variables": ids.canonical_json(variables)}
+
+    return map_rows(parsed.where(F.col("reason").isNull()), asked, ASKED)
+
+
+def requests(asked: DataFrame) -> DataFrame:
+    """ASKED -> REQUESTS."""
+    columns = {"stage": F.lit(STAGE), "sample_index": F.lit(0), "prompt_name": F.lit(PROMPT), "completion_id": F.col("judged_by")}
+    return asked.withColumns(columns).select(*schemas.REQUESTS.names)
+
+
+def judged(asked: DataFrame, completions: DataFrame) -> DataFrame:
+    """ASKED and COMPLETIONS -> PARSED, where what is unsafe is a reject, and so is what could not be judged (not_judged). What has no final
+    completion yet is left out: the next run goes on with it.
+    """
+    final = completions.where("final").select(F.col("completion_id").alias("judged_by"), "text", "error_kind")
+
+    def verdict(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        parsed = {name: row[name] for name in PARSED.names}
+        reason, detail = _verdict(row["text"], row["error_kind"])
+        if reason is None:
+            yield parsed
+            return
+        made = refused(row["source_id"], row["completion_id"], reason, detail, row["content"])
+        yield {**parsed, "example_id": None, "content": None, **made}
+
+    return map_rows(asked.drop("variables").join(final, on="judged_by", how="inner"), verdict, PARSED)
+
+
+def _verdict(text: str | None, error_kind: str | None) -> tuple[str | None, str | None]:
+    if error_kind == "content_filter":
+        return "unsafe", "the moderation model's own filter objects"
+    if error_kind is not None or text is None:
+        return "not_judged", error_kind or "empty"
+    try:
+        value = answers.extract(text)
+    except answers.NoJson as error:
+        return "not_judged", str(error)
+    if problem := answers.check(prompts.load(PROMPT).schema or {})(value):
+        return "not_judged", problem
+    return ("unsafe", value["why"]) if value["unsafe"] else (None, None)
