@@ -13,11 +13,14 @@ from pyspark.sql import functions as F
 from personahub import documents, persona_to_persona, personas, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
-from personahub.pipeline import dedup, hops
+from personahub.pipeline import accepting, conversations, dedup, example_dedup, hops, semantic
 from personahub.pipeline.forecast import Forecast, forecast
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import OF_PERSONAS, PAID, buy_and_parse, insert_all
 from personahub.pipeline.previews import Preview, estimates, preview
+from personahub.pipeline.reviews import record as import_verdicts
+from personahub.pipeline.reviews import sheet as review_sheet
+from personahub.pipeline.reviews import validity
 from personahub.pipeline.takedown import Forgotten, forget
 from personahub.text import nearest
 
@@ -35,13 +38,16 @@ __all__ = [
     "forget",
     "hop_report",
     "import_personas",
+    "import_verdicts",
     "lineage",
     "open_hub",
     "personas_file",
     "preview",
+    "review_sheet",
     "run",
     "runs",
     "status",
+    "validity",
 ]
 
 STAGES: tuple[str, ...] = ("documents", "text-to-persona", "dedup", hops.STAGE, "synthesize")
@@ -77,18 +83,20 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
     if hops.STAGE in chosen:
         persona_to_persona.load_relations(config.persona_to_persona.relations_file)
     if "synthesize" in chosen:
-        synthesis.prompts_of(config)
+        synthesis.check(config)
+        if config.synthesis.fit == "embedding":
+            semantic.check(config)
     return chosen
 
 
-def run(hub: Hub, stages: Sequence[str], *, rebuild: bool = False) -> Iterator[StageResult]:
+def run(hub: Hub, stages: Sequence[str], *, rebuild: bool = False, of: str = "personas") -> Iterator[StageResult]:
     """Each stage in order, told as it ends; persona-to-persona hop by hop, each with the dedup before it. Raises what ended one, after it
-    was committed. rebuild: `dedup` takes its verdicts back first.
+    was committed. rebuild: `dedup` takes its verdicts back first. of: personas or examples, what `dedup` compares.
 
     Calls that failed in passing stop no stage behind them, which works on what there is; TransientFailures is raised at the end.
     """
     missing = {}
-    for stage, work in chain.from_iterable(_steps(hub, stage, rebuild) for stage in stages):
+    for stage, work in chain.from_iterable(_steps(hub, stage, rebuild, of) for stage in stages):
         result = _recorded(hub, stage, work)
         yield result
         if result.transient:
@@ -144,14 +152,19 @@ def runs(hub: Hub, n: int) -> tuple[report.Run, ...]:
     return report.runs(hub.store.table("runs"), n)
 
 
-def _steps(hub: Hub, stage: str, rebuild: bool) -> Iterable[hops.Step]:
+def _steps(hub: Hub, stage: str, rebuild: bool, of: str) -> Iterable[hops.Step]:
     match stage:
         case "documents":
             return [(stage, _documents)]
+        case dedup.STAGE if of == "examples":
+            return [(stage, example_dedup.run)]
         case dedup.STAGE:
             return [(stage, partial(dedup.run, rebuild=rebuild))]
         case hops.STAGE:
             return hops.steps(hub)
+        case synthesis.STAGE:
+            talks = [(stage, conversations.run)] if synthesis.CONVERSATION in hub.config.synthesis.tasks else []
+            return [(stage, accepting.run), *talks]
         case _:
             return [(stage, partial(buy_and_parse, stage=stage, paid=PAID[stage]))]
 

@@ -50,8 +50,8 @@ def _one_hop(hub: Hub, hop: int) -> dict[str, int]:
     paid = Paid(
         model=model_of,
         build=lambda hub, model: order,
-        parse=lambda requests, completions, config, run_id: _without_cycles(
-            hub, persona_to_persona.parse(requests, completions, config, hop), hop
+        parse=lambda hub, requests, completions: _without_cycles(
+            hub, persona_to_persona.parse(requests, completions, hub.config, hop), hop
         ),
         split=personas.split,
         tables=OF_PERSONAS,

@@ -10,7 +10,10 @@ from personahub import personas, synthesis, text_to_persona
 from personahub.buy import Judge, Order, buy
 from personahub.config import Config, Model
 from personahub.errors import Interrupted, PersonahubError
+from personahub.pipeline import candidates
+from personahub.pipeline.fitting import fitted
 from personahub.pipeline.hub import Hub
+from personahub.pipeline.moderation import moderated
 
 Split = Callable[[DataFrame, str], tuple[DataFrame, ...]]
 OF_PERSONAS = ("personas", "lineage", "rejects")  # the tables that personas.split makes rows of
@@ -23,22 +26,21 @@ def _order_personas(hub: Hub, model: Model) -> Order:
     return Order("text-to-persona", requests, model, text_to_persona.prompts_of(hub.config))
 
 
-def _order_examples(hub: Hub, model: Model) -> Order:
-    config, table = hub.config, hub.store.table
-    kept = personas.kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
-    requests = synthesis.build(kept, config)
-    return Order("synthesize", requests, model, synthesis.prompts_of(config))
+def _examples(hub: Hub, requests: DataFrame, completions: DataFrame) -> DataFrame:
+    return fitted(hub, moderated(hub, synthesis.parse(requests, completions, hub.config, hub.run_id)))
 
 
 @dataclass(frozen=True)
 class Paid:
-    """A stage that buys. `model`: its name under `models`. `split`: what `parse` made and a run_id -> the rows of each of `tables`.
-    `made`: the table and the column of the source by which a pair (source, completion) is known to be parsed.
+    """A stage that buys.
+
+    model: its name under `models`. parse: requests and completions -> what `split` takes. split: that and a run_id -> the rows of each of
+    `tables`. made: the table and the column of the source by which a pair (source, completion) is known to be parsed.
     """
 
     model: Callable[[Config], str]
     build: Callable[[Hub, Model], Order]
-    parse: Callable[[DataFrame, DataFrame, Config, str], DataFrame]
+    parse: Callable[[Hub, DataFrame, DataFrame], DataFrame]
     split: Split
     tables: tuple[str, ...]
     made: tuple[str, str]
@@ -51,15 +53,15 @@ PAID: dict[str, Paid] = {
     "text-to-persona": Paid(
         lambda config: config.text_to_persona.model,
         _order_personas,
-        text_to_persona.parse,
+        lambda hub, requests, completions: text_to_persona.parse(requests, completions, hub.config, hub.run_id),
         personas.split,
         OF_PERSONAS,
         ("lineage", "parent_id"),
     ),
     "synthesize": Paid(
         lambda config: config.synthesis.model,
-        _order_examples,
-        synthesis.parse,
+        candidates.order,
+        _examples,
         synthesis.split,
         ("examples", "rejects"),
         ("examples", "persona_id"),
@@ -71,7 +73,7 @@ def finish(hub: Hub, stage: str, split: Split, tables: tuple[str, ...]) -> None:
     """Where a run died between two of its tables, what it was about to insert gets there."""
     left = hub.store.held(stage)
     if left is not None:
-        _insert(hub, stage, split, tables, left)
+        insert_held(hub, stage, split, tables, left)
 
 
 def buy_and_parse(hub: Hub, stage: str, paid: Paid, judge: Judge | None = None) -> dict[str, int]:
@@ -108,11 +110,11 @@ def _parse(hub: Hub, order: Order, paid: Paid) -> dict[str, int]:
         completions.where("final"), on="completion_id", how="left_semi"
     ).isEmpty():  # as when a stage is run once more
         return dict.fromkeys(paid.tables, 0)
-    parsed = paid.parse(unparsed, completions, hub.config, hub.run_id)
-    return _insert(hub, order.stage, paid.split, paid.tables, hub.store.hold(parsed, order.stage))
+    parsed = paid.parse(hub, unparsed, completions)
+    return insert_held(hub, order.stage, paid.split, paid.tables, hub.store.hold(parsed, order.stage))
 
 
-def _insert(hub: Hub, stage: str, split: Split, tables: tuple[str, ...], parsed: DataFrame) -> dict[str, int]:
+def insert_held(hub: Hub, stage: str, split: Split, tables: tuple[str, ...], parsed: DataFrame) -> dict[str, int]:
     """Into each table what is new. Tables have no common commit: until all are written, `parsed` is held for the next run."""
     counts = insert_all(hub, tables, split(parsed, hub.run_id))
     hub.store.release(stage)

@@ -7,9 +7,10 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
+from personahub import synthesis
 from personahub.buy import Buyer, Estimate, Order, buy, estimate, find_missing
 from personahub.errors import ConfigError
-from personahub.pipeline import dedup, frontier
+from personahub.pipeline import dedup, frontier, inference
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
 from personahub.prompts import Prompt
@@ -32,6 +33,8 @@ def estimates(hub: Hub, stages: Sequence[str]) -> list[Estimate]:
     """What each paid stage would buy now, from the tables as they stand; of persona-to-persona see `forecast`. Spends nothing."""
     found = []
     for stage in stages:
+        if stage == synthesis.STAGE:
+            found += inference.estimates(hub)
         if stage in PAID:
             order = PAID[stage].order(hub)
             found.append(estimate(hub.store, order, find_missing(hub.store, order)))

@@ -83,11 +83,9 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     TransientFailures if some failed in passing, and what ended buying early.
     """
     config, settings = hub.config, hub.config.dedup.semantic
-    got = _obtain(hub, left)
-    ledger = hub.store.table("embeddings").where(F.col("final") & (F.col("model") == _key(config)))
-    ledger = ledger.select(F.col("persona_id").alias("id"), "vector", "error_message")
+    got = obtain(hub, left)
     fit = _fit(hub, left)
-    rows = materialise(fit.select("id", "level").join(ledger, on="id", how="inner"), "dedup.vectors")
+    rows = materialise(fit.select("id", "level").join(vectors(hub), on="id", how="inner"), "dedup.vectors")
     wanted, there = fit.count(), rows.count()
     if there < wanted:
         raise TransientFailures(
@@ -173,18 +171,25 @@ def _fit(hub: Hub, left: DataFrame) -> DataFrame:
     return left if settings.model is None else left.where(tokens_at_most("text") <= settings.max_text_tokens)
 
 
-def _order(hub: Hub, left: DataFrame) -> VectorOrder:
+def _order(hub: Hub, left: DataFrame, stage: str = STAGE) -> VectorOrder:
     settings = hub.config.dedup.semantic
     texts = _fit(hub, left).select(F.col("id").alias("persona_id"), "text")
-    return VectorOrder(STAGE, texts, hub.config.models[settings.model], settings)
+    return VectorOrder(stage, texts, hub.config.models[settings.model], settings)
 
 
-def _obtain(hub: Hub, left: DataFrame) -> int:
+def obtain(hub: Hub, left: DataFrame, stage: str = STAGE) -> int:
+    """Rows (id, text): the vectors that the ledger has not are bought or computed. Returns how many came."""
     if hub.config.dedup.semantic.model is not None:
-        bought = buy_vectors(hub.store, hub.config, hub.run_id, _order(hub, left), hub.ui, hub.lease)
+        bought = buy_vectors(hub.store, hub.config, hub.run_id, _order(hub, left, stage), hub.ui, hub.lease)
         return bought.calls - bought.failed
     texts = left.select(F.col("id").alias("persona_id"), "text")
-    return compute_vectors(hub.store, hub.config, hub.run_id, STAGE, texts, hub.lease)
+    return compute_vectors(hub.store, hub.config, hub.run_id, stage, texts, hub.lease)
+
+
+def vectors(hub: Hub) -> DataFrame:
+    """id, vector (null where there will be none), error_message: what the ledger has by this configuration's model."""
+    ledger = hub.store.table("embeddings").where(F.col("final") & (F.col("model") == _key(hub.config)))
+    return ledger.select(F.col("persona_id").alias("id"), "vector", "error_message")
 
 
 def _standing(hub: Hub, left: DataFrame) -> DataFrame:

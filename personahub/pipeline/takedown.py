@@ -15,9 +15,9 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import personas
+from personahub import personas, synthesis
 from personahub.errors import InputError
-from personahub.pipeline import dedup, hops
+from personahub.pipeline import conversations, dedup, hops
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import OF_PERSONAS, PAID, finish
 from personahub.pipeline.standing import kept_out_by, reopen, same_scheme
@@ -76,6 +76,7 @@ def _finish(hub: Hub) -> None:
     for stage, paid in PAID.items():
         finish(hub, stage, paid.split, paid.tables)
     finish(hub, hops.STAGE, personas.split, OF_PERSONAS)
+    finish(hub, conversations.HELD, PAID[synthesis.STAGE].split, PAID[synthesis.STAGE].tables)
     dedup.finish(hub)
 
 
@@ -107,6 +108,7 @@ def _purge(hub: Hub, gone: DataFrame, examples: DataFrame, materialise: Material
         ("rejects", "source_id", gone, ("raw", "detail")),
         ("rejects", "completion_id", answers, ("raw", "detail")),
         ("examples", "example_id", examples, ("content",)),
+        ("verdicts", "example_id", examples, ("note",)),
         ("embeddings", "persona_id", gone, ("vector", "error_message")),
     )
     purged = sum(store.blank(*each) for each in texts)

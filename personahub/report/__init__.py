@@ -4,6 +4,7 @@ from personahub.report.groups import Group, Member, largest_groups
 from personahub.report.history import Run, Spent, runs, spent
 from personahub.report.hops import Hop, hops
 from personahub.report.lineage import Below, Lineage, Step, lineage
+from personahub.report.review import Validity
 from personahub.report.samples import ExampleSample, PersonaSample, Samples, samples
 from personahub.report.status import Ledger, Reject, Status, status
 
@@ -22,6 +23,7 @@ __all__ = [
     "Spent",
     "Status",
     "Step",
+    "Validity",
     "hops",
     "largest_groups",
     "lineage",

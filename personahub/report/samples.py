@@ -37,7 +37,7 @@ class Samples:
 
 
 def samples(tables: Mapping[str, DataFrame], n: int = 5) -> Samples:
-    """Up to `n` hop-0 personas, each of another document, and `n` examples: always the same ones of the same tables."""
+    """Up to `n` hop-0 personas, each of another document, and an example of each task: always the same ones of the same tables."""
     personas = tables["personas"].where(F.col("hop") == 0).select(F.col("persona_id").alias("child_id"), "persona")
     linked = tables["lineage"].join(personas, on="child_id", how="inner")
     first = linked.groupBy("parent_id").agg(F.min(F.struct("child_id", "relation", "persona")).alias("first"))
@@ -46,8 +46,9 @@ def samples(tables: Mapping[str, DataFrame], n: int = 5) -> Samples:
     shown = few.join(texts, on="parent_id", how="left").orderBy("child_id", "parent_id")
 
     names = tables["personas"].select("persona_id", "persona")
-    examples = tables["examples"].select("example_id", "task", "persona_id", "content").orderBy("example_id").limit(n)
-    made = examples.join(names, on="persona_id", how="inner").orderBy("example_id")
+    one = F.min(F.struct("example_id", "persona_id", "content")).alias("one")
+    examples = tables["examples"].groupBy("task").agg(one).select("task", "one.*")
+    made = examples.join(names, on="persona_id", how="inner").orderBy("task")
     return Samples(
         personas=tuple(PersonaSample(row.persona, row.relation, row.parent_id, row.excerpt) for row in shown.collect()),
         examples=tuple(ExampleSample(row.task, row.persona, _content(row.content)) for row in made.collect()),

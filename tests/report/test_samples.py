@@ -25,7 +25,11 @@ def tables(spark):
             "child_id string, parent_id string, relation string",
         ),
         "examples": spark.createDataFrame(
-            [("e2", "math", "p2", '{"problem": "How many eggs?"}'), ("e1", "math", "p1", "not JSON")],
+            [
+                ("e2", "math", "p2", '{"problem": "How many eggs?"}'),
+                ("e3", "math", "p1", '{"problem": "How many knots?"}'),
+                ("e1", "logic", "p1", "not JSON"),
+            ],
             "example_id string, task string, persona_id string, content string",
         ),
     }
@@ -39,13 +43,13 @@ def test_personas_come_with_their_text_one_for_each_document(tables):
     )
 
 
-def test_examples_come_with_their_persona(tables):
+def test_one_example_of_each_task_comes_with_its_persona(tables):
     assert report.samples(tables).examples == (
-        ExampleSample("math", "A sailor", "not JSON"),
+        ExampleSample("logic", "A sailor", "not JSON"),
         ExampleSample("math", "A cook", {"problem": "How many eggs?"}),
     )
 
 
 def test_no_more_than_asked_for(tables):
     few = report.samples(tables, n=1)
-    assert (len(few.personas), len(few.examples)) == (1, 1)
+    assert (len(few.personas), len(few.examples)) == (1, 2)

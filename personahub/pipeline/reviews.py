@@ -1,0 +1,38 @@
+"""Examples for experts to read, and what they found: `sample examples` and `import verdicts`."""
+
+from datetime import datetime, timezone
+
+from pyspark.sql import functions as F
+
+from personahub.errors import InputError
+from personahub.pipeline.hub import Hub
+from personahub.report import review
+
+
+def sheet(hub: Hub, n: int, seed: int) -> str:
+    """A CSV of `n` examples with empty columns for verdict and note, always the same ones. Raises InputError if there are none."""
+    gone = hub.store.table("tombstones").where(F.col("kind") == "example").select(F.col("id").alias("example_id"))
+    examples = hub.store.table("examples").join(gone, on="example_id", how="left_anti")
+    if examples.isEmpty():
+        raise InputError("the hub has no examples to read: make some with `personahub run synthesize`")
+    return review.draw(examples, hub.store.table("personas"), n, seed)
+
+
+def record(hub: Hub, text: str, expert: str) -> dict[str, int]:
+    """A sheet that was filled in. What an expert says of an example again takes the place of what was said. Returns how many verdicts were
+    read, how many of them are valid, and how many rows have none. Raises InputError as `review.read` does; then nothing is recorded.
+    """
+    tasks = {row.example_id: row.task for row in hub.store.table("examples").select("example_id", "task").collect()}
+    found, blank = review.read(text, tasks)
+    now = datetime.now(timezone.utc)
+    rows = [(one["example_id"], tasks[one["example_id"]], expert, one["verdict"], one["note"], hub.run_id, now) for one in found]
+    if rows:
+        hub.store.record(rows, "verdicts")
+    return {"verdicts": len(rows), "valid": sum(one["verdict"] == "valid" for one in found), "blank": blank}
+
+
+def validity(hub: Hub) -> dict[str, review.Validity]:
+    """By task; of several verdicts of an expert on an example the last one counts."""
+    last = F.max_by(F.struct("task", "verdict"), "created_at").alias("last")
+    verdicts = hub.store.table("verdicts").groupBy("example_id", "expert").agg(last)
+    return review.rates(verdicts.select("example_id", "last.*"))
