@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from personahub import generate, prompts, schemas
+from personahub import generate, schemas
 from personahub.config import Model
 from personahub.ids import canonical_json
 from personahub.llm import journal, mock_server
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import GovernorServer
 from personahub.rows import arrow_schema
+from personahub.synthesis import tasks
 
 STAGED = pa.schema([*arrow_schema(schemas.REQUESTS), ("window", pa.int32()), ("slot", pa.int32())])
 
@@ -37,7 +38,7 @@ def server():
 
 def plan_of(server, **more):
     model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
-    prompt = prompts.load("math")
+    prompt = tasks.load("math").prompts["zero_shot"]
     work = generate.Chats("json_schema", {prompt.name: prompt})
     return generate.Plan("synthesize", "run-1", model, work, Limits(8), **more)
 

@@ -85,27 +85,33 @@ PERSONAS = [f"A violin maker from town {n} who teaches children to listen" for n
 def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path, endpoint, hub_of):
     shutil.copytree(demo.out / "hub", tmp_path / "hub")
     hops = ("persona_to_persona.hops=2", "persona_to_persona.max_frontier=40")
-    config = hub_of(endpoint, f"documents.path={demo.out / 'redpajama-v2'}", "models.default.model=simulated", *hops)
+    topics = json.dumps({"name": "math", "topic": {"file": str(demo.out / "world" / "topics.txt")}})
+    made = f'synthesis.tasks=[{topics}, "logic", "conversation", "knowledge", "npc", {{"name": "tool", "part": "interface and code"}}]'
+    settings = ("models.default.model=simulated", made, "synthesis.conversation.turns=2", *hops)
+    config = hub_of(endpoint, f"documents.path={demo.out / 'redpajama-v2'}", *settings)
     first = [(row.stage, row.counts) for row in table(config, "runs").orderBy("created_at").collect()]
-    stages = ["documents", "text-to-persona", "dedup", "dedup", *["persona-to-persona", "dedup"] * 2, "synthesize"]
+    stages = ["documents", "text-to-persona", "dedup", "dedup", *["persona-to-persona", "dedup"] * 2, "synthesize", "synthesize"]
     assert [stage for stage, _ in first] == stages
     assert first[0][1] == {"documents": 40, "rejects": 3}
     assert [counts["calls"] for stage, counts in first if stage.endswith("-persona")] == [40, 40, 40]
     kept = sum(counts["kept"] for stage, counts in first if stage == "dedup")
-    assert first[-1][1]["calls"] == first[-1][1]["examples"] == kept < table(config, "personas").count()
-    assert demo.stats["requests"] == 3 * 40 + kept + 1  # one probe
+    made, talks = first[-2][1], first[-1][1]
+    assert kept < table(config, "personas").count()
+    assert made["calls"] == 6 * kept == made["examples"] + made["rejects"]
+    assert talks["examples"] + talks["rejects"] == table(config, "examples").where("task = 'instruction'").count()
+    assert demo.stats["requests"] == 3 * 40 + made["calls"] + talks["calls"] + 1  # one probe
     again = {result.stage: result.counts for result in run(config)}
     assert endpoint.stats()["requests"] == 0
     assert all(value == 0 for counts in again.values() for name, value in counts.items() if name not in ("hop", "reused"))
 
     ledger = table(config, "completions")
     assert ledger.where("final").groupBy("completion_id").count().where("count > 1").count() == 0
-    assert ledger.where("stage != 'probe'").count() == 3 * 40 + kept
+    assert ledger.where("stage != 'probe'").count() == 3 * 40 + made["calls"] + talks["calls"]
     lineage = table(config, "lineage")
     sources = table(config, "documents").select("document_id").union(table(config, "personas").select("persona_id"))
     assert lineage.join(sources.withColumnRenamed("document_id", "parent_id"), on="parent_id", how="left_anti").count() == 0
     assert set(table(config, "examples").select("synthetic").distinct().collect()) == {(True,)}
-    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * (9 + 9)
+    assert [row.ended for row in table(config, "runs").collect()] == ["done"] * (10 + 10)
 
 
 def test_faults_end_as_answers_or_rejects_with_their_reason(people, hub_of):
@@ -120,7 +126,7 @@ def test_faults_end_as_answers_or_rejects_with_their_reason(people, hub_of):
 
 
 def test_what_fails_in_passing_is_missing_and_asked_again(people, hub_of):
-    with mock_server.start(port=0, median=0.01, fault_rate=0.5, faults=("500",), seed=1) as server:
+    with mock_server.start(port=0, median=0.01, fault_rate=0.3, faults=("500",), seed=1) as server:
         config = hub_of(server, "models.default.max_retries=0", "models.default.response_format=json_schema")
         with pytest.raises(TransientFailures, match="run again"):
             run(config, "synthesize")

@@ -18,8 +18,10 @@ from personahub import __version__
 from personahub import config as configuration
 from personahub.cli.console import TerminalUI
 from personahub.cli.dedup import dedup
+from personahub.cli.endpoints import check_models, mock_server
 from personahub.cli.lineage import forget, lineage
 from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.reviews import import_verdicts, sample_examples
 from personahub.cli.runs import runs
 from personahub.errors import PersonahubError
 
@@ -34,7 +36,19 @@ app = typer.Typer(
 )
 imports = typer.Typer(no_args_is_help=True, help="Bring in what is there already.")
 app.add_typer(imports, name="import")
+samples = typer.Typer(no_args_is_help=True, help="Rows for people to read.")
+app.add_typer(samples, name="sample")
+imports.command("verdicts")(import_verdicts)
+samples.command("examples")(sample_examples)
 app.command()(dedup)
+
+
+class Compared(str, Enum):
+    """What dedup compares."""
+
+    PERSONAS = "personas"
+    EXAMPLES = "examples"
+
 
 Stages = Annotated[
     list[str] | None,
@@ -43,14 +57,8 @@ Stages = Annotated[
     ),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: take all its verdicts back, and let each fall again.")]
+Of = Annotated[Compared, typer.Option("--of", help="dedup: what it compares.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
-
-
-class Overflow(str, Enum):
-    """What the simulated endpoint does with requests above its capacity."""
-
-    QUEUE = "queue"
-    REJECT = "429"
 
 
 def _version(wanted: bool) -> None:
@@ -71,6 +79,7 @@ def run(
     sets: Sets = None,
     yes: Yes = False,
     rebuild: Rebuild = False,
+    of: Of = Compared.PERSONAS,
     verbose: Verbose = False,
 ) -> None:
     """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
@@ -81,7 +90,7 @@ def run(
     chosen = pipeline.check(settings, stages or ())
     ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-        for result in pipeline.run(hub, chosen, rebuild=rebuild):
+        for result in pipeline.run(hub, chosen, rebuild=rebuild, of=of.value):
             views.result(ui.console, result)
 
 
@@ -93,19 +102,11 @@ def validate(config: Files = None, sets: Sets = None) -> None:
     typer.echo(f"valid (fingerprint {settings.fingerprint})", err=True)
 
 
-@app.command("check-models")
-def check_models(config: Files = None, sets: Sets = None) -> None:
-    """Ask each configured endpoint one small question: does it answer, and which response_format does it hold?"""
-    from personahub.cli import models
-
-    models.check(configuration.load(config or (), sets or ()), Console(highlight=False))
-
-
 @app.command()
 def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
     """What the stages would buy now: the exact number of missing calls, tokens from a sample, dollars. Buys nothing."""
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.cli import hop_views, views
 
     settings = configuration.load(config or (), sets or ())
     chosen = pipeline.check(settings, stages or [stage for stage in pipeline.STAGES if stage != "documents"])
@@ -113,7 +114,7 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
         if "persona-to-persona" in chosen and settings.persona_to_persona.hops:
-            views.forecast(ui.console, pipeline.forecast(hub))
+            hop_views.forecast(ui.console, pipeline.forecast(hub))
 
 
 @app.command()
@@ -138,20 +139,23 @@ def preview(
 def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
     """The funnel from documents to examples, rejects by reason, tokens, dollars, utilisation, and what is missing."""
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.cli import hop_views, views
 
     settings = configuration.load(config or (), sets or ())
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root)
+        views.validity(ui.console, pipeline.validity(hub))
         hops = pipeline.hop_report(hub)
         if len(hops) > 1:
-            views.hops(ui.console, hops)
+            hop_views.hops(ui.console, hops)
 
 
 app.command()(runs)
 app.command()(forget)
 app.command()(lineage)
+app.command("check-models")(check_models)
+app.command("mock-server")(mock_server)
 
 
 @imports.command("personas")
@@ -171,39 +175,6 @@ def import_personas(
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
         views.result(ui.console, pipeline.import_personas(hub, source))
-
-
-@app.command("mock-server")
-def mock_server(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
-    capacity: Annotated[int, typer.Option(min=1, help="Requests worked on at once.")] = 64,
-    overflow: Annotated[Overflow, typer.Option(help="Above the capacity: wait in line, or answer 429.")] = Overflow.QUEUE,
-    median: Annotated[float, typer.Option(min=0, help="Median latency in seconds (log-normal).")] = 0.4,
-    sigma: Annotated[float, typer.Option(min=0, help="Sigma of the logarithm of the latency.")] = 0.9,
-    fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of attempts that go wrong.")] = 0.0,
-    faults: Annotated[str | None, typer.Option(metavar="KIND,...", help="Which faults; none named: the usual ones.")] = None,
-    rpm: Annotated[int | None, typer.Option(min=1, help="Requests admitted per minute; above it 429.")] = None,
-    duplicates: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the personas in answers that come again and again.")
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Same seed and request, same answer and latency.")] = 0,
-) -> None:
-    """A simulated OpenAI-compatible endpoint on loopback, to try things on without spending. It is no model."""
-    from personahub.cli import models
-
-    kinds = {"faults": tuple(kind.strip() for kind in faults.split(","))} if faults else {}
-    models.serve(
-        port=port,
-        capacity=capacity,
-        overflow=overflow.value,
-        median=median,
-        sigma=sigma,
-        fault_rate=fault_rate,
-        rpm=rpm,
-        duplicates=duplicates,
-        seed=seed,
-        **kinds,
-    )
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What commands print: results, estimates, previews, the state of a hub. Corpus text is data and never read as markup."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,12 +10,15 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from personahub.cli.console import by_kind, compact, dollars, duration, percent
+from personahub.cli.console import by_kind, dollars, duration, percent
 
 if TYPE_CHECKING:
     from personahub.buy import Estimate
-    from personahub.pipeline import Forecast, Preview, StageResult
-    from personahub.report import Hop, Ledger, Lineage, Samples, Status, Step
+    from personahub.pipeline import Preview, StageResult
+    from personahub.report import Ledger, Lineage, Samples, Status, Step, Validity
+
+
+FIELD = 400  # characters of a field that are shown
 
 
 def result(console: Console, result: "StageResult") -> None:
@@ -30,7 +33,7 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
     table = new_table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
     for one in estimates:
         price = "?" if one.cost_usd is None and one.calls else dollars(one.cost_usd or 0.0)
-        table.add_row(one.stage, *_figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
+        table.add_row(one.stage, *figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
     if estimates:
         console.print(table)
     for one in filter(lambda one: one.calls, estimates):
@@ -41,55 +44,11 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
             plain(console, f"{one.stage}: {note}")
 
 
-def forecast(console: Console, hops: "Sequence[Forecast]") -> None:
-    """Of persona-to-persona: a hop a line, the first one counted, the others as they are likely."""
-    if not hops:
-        plain(console, "persona-to-persona: nothing to ask (hops, or everybody was asked)")
-        return
-    table = new_table("hop", ">calls", ">from", ">to", ">~tokens", ">~$", ">~time")
-    for one in hops:
-        price = "?" if one.cost_usd is None else dollars(one.cost_usd)
-        time = "?" if one.hours is None else duration(3600 * one.hours)
-        table.add_row(str(one.hop), *_figures(one.calls, one.least, one.most, one.tokens), price, time)
-    if len(hops) > 1:
-        prices = [one.cost_usd for one in hops]
-        table.add_section()
-        totals = [sum(getattr(one, name) for one in hops) for name in ("calls", "least", "most", "tokens")]
-        table.add_row("all", *_figures(*totals), "?" if None in prices else dollars(sum(filter(None, prices))), "")
-    console.print(table)
-    if hops[0].note:
-        plain(console, f"persona-to-persona: {hops[0].note}")
-
-
-def hops(console: Console, hops: "Sequence[Hop]") -> None:
-    """What became of each hop, a column each, and what had been foreseen of it. Six hops fit into 80 columns."""
-    table = new_table("hop", *(f">{one.hop}" for one in hops))
-
-    def row(label: str, cell: Callable[["Hop"], str], *, of_asked: bool = True) -> None:
-        table.add_row(label, *("" if of_asked and one.hop == 0 else cell(one) for one in hops))
-
-    def price(usd: float | None) -> str:
-        return "?" if usd is None else dollars(usd).removeprefix("$")
-
-    row("frontier", lambda one: f"{one.frontier:,}")
-    row("asked", lambda one: f"{one.asked:,}")
-    row("produced", lambda one: f"{one.produced:,}")
-    for reason in sorted({reason for one in hops for reason in one.refused or {}}):
-        row(f"  {reason}", lambda one, reason=reason: f"{(one.refused or {}).get(reason, 0):,}")
-    row("  known already", lambda one: f"{one.same:,}")
-    for method in sorted({method for one in hops for method in one.duplicates or {}}):
-        row(f"  {method}", lambda one, method=method: f"{(one.duplicates or {}).get(method, 0):,}", of_asked=False)
-    row("kept", lambda one: f"{one.kept:,}", of_asked=False)
-    row("kept / produced", lambda one: percent(one.novelty))
-    row("tokens", lambda one: compact(one.tokens))
-    row("$", lambda one: price(one.cost_usd))
-    row("$ per 1,000 kept", lambda one: "" if one.usd_per_kept is None else price(1000 * one.usd_per_kept))
-    if any(one.expected_calls is not None for one in hops):
-        table.add_section()
-        row("foreseen: calls", lambda one: "" if one.expected_calls is None else f"{one.expected_calls:,}")
-        row("foreseen: tokens", lambda one: "" if one.expected_tokens is None else compact(one.expected_tokens))
-        row("foreseen: $", lambda one: "" if one.expected_cost_usd is None else price(one.expected_cost_usd))
-    console.print(table)
+def validity(console: Console, found: "Mapping[str, Validity]") -> None:
+    """Of what experts have read; nothing where they read nothing."""
+    for task, one in found.items():
+        between = f"{percent(one.low)} to {percent(one.high)} at 95 % confidence"
+        plain(console, f"{task}: experts found {one.valid:,} of {one.read:,} examples valid, {one.rate:.1%} ({between})")
 
 
 def lineage(console: Console, found: "Lineage") -> None:
@@ -142,20 +101,20 @@ def status(console: Console, status: "Status", where: str) -> None:
     plain(console, where, style="bold")
     funnel = new_table("hub", ">rows", "")
     funnel.add_row(
-        "documents", *_figures(status.documents), f"{status.refused:,} refused (pages and files)" if status.refused else ""
+        "documents", *figures(status.documents), f"{status.refused:,} refused (pages and files)" if status.refused else ""
     )
     hops = ", ".join(f"hop {hop}: {rows:,}" for hop, rows in status.personas_by_hop.items())
-    funnel.add_row("personas", *_figures(status.personas), hops)
+    funnel.add_row("personas", *figures(status.personas), hops)
     if status.duplicates_by_method:
         duplicates = dict(status.duplicates_by_method)
-        funnel.add_row("duplicates", *_figures(sum(duplicates.values())), by_kind(duplicates))
-    funnel.add_row("kept", *_figures(status.kept), "")
-    funnel.add_row("examples", *_figures(status.examples), by_kind(dict(status.examples_by_task)))
+        funnel.add_row("duplicates", *figures(sum(duplicates.values())), by_kind(duplicates))
+    funnel.add_row("kept", *figures(status.kept), "")
+    funnel.add_row("examples", *figures(status.examples), by_kind(dict(status.examples_by_task)))
     console.print(funnel)
     if status.rejects:
         rejects = new_table("refused at", "reason", ">rows")
         for reject in status.rejects:
-            rejects.add_row(reject.stage, reject.reason, *_figures(reject.rows))
+            rejects.add_row(reject.stage, reject.reason, *figures(reject.rows))
         console.print(rejects)
     bought = [stage for stage in status.stages if stage.attempts]
     if bought:
@@ -172,7 +131,7 @@ def status(console: Console, status: "Status", where: str) -> None:
 def _ledger_row(stage: "Ledger") -> list[str]:
     useless = sum((stage.not_answered or {}).values())
     tokens = stage.prompt_tokens + stage.completion_tokens
-    return [stage.stage, *_figures(stage.answered, useless, stage.missing, stage.attempts, tokens)]
+    return [stage.stage, *figures(stage.answered, useless, stage.missing, stage.attempts, tokens)]
 
 
 def _took(status: "Status") -> Table:
@@ -219,8 +178,17 @@ def samples(console: Console, samples: "Samples") -> None:
     for example in samples.examples:
         content = example.content
         fields = content.items() if isinstance(content, Mapping) else [("content", content)]
-        lines = [part for name, value in fields for part in ((f"\n{name}: ", "bold"), str(value))]
+        lines = [part for name, value in fields if value for part in ((f"\n{name}: ", "bold"), _value(value))]
         console.print(Panel(Text.assemble((example.persona, "dim"), *lines), title=Text(example.task), title_align="left"))
+
+
+def _value(value: Any) -> str:
+    """A field of an example; of a list, an entry a line."""
+    if isinstance(value, list):
+        return "".join(f"\n  {_value(entry)}" for entry in value)
+    if isinstance(value, Mapping):
+        return short("; ".join(f"{name}: {part}" for name, part in value.items()), FIELD)
+    return value if "\n" in str(value) and len(str(value)) <= FIELD else short(str(value), FIELD)
 
 
 def short(text: str, characters: int) -> str:
@@ -236,7 +204,7 @@ def new_table(*columns: str) -> Table:
     return table
 
 
-def _figures(*figures: int) -> list[str]:
+def figures(*figures: int) -> list[str]:
     return [f"{figure:,}" for figure in figures]
 
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from personahub import config as configuration
 from personahub import pipeline, report
-from personahub.cli import views
+from personahub.cli import hop_views, views
 from personahub.cli.console import TerminalUI, dollars
 from personahub.demo import corpus
 from personahub.llm import mock_server
@@ -16,13 +17,14 @@ from personahub.session import SHORT_RUN
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
 HOPS, FRONTIER = 2, 40  # and how many personas a hop asks
+TURNS = 2  # of the user, in conversations
 
 
 def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     """Lay out the corpus below `out`, run every stage with two hops, and print the counts, five personas with their text, the way of one of
-    hop 2 back to its text, five examples, the cost.
+    hop 2 back to its text, an example of every task, the cost.
     """
-    path = corpus.lay_out(out / "redpajama-v2")
+    path, world = corpus.lay_out(out / "redpajama-v2"), corpus.world(out / "world")
     with mock_server.start(port=0, median=0.05, sigma=0.5, capacity=32, duplicates=0.2) as endpoint:
         model = {
             "base_url": endpoint.base_url,
@@ -37,6 +39,8 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "models.default": model,
             "persona_to_persona.hops": HOPS,
             "persona_to_persona.max_frontier": FRONTIER,
+            "synthesis.tasks": _tasks(world),
+            "synthesis.conversation.turns": TURNS,
             "spark.conf": SHORT_RUN,
         }
         settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
@@ -53,11 +57,22 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     views.samples(console, report.Samples(shown.personas, ()))
     console.rule("one persona, two relations away from a text")
     views.lineage(console, way)
-    console.rule("five examples")
+    console.rule("an example of every task, and the persona it was made with")
     views.samples(console, report.Samples((), shown.examples))
     console.rule("the hub")
     views.status(console, state, settings.root)
-    views.hops(console, hops)
+    hop_views.hops(console, hops)
     prices = f"${PRICES['in_mtok_cost']:.2f} and ${PRICES['out_mtok_cost']:.2f} per million tokens in and out"
     ui.say(f"{SIMULATED} At {prices} it would have cost {dollars(state.cost_usd)}.")
     ui.say(f"The tables are in {settings.root}: a second `personahub demo --out {out}` buys none of these answers again.")
+
+
+def _tasks(world: dict[str, str]) -> list[Any]:
+    return [
+        {"name": "math", "topic": {"file": world["topics"]}},
+        "logic",
+        "conversation",  # and instruction, its first turns
+        "knowledge",
+        "npc",
+        {"name": "tool", "part": "interface and code"},
+    ]

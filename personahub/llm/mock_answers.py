@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import orjson
 
+from personahub.llm import mock_fields
 from personahub.llm.answers import SCHEMA_CLOSE, SCHEMA_OPEN
 from personahub.llm.mock_words import ADJECTIVES, COMMON, NAMES, OCCUPATIONS, PURSUITS, SETTINGS
 from personahub.llm.mock_world import NEW_EACH_TIME, World
 
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w’'-]{2,}")
+_LORE = 20_000  # characters in which names are looked for
 _WORD = re.compile(r"(?<!\w)[^\W\d_]{4,14}(?!\w)")
 _BLOCK = re.compile(r"<([A-Za-z][\w-]*)(?:\s[^<>]*)?>(.*?)</\1>|```[^\n]*\n(.*?)```", re.DOTALL)
 _RELATION = re.compile(r"^\s*- (\w+): someone who ", re.M)
@@ -90,6 +93,7 @@ def text(body: dict[str, Any], seed: int, world: World = NEW_EACH_TIME) -> str:
     prompt = _user_text(messages)
     schema = _asked_schema(body, messages)
     writer = _Writer(rng, prompt, world)
+    writer.tool = "parameters" in ((schema or {}).get("properties") or {})
     if schema is not None:
         return orjson.dumps(writer.build(schema, "", schema)).decode()
     if (body.get("response_format") or {}).get("type") in ("json_object", "json_schema"):
@@ -132,7 +136,10 @@ class _Writer:
         self.rng, self.world = rng, world
         blocks = [match.group(2) or match.group(3) or "" for match in _BLOCK.finditer(prompt)]
         self.instruction = _BLOCK.sub(" ", prompt) if blocks else prompt
-        self.words = _salient(max(blocks, key=len) if blocks else prompt)
+        longest = max(blocks, key=len) if blocks else prompt
+        self.words = _salient(longest)
+        self.tool, self.codes = False, "in Python" in self.instruction
+        self.names = _NAME.findall(longest[:_LORE]) or list(NAMES)
 
     def build(self, schema: Any, name: str, root: dict[str, Any]) -> Any:
         """An instance of `schema`, which is the value of a field called `name`."""
@@ -194,12 +201,14 @@ class _Writer:
         hint = name.lower()
         if "persona" in hint:
             value = self.persona()
+        elif name in mock_fields.WRITTEN:
+            value = mock_fields.WRITTEN[name](self)
         elif "problem" in hint or "question" in hint:
             value = self.problem()
         elif "language" in hint:
             value = "en"
         elif hint.endswith("name"):
-            value = self.rng.choice(NAMES)
+            value = mock_fields.function(self) if self.tool else self.rng.choice(NAMES)
         else:
             value = self.sentence()
         while len(value) < schema.get("minLength", 0):

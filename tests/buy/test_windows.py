@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from personahub import generate, prompts
+from personahub import generate
 from personahub.buy import windows
 from personahub.buy.missing import Order, find_missing
 from personahub.buy.vectors import VectorOrder, find_missing_vectors
@@ -16,6 +16,7 @@ from personahub.ids import content_id
 from personahub.llm.governor import Governor
 from personahub.llm.types import Limits, Report
 from personahub.store import Store
+from personahub.synthesis import tasks
 
 
 @pytest.fixture
@@ -51,7 +52,9 @@ def test_with_a_journal_windows_grow_with_the_stage_for_a_kill_costs_what_is_in_
 def order_of(spark, config, count):
     rows = [("s", f"id{n % 50}", n, content_id(str(n)), "math", f'{{"persona":"nurse {n}"}}') for n in range(count)]
     columns = "stage string, source_id string, sample_index int, completion_id string, prompt_name string, variables string"
-    return Order("s", spark.createDataFrame(rows, columns), config.models["default"], {"math": prompts.load("math")})
+    return Order(
+        "s", spark.createDataFrame(rows, columns), config.models["default"], {"math": tasks.load("math").prompts["zero_shot"]}
+    )
 
 
 def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(spark, config):

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from personahub.buy import Estimate
-from personahub.cli import views
+from personahub.cli import hop_views, views
 from personahub.pipeline import Preview, StageResult
 from personahub.report import ExampleSample, Hop, Ledger, PersonaSample, Reject, Samples, Status
 
@@ -103,7 +103,7 @@ def test_six_hops_fit_into_80_columns():
         512_000,
         0.41,
     )
-    shown = printed(views.hops, [Hop(0, kept=2_447), *(replace(one, hop=hop) for hop in range(1, 7))])
+    shown = printed(hop_views.hops, [Hop(0, kept=2_447), *(replace(one, hop=hop) for hop in range(1, 7))])
     labels = [line.strip().split("  ")[0] for line in shown.splitlines()]
     assert max(len(line) for line in shown.splitlines()) <= 80
     assert {"frontier", "other_language", "identical", "$ per 1,000 kept", "foreseen: tokens"} <= set(labels)

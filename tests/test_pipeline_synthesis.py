@@ -1,0 +1,307 @@
+"""Synthesis against the mock server: every task in every mode, whom it asks, and as many accepted examples as are wanted."""
+
+import csv
+import io
+import json
+from collections import Counter
+
+import fastjsonschema
+import pytest
+
+from personahub import pipeline, synthesis
+from personahub.config import load
+from personahub.errors import ConfigError, InputError
+from personahub.llm import mock_server
+
+PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
+STAGE = "synthesize"
+LORE = (
+    "The world is called Saltmarch. In the north the Reedfolk live by the Mire of Ossen, and they fear the Drowned. Of the callings the "
+    "Wardens keep the lamps of Tirrel, and among the traders the Saltwives are known in all of Harrow."
+)
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    with mock_server.start(port=0, capacity=64, median=0.01, sigma=0.3) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def declining():
+    """Four in ten answers are refusals."""
+    with mock_server.start(port=0, capacity=64, median=0.01, sigma=0.3, fault_rate=0.4, faults=("refusal",)) as server:
+        yield server
+
+
+@pytest.fixture
+def config_of(tmp_path, spark, endpoint):
+    def make(*overrides, server=endpoint):
+        base = [
+            f"root={tmp_path / 'hub'}", f"models.default.base_url={server.base_url}", "models.default.api_key_env=null",
+            "models.default.response_format=json_schema",
+        ]  # fmt: skip
+        return load(overrides=[*base, *overrides])
+
+    return make
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "lore.md").write_text(LORE)
+    rows = [{"text": f"How many tides does mill {number} need?", "persona": f"Miller {number}."} for number in range(9)]
+    (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def imported(config, tmp_path, texts=PERSONAS):
+    path = tmp_path / "personas.jsonl"
+    path.write_text("".join(json.dumps({"persona": text}) + "\n" for text in texts))
+    with pipeline.open_hub(config, spend=True) as hub:
+        pipeline.import_personas(hub, pipeline.personas_file(str(path)))
+        list(pipeline.run(hub, ["dedup"]))
+
+
+def run(config):
+    with pipeline.open_hub(config, spend=True) as hub:
+        (result,) = pipeline.run(hub, [STAGE])
+        return result.counts, hub.store.table("examples").collect(), hub.store.table("rejects").collect()
+
+
+def test_every_task_in_every_mode(config_of, files, endpoint):
+    entries = ["math", "logic", "instruction", "knowledge", {"name": "npc", "lore": str(files / "lore.md")}, "tool"]
+    entries += [{"name": "tool", "part": "interface and code"}, {"name": "logic", "kind": "spatial"}]
+    tasks = f"synthesis.tasks={json.dumps(entries)}"
+    imported(config_of(), files, PERSONAS[:6])
+    endpoint.reset()
+    for mode in ("zero_shot", "few_shot", "persona_few_shot"):
+        config = config_of(tasks, f"synthesis.mode={mode}", f"synthesis.few_shot.file={files / 'examples.jsonl'}")
+        counts, examples, rejects = run(config)
+        made = [row for row in examples if row.mode == mode]
+        assert counts["calls"] == 6 * len(entries)
+        assert counts["examples"] + counts["rejects"] == counts["calls"]
+        assert Counter(row.task for row in made).keys() == {"math", "logic", "instruction", "knowledge", "npc", "tool"}
+        known = {task.name: task for task in synthesis.choose(config).values()}
+        for row in made:
+            fastjsonschema.validate(known[row.task].schema, json.loads(row.content))
+        assert all(row.reason for row in rejects)
+        assert counts["examples"] > 0.8 * counts["calls"]
+        assert run(config)[0]["calls"] == 0
+    assert endpoint.stats()["bought_twice"] == 0
+
+
+def test_exactly_so_many_are_accepted(config_of, tmp_path, declining):
+    config = config_of("synthesis.accepted=12", 'synthesis.tasks=["math", "instruction"]', server=declining)
+    imported(config, tmp_path)
+    counts, examples, rejects = run(config)
+    assert Counter(row.task for row in examples) == {"math": 12, "instruction": 12}
+    assert counts["calls"] == 24 + len(rejects)
+    assert len(rejects) > 0
+    again, examples, _ = run(config)
+    assert (again["calls"], len(examples)) == (0, 24)
+    more, examples, _ = run(config_of("synthesis.accepted=14", 'synthesis.tasks=["math", "instruction"]', server=declining))
+    assert Counter(row.task for row in examples) == {"math": 14, "instruction": 14}
+    assert more["calls"] >= 4
+
+
+def test_candidates_end_where_the_budget_or_the_hub_ends(config_of, tmp_path, declining):
+    config = config_of("synthesis.accepted=12", "synthesis.candidate_budget=13", server=declining)
+    imported(config, tmp_path)
+    counts, examples, rejects = run(config)
+    assert counts["calls"] == 13 == len(examples) + len(rejects)
+    assert counts["missing"] == 12 - len(examples)
+    counts, examples, _ = run(config_of("synthesis.accepted=31", server=declining))
+    assert counts["calls"] == 30 - 13
+    assert counts["missing"] == 31 - len(examples)
+
+
+def test_personas_are_drawn_by_the_seed_and_the_same_ones_again(config_of, tmp_path):
+    imported(config_of(), tmp_path)
+
+    def asked(*overrides):
+        counts, examples, _ = run(config_of("synthesis.max_personas=5", *overrides))
+        return counts["calls"], {row.persona_id for row in examples}
+
+    calls, first = asked()
+    assert (calls, len(first)) == (5, 5)
+    assert asked() == (0, first)
+    calls, both = asked("synthesis.seed=2")
+    assert 0 < calls == len(both) - 5
+
+
+def test_each_persona_can_be_asked_several_times(config_of, tmp_path):
+    imported(config_of(), tmp_path, PERSONAS[:4])
+    counts, examples, _ = run(config_of("synthesis.per_persona=3"))
+    assert counts["calls"] == 12
+    assert Counter(Counter(row.persona_id for row in examples).values()) == {3: 4}
+    assert len({row.completion_id for row in examples}) == 12
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["synthesis.accepted=3", "synthesis.per_persona=2"], "accepted and per_persona are both set"),
+        (["synthesis.candidate_budget=3"], "candidate_budget is set without accepted"),
+        (["synthesis.accepted=3", "synthesis.candidate_budget=2"], "candidate_budget is less than accepted"),
+        (["synthesis.tasks=[{name: npc, lore: /nowhere}]"], "npc: lore /nowhere can not be read"),
+        (["synthesis.mode=few_shot"], "set synthesis.few_shot.file"),
+    ],
+)
+def test_what_can_not_be_is_told_before_anything_starts(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        pipeline.check(load(overrides=overrides), [STAGE])
+
+
+def test_conversations_go_on_from_first_turns_and_are_bought_once(config_of, tmp_path, endpoint):
+    config = config_of('synthesis.tasks=["conversation"]', "synthesis.conversation.turns=3")
+    imported(config, tmp_path, PERSONAS[:12])
+    endpoint.reset()
+    with pipeline.open_hub(config, spend=True) as hub:
+        told = [result.counts for result in pipeline.run(hub, [STAGE])]
+        rows = hub.store.table("examples").collect()
+        ledger = {row.completion_id: row for row in hub.store.table("completions").where("final").collect()}
+    assert [counts["calls"] for counts in told[:1]] == [12]
+    talks = [json.loads(row.content) for row in rows if row.task == "conversation"]
+    firsts = {row.completion_id for row in rows if row.task == "instruction"}
+    assert len(talks) == 12 == told[1]["examples"]
+    assert {len(talk["messages"]) for talk in talks} <= {2, 4, 6}
+    assert len({len(talk["messages"]) for talk in talks}) > 1  # some have all that they wanted sooner
+    for talk in talks:
+        assert [message["role"] for message in talk["messages"]] == ["user", "assistant"] * (len(talk["messages"]) // 2)
+        assert talk["completion_ids"][0] in firsts
+        assert [ledger[name].prompt_name for name in talk["completion_ids"][1:3]] in (
+            ["assistant_turn"],
+            ["assistant_turn", "user_turn"],
+        )
+        assert all(message["content"].strip() for message in talk["messages"])
+    bought = endpoint.stats()
+    assert bought["requests"] == bought["distinct_bodies"]
+    with pipeline.open_hub(config, spend=True) as hub:
+        assert [result.counts.get("calls", 0) for result in pipeline.run(hub, [STAGE])] == [0, 0]
+        assert hub.store.table("examples").count() == len(rows)
+    assert endpoint.stats()["requests"] == bought["requests"]
+
+
+def test_experts_read_a_sheet_and_their_verdicts_come_back(config_of, tmp_path):
+    config = config_of()
+    imported(config, tmp_path, PERSONAS[:20])
+    with pipeline.open_hub(config) as hub, pytest.raises(InputError, match="no examples to read"):
+        pipeline.review_sheet(hub, 5, 1)
+    run(config)
+    with pipeline.open_hub(config, spend=True) as hub:
+        rows = list(csv.DictReader(io.StringIO(pipeline.review_sheet(hub, 10, 1))))
+        assert len(rows) == 10
+        assert pipeline.validity(hub) == {}
+
+        def told(expert, verdicts):
+            sheet = io.StringIO()
+            lines = csv.DictWriter(sheet, rows[0].keys())
+            lines.writeheader()
+            lines.writerows({**row, "verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True))
+            return pipeline.import_verdicts(hub, sheet.getvalue(), expert)
+
+        assert told("ada", ["valid"] * 8 + ["invalid", ""]) == {"verdicts": 9, "valid": 8, "blank": 1}
+        assert told("ben", ["invalid"] + [""] * 9) == {"verdicts": 1, "valid": 0, "blank": 9}
+        found = pipeline.validity(hub)["math"]
+        assert (found.read, found.valid) == (9, 7)  # what one of them found invalid is not valid
+        told("ben", ["valid"] + [""] * 9)  # the last verdict of an expert counts
+        assert pipeline.validity(hub)["math"].valid == 8
+
+
+def test_near_duplicate_examples_are_found_within_their_task_and_the_verdicts_stay(config_of, spark):
+    text = (
+        "A mill on the estuary turns at each of two tides a day and grinds forty sacks of rye; how many does it grind in {} days?"
+    )
+    config = config_of()
+
+    def add(hub, run_id, *rows):
+        made = [
+            (name, task, "zero_shot", "{}", f"p-{name}", json.dumps({field: told}), None, f"c-{name}", "mock", run_id, True)
+            for name, task, field, told in rows
+        ]
+        hub.store.record(made, "examples")
+
+    def found(hub):
+        rows = hub.store.table("duplicates").where("kind = 'example'").collect()
+        return {(row.id, row.kept_by, row.method) for row in rows}
+
+    def compared(hub):
+        (result,) = pipeline.run(hub, ["dedup"], of="examples")
+        return result.counts
+
+    with pipeline.open_hub(config, spend=True) as hub:
+        assert compared(hub) == {"compared": 0, "identical": 0, "lexical": 0, "rejects": 0, "kept": 0}
+        first = [
+            ("b", "math", "problem", text.format(7)),
+            ("c", "math", "problem", text.format(8)),
+            ("d", "math", "problem", "How many?"),
+        ]
+        add(hub, "run-1", *first, ("e", "instruction", "instruction", text.format(7)))
+        assert compared(hub) == {"compared": 4, "identical": 0, "lexical": 1, "rejects": 0, "kept": 3}
+        assert found(hub) == {("c", "b", "exact")}
+        add(hub, "run-2", ("a", "math", "problem", text.format(7)))  # a smaller id, and later: who stands before it stays
+        assert compared(hub) == {"compared": 5, "identical": 1, "lexical": 1, "rejects": 0, "kept": 3}
+        assert found(hub) == {("c", "b", "exact"), ("a", "b", "identical")}
+
+
+def test_personas_of_examples_that_have_none_are_inferred_once(config_of, tmp_path, endpoint):
+    rows = [
+        {"conversation": [{"role": "user", "content": f"Plan a week of {n} tides for a mill that grinds rye."}]} for n in range(8)
+    ]
+    (tmp_path / "wild.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = ["synthesis.mode=persona_few_shot", f"synthesis.few_shot.file={tmp_path / 'wild.jsonl'}", "synthesis.few_shot.n=2"]
+    config = config_of("synthesis.tasks=[instruction]", *settings)
+    imported(config, tmp_path, PERSONAS[:5])
+    endpoint.reset()
+    with pipeline.open_hub(config) as hub:
+        foreseen = pipeline.estimates(hub, [STAGE])
+    assert [one.calls for one in foreseen] == [8, 5]
+    assert endpoint.stats()["requests"] == 0
+    counts, examples, _ = run(config)
+    assert counts["calls"] == 5 == len(examples)
+    assert endpoint.stats()["requests"] in (13, 14)  # a probe, where the endpoint was not known
+    with pipeline.open_hub(config) as hub:
+        ledger = hub.store.table("completions").where("final").collect()
+    assert Counter(row.prompt_name for row in ledger if row.stage == STAGE) == {"text_to_persona": 8, "instruction": 5}
+    assert run(config)[0]["calls"] == 0
+    assert endpoint.stats()["bought_twice"] == 0
+
+
+def test_what_a_moderation_model_finds_unsafe_is_a_reject(config_of, tmp_path, endpoint):
+    config = config_of("synthesis.moderation_model=default")
+    imported(config, tmp_path, PERSONAS[:20])
+    endpoint.reset()
+    counts, examples, rejects = run(config)  # the simulated judge finds about half of all unsafe
+    assert counts["calls"] == 20 == len(examples) + len(rejects)
+    assert {row.reason for row in rejects} == {"unsafe"}
+    assert 0 < len(examples) < 20
+    assert all(row.raw and row.completion_id for row in rejects)
+    again, more, _ = run(config)
+    assert (again["calls"], len(more)) == (0, len(examples))
+    assert endpoint.stats()["bought_twice"] == 0
+    assert endpoint.stats()["distinct_bodies"] in (40, 41)
+
+
+def test_how_a_persona_fits_its_topic_goes_with_the_example(config_of, tmp_path, endpoint):
+    tasks = [
+        {"name": "math", "topic": "a keeper of bees draws maps of every orchard"},
+        {"name": "math", "topic": "submarines"},
+        "logic",
+    ]
+    settings = [f"synthesis.tasks={json.dumps(tasks)}", "synthesis.fit=embedding", "dedup.semantic.model=default"]
+    config = config_of(*settings)
+    imported(config_of(), tmp_path, PERSONAS[:6])
+    endpoint.reset()
+    _, examples, _ = run(config)
+    near, far, none = (
+        {row.persona_id: row.fit for row in examples if json.loads(row.settings).get("topic") == each.get("topic")}
+        for each in [*tasks[:2], {}]
+    )
+    assert len(near) == len(far) == 6
+    assert all(near[name] > far[name] + 0.2 for name in near)
+    assert set(none.values()) == {None}
+    assert all(-1 <= value <= 1 for value in (*near.values(), *far.values()))
+    texts = endpoint.stats()["texts_sold"]
+    assert texts in (8, 9)  # six personas and two topics; a probe, where the endpoint was not known
+    assert run(config)[0]["calls"] == 0
+    assert endpoint.stats()["texts_sold"] == texts
