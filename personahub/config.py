@@ -172,6 +172,7 @@ class FewShot(Settings):
     file: str | None = None
     pool: Count = 1000
     n: Count = 3
+    draw: Literal["random", "nearest"] = "random"
     seed: int = 1
 
 
@@ -197,6 +198,10 @@ class Synthesis(Settings):
     moderation_model: str | None = None
     constraint: str | None = None
     language: Annotated[str, Field(pattern="^[a-z]{2}$")] | None = None
+
+    @property
+    def needs_vectors(self) -> bool:
+        return self.fit == "embedding" or (self.mode != "zero_shot" and self.few_shot.draw == "nearest")
 
     @model_validator(mode="after")
     def _one_goal(self) -> "Synthesis":
@@ -239,7 +244,7 @@ class Config(Settings):
             "synthesis.moderation_model": self.synthesis.moderation_model,
         }
         semantic = self.dedup.semantic
-        embeds = {"dedup.semantic.model": semantic.model} if semantic.enabled else {}
+        embeds = {"dedup.semantic.model": semantic.model} if semantic.enabled or self.synthesis.needs_vectors else {}
         for key, alias in (chats | embeds).items():
             if alias is None:
                 continue

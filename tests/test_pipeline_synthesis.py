@@ -12,6 +12,7 @@ from personahub import pipeline, synthesis
 from personahub.config import load
 from personahub.errors import ConfigError, InputError
 from personahub.llm import mock_server
+from personahub.pipeline import candidates
 
 PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
 STAGE = "synthesize"
@@ -144,7 +145,7 @@ def test_each_persona_can_be_asked_several_times(config_of, tmp_path):
         (["synthesis.candidate_budget=3"], "candidate_budget is set without accepted"),
         (["synthesis.accepted=3", "synthesis.candidate_budget=2"], "candidate_budget is less than accepted"),
         (["synthesis.tasks=[{name: npc, lore: /nowhere}]"], "npc: lore /nowhere can not be read"),
-        (["synthesis.mode=few_shot"], "set synthesis.few_shot.file"),
+        (["synthesis.mode=few_shot", "synthesis.few_shot.draw=nearest"], "dedup.semantic"),
     ],
 )
 def test_what_can_not_be_is_told_before_anything_starts(overrides, message):
@@ -201,6 +202,9 @@ def test_experts_read_a_sheet_and_their_verdicts_come_back(config_of, tmp_path):
             return pipeline.import_verdicts(hub, sheet.getvalue(), expert)
 
         assert told("ada", ["valid"] * 8 + ["invalid", ""]) == {"verdicts": 9, "valid": 8, "blank": 1}
+        unknown = "example_id,verdict\n" + rows[0]["example_id"] + ",valid\ne9,valid\n"
+        with pytest.raises(InputError, match="line 3: the hub has no example 'e9'"):
+            pipeline.import_verdicts(hub, unknown, "ada")
         assert told("ben", ["invalid"] + [""] * 9) == {"verdicts": 1, "valid": 0, "blank": 9}
         found = pipeline.validity(hub)["math"]
         assert (found.read, found.valid) == (9, 7)  # what one of them found invalid is not valid
@@ -242,6 +246,7 @@ def test_near_duplicate_examples_are_found_within_their_task_and_the_verdicts_st
         add(hub, "run-2", ("a", "math", "problem", text.format(7)))  # a smaller id, and later: who stands before it stays
         assert compared(hub) == {"compared": 5, "identical": 1, "lexical": 1, "rejects": 0, "kept": 3}
         assert found(hub) == {("c", "b", "exact"), ("a", "b", "identical")}
+        assert pipeline.status(hub).example_duplicates == 2
 
 
 def test_personas_of_examples_that_have_none_are_inferred_once(config_of, tmp_path, endpoint):
@@ -305,3 +310,106 @@ def test_how_a_persona_fits_its_topic_goes_with_the_example(config_of, tmp_path,
     assert texts in (8, 9)  # six personas and two topics; a probe, where the endpoint was not known
     assert run(config)[0]["calls"] == 0
     assert endpoint.stats()["texts_sold"] == texts
+
+
+def shown_of(config):
+    """By persona, the examples that its prompt shows, as the stage would ask them now."""
+    with pipeline.open_hub(config) as hub:
+        rows = candidates.order(hub, config.models["default"]).requests.collect()
+    return {row.source_id: json.loads(row.variables)["examples"] for row in rows}
+
+
+def test_examples_of_the_hub_itself_are_frozen_when_they_are_first_drawn(config_of, tmp_path, endpoint):
+    imported(config_of(), tmp_path)
+    own = ["synthesis.mode=few_shot", "synthesis.few_shot.n=2", "synthesis.few_shot.pool=6"]
+    with (
+        pipeline.open_hub(config_of(*own), spend=True) as hub,
+        pytest.raises(ConfigError, match="2 examples of math are asked for, 0 are there"),
+    ):
+        list(pipeline.run(hub, [STAGE]))
+    endpoint.reset()
+    run(config_of("synthesis.max_personas=12"))
+    config = config_of(*own)
+    with pipeline.open_hub(config) as hub:
+        assert [one.calls for one in pipeline.estimates(hub, [STAGE])] == [30]
+        assert hub.store.table("requests").isEmpty()  # an estimate freezes nothing
+    counts, examples, _ = run(config)
+    assert counts["calls"] == 30
+    problems = {row.completion_id: json.loads(row.content)["problem"] for row in examples if row.mode == "zero_shot"}
+    before = shown_of(config)
+    assert {text for texts in before.values() for text in texts} <= set(problems.values())
+    assert len({text for texts in before.values() for text in texts}) == 6
+    run(config_of())  # the table moves
+    assert shown_of(config) == before
+    assert run(config)[0]["calls"] == 0
+    assert shown_of(config_of(*own, "synthesis.few_shot.seed=2")) != before
+    assert endpoint.stats()["bought_twice"] == 0
+    assert endpoint.stats()["distinct_bodies"] in (60, 61)  # a probe, where the endpoint was not known
+
+    with pipeline.open_hub(config, spend=True) as hub:
+        frozen = hub.store.table("requests").orderBy("sample_index").collect()
+        assert len(frozen) == 6
+        gone, text = frozen[0].source_id, json.loads(frozen[0].variables)["text"]
+        pipeline.forget(hub, [gone], purge=True)
+        assert text not in str(hub.store.table("requests").collect())
+    after = shown_of(config)
+    assert gone not in after
+    assert all(text not in texts for texts in after.values())
+    assert all(after[name] == before[name] for name in after if text not in before[name])
+
+
+def test_what_is_nearest_to_a_persona_is_shown_and_each_vector_bought_once(config_of, tmp_path, endpoint):
+    imported(config_of(), tmp_path, [*PERSONAS[:4], "A smith who forges anchors for the fleet of the northern strait"])
+    rows = [
+        {"text": "How many bees fly?", "persona": "A keeper of bees from the valley who draws maps of every orchard"},
+        {"text": "How heavy is it?", "persona": "A smith who forges anchors for the fleet of the strait"},
+        {"text": "What is a prime?"},
+    ]
+    (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = [
+        "synthesis.mode=few_shot", f"synthesis.few_shot.file={tmp_path / 'examples.jsonl'}", "synthesis.few_shot.n=1",
+        "synthesis.few_shot.draw=nearest", "dedup.semantic.model=default",
+    ]  # fmt: skip
+    config = config_of(*settings)
+    endpoint.reset()
+    with pipeline.open_hub(config) as hub:
+        vectors, requests = pipeline.estimates(hub, [STAGE])
+    assert (vectors.texts, requests.calls) == (8, 5)
+    assert endpoint.stats()["requests"] == 0
+    counts, _, _ = run(config)
+    assert counts["calls"] == 5
+    texts = endpoint.stats()["texts_sold"]
+    assert texts in (8, 9)  # a probe, where the endpoint was not known
+    with pipeline.open_hub(config) as hub:
+        people = {row.persona_id: row.persona for row in hub.store.table("personas").collect()}
+    shown = {people[name]: found for name, found in shown_of(config).items()}
+    assert shown.pop(next(text for text in shown if "smith" in text)) == ["How heavy is it?"]
+    assert set(map(tuple, shown.values())) == {("How many bees fly?",)}
+    assert run(config)[0]["calls"] == 0
+    assert endpoint.stats()["texts_sold"] == texts
+
+
+def test_an_estimate_names_each_part_that_will_be_paid_for(config_of, tmp_path, endpoint):
+    imported(config_of(), tmp_path, PERSONAS[:10])
+    endpoint.reset()
+
+    def foreseen(*overrides):
+        with pipeline.open_hub(config_of(*overrides)) as hub:
+            return {one.part: one for one in pipeline.estimates(hub, [STAGE])}
+
+    tasks = "synthesis.tasks=[conversation, {name: math, topic: [tides, kites]}]"
+    config = [tasks, "synthesis.moderation_model=default", "synthesis.fit=embedding", "dedup.semantic.model=default"]
+    parts = foreseen(*config, "synthesis.conversation.turns=2")
+    calls = {part: (one.texts or one.calls) for part, one in parts.items()}
+    assert calls == {"": 20, "moderation": 20, "fit": 12, "turns of the assistant": 20, "turns of the user": 10}
+    assert all(one.prompt_tokens > 0 for one in parts.values())
+    assert "at most so many" in parts["moderation"].note
+    parts = foreseen("synthesis.accepted=4", "synthesis.candidate_budget=7")
+    assert (parts[""].calls, parts[""].note.split("; ")[-1]) == (4, "if none is refused, and at most 7")
+    assert endpoint.stats()["requests"] == 0
+    talking = config_of('synthesis.tasks=["conversation"]', "synthesis.conversation.turns=2")
+    with pipeline.open_hub(talking, spend=True) as hub:
+        list(pipeline.run(hub, [STAGE]))
+        assert {one.part: one.calls for one in pipeline.estimates(hub, [STAGE])} == {
+            "": 0, "turns of the assistant": 0, "turns of the user": 0,
+        }  # fmt: skip

@@ -26,7 +26,7 @@ from personahub.buy.checks import (
 )
 from personahub.buy.judging import ENOUGH, Judge
 from personahub.buy.local import compute_vectors
-from personahub.buy.missing import Estimate, Order, estimate, find_missing
+from personahub.buy.missing import AT_MOST, Estimate, Missing, Order, estimate, find_missing, tokens_told
 from personahub.buy.recovery import drain_journals, lease_folder
 from personahub.buy.vectors import VectorOrder, estimate_vectors, find_missing_vectors
 from personahub.buy.windows import Work, run_windows, shape_of, stage
@@ -46,10 +46,12 @@ from personahub.llm.retry import FATAL
 from personahub.store import Store
 
 __all__ = [
+    "AT_MOST",
     "Bought",
     "Buyer",
     "Estimate",
     "Judge",
+    "Missing",
     "Order",
     "VectorOrder",
     "buy",
@@ -61,6 +63,7 @@ __all__ = [
     "find_missing",
     "find_missing_vectors",
     "lease_folder",
+    "tokens_told",
 ]
 
 

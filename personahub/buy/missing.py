@@ -15,6 +15,7 @@ from personahub.store import Store
 SAMPLE = 200  # requests that an estimate renders
 CHARACTERS_PER_TOKEN = 4.0
 TOLD = 20  # answers in the ledger from which on their mean is taken
+AT_MOST = "answers counted at max_tokens: `personahub preview` finds out how long they are"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Estimate:
     base_url: str = ""
     note: str = ""
     texts: int = 0  # whose vectors are missing; `calls` is about how many requests they fill
+    part: str = ""  # of the stage, where this is not all of it
 
 
 def find_missing(store: Store, order: Order) -> Missing:
@@ -75,16 +77,13 @@ def estimate(store: Store, order: Order, missing: Missing) -> Estimate:
     sample = missing.rows.limit(SAMPLE).collect()
     lengths = [characters(order.prompts[row.prompt_name], row.variables) for row in sample]
     per_prompt = sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN if lengths else 0.0
-    known = (
-        store.table("completions")
-        .where(F.col("final") & F.col("prompt_name").isin(list(order.prompts)) & (F.col("model") == order.model.model))
-        .agg(F.avg("prompt_tokens"), F.avg("completion_tokens"), F.count("*"))
-        .collect()[0]
-    )
-    if known[2] >= TOLD:  # how many tokens this model makes of a prompt is known better than by its characters
+    known = tokens_told(store, order.prompts, order.model)
+    if (
+        known is not None and known[2] >= TOLD
+    ):  # how many tokens this model makes of a prompt is known better than by its characters
         per_prompt = known[0]
-    per_answer = known[1] if known[1] is not None else order.model.max_answer_tokens
-    notes = [] if known[1] is not None else ["answers counted at max_tokens: `personahub preview` finds out how long they are"]
+    per_answer = order.model.max_answer_tokens if known is None else known[1]
+    notes = [] if known is not None else [AT_MOST]
     if missing.asked_before:
         notes.append(
             f"{missing.asked_before} of them were answered before, under another prompt version, model or settings: "
@@ -102,6 +101,16 @@ def estimate(store: Store, order: Order, missing: Missing) -> Estimate:
         base_url=order.model.base_url,
         note="; ".join(notes),
     )
+
+
+def tokens_told(store: Store, prompts: Mapping[str, Prompt], model: Model) -> tuple[float, float, int] | None:
+    """What the ledger says of these prompts and this model: mean tokens in and out, of how many answers. None: it has none."""
+    versions = {prompt.version for prompt in prompts.values()}
+    of_prompts = F.col("prompt_name").isin(list(prompts)) & F.col("prompt_version").isin(versions)
+    mine = F.col("final") & of_prompts & (F.col("model") == model.model)
+    told = store.table("completions").where(mine).agg(F.avg("prompt_tokens"), F.avg("completion_tokens"), F.count("*"))
+    found = told.collect()[0]
+    return (found[0], found[1], found[2]) if found[2] else None
 
 
 def characters(prompt: Prompt, variables: str | None) -> int:

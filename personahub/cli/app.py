@@ -123,14 +123,18 @@ def preview(
     n: Annotated[int, typer.Option("-n", min=1, help="How many requests.")] = 3,
     config: Files = None,
     sets: Sets = None,
+    yes: Yes = False,
     verbose: Verbose = False,
 ) -> None:
-    """Buy the answers of a few requests and show them beside the exact prompts; a later run reuses them."""
+    """Buy the answers of a few requests and show them beside the exact prompts; a later run reuses them.
+
+    Asks before it buys what these need first, as the personas of examples.
+    """
     from personahub import pipeline
     from personahub.cli import views
 
     settings = configuration.load(config or (), sets or ())
-    ui = _ui(settings, yes=True)
+    ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
         views.previews(ui.console, pipeline.preview(hub, stage, n))
 

@@ -33,7 +33,7 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
     table = new_table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
     for one in estimates:
         price = "?" if one.cost_usd is None and one.calls else dollars(one.cost_usd or 0.0)
-        table.add_row(one.stage, *figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
+        table.add_row(_named(one), *figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
     if estimates:
         console.print(table)
     for one in filter(lambda one: one.calls, estimates):
@@ -41,7 +41,11 @@ def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
         prices = "in_mtok_cost" if one.texts else "in_mtok_cost and out_mtok_cost"
         notes = [texts, one.note, f"no prices: set models.<alias>.{prices}" if one.cost_usd is None else ""]
         for note in filter(None, notes):
-            plain(console, f"{one.stage}: {note}")
+            plain(console, f"{_named(one)}: {note}")
+
+
+def _named(one: "Estimate") -> str:
+    return f"{one.stage}, {one.part}" if one.part else one.stage
 
 
 def validity(console: Console, found: "Mapping[str, Validity]") -> None:
@@ -110,6 +114,8 @@ def status(console: Console, status: "Status", where: str) -> None:
         funnel.add_row("duplicates", *figures(sum(duplicates.values())), by_kind(duplicates))
     funnel.add_row("kept", *figures(status.kept), "")
     funnel.add_row("examples", *figures(status.examples), by_kind(dict(status.examples_by_task)))
+    if status.example_duplicates:
+        funnel.add_row("near-duplicates of them", *figures(status.example_duplicates), "")
     console.print(funnel)
     if status.rejects:
         rejects = new_table("refused at", "reason", ">rows")

@@ -84,7 +84,7 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
         persona_to_persona.load_relations(config.persona_to_persona.relations_file)
     if "synthesize" in chosen:
         synthesis.check(config)
-        if config.synthesis.fit == "embedding":
+        if config.synthesis.needs_vectors:
             semantic.check(config)
     return chosen
 

@@ -18,11 +18,11 @@ def run(hub: Hub) -> dict[str, int]:
     settings, paid = hub.config.synthesis, PAID[synthesis.STAGE]
     if settings.accepted is None:
         return buy_and_parse(hub, synthesis.STAGE, paid)
-    most = min(candidates.count(hub), settings.candidate_budget or settings.accepted * 10)
+    limit = most(hub)
     asked = dict.fromkeys(synthesis.choose(hub.config), 0)
     accepted, counts = Counter[str](), Counter[str]()
     while True:
-        goals = {key: min(most, at + settings.accepted - accepted[key]) for key, at in asked.items()}
+        goals = {key: min(limit, at + settings.accepted - accepted[key]) for key, at in asked.items()}
         places = {key: (asked[key], goal) for key, goal in goals.items() if goal > asked[key]}
         if not places or counts["failed"]:
             break
@@ -34,3 +34,9 @@ def run(hub: Hub) -> dict[str, int]:
         asked |= goals
     missing = sum(settings.accepted - accepted[key] for key in asked)
     return {**counts, "missing": missing} if missing else dict(counts)
+
+
+def most(hub: Hub) -> int:
+    """Candidates of a task that may be asked."""
+    settings = hub.config.synthesis
+    return min(candidates.people_of(hub).count(), settings.candidate_budget or (settings.accepted or 0) * 10)

@@ -10,8 +10,8 @@ from personahub import synthesis
 from personahub.buy import Order
 from personahub.config import Model
 from personahub.personas import kept
+from personahub.pipeline import shown
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.inference import examples
 from personahub.synthesis import choose
 
 
@@ -19,29 +19,31 @@ def order(hub: Hub, model: Model) -> Order:
     """What is asked first: all that there is to ask or, with synthesis.accepted, as many candidates a task."""
     accepted = hub.config.synthesis.accepted
     if accepted is None:
-        return _order(hub, model, synthesis.build(_drawn(hub), hub.config, None, examples(hub)))
+        people, pool = shown.with_vectors(hub, people_of(hub), shown.examples(hub))
+        return _order(hub, model, synthesis.build(people, hub.config, None, pool))
     return more(hub, model, dict.fromkeys(choose(hub.config), (0, accepted)))
 
 
 def more(hub: Hub, model: Model, places: Mapping[str, tuple[int, int]]) -> Order:
     """By the keys of tasks, the candidates from one place of their order to another."""
-    people, pool, seed = _drawn(hub), examples(hub), hub.config.synthesis.seed
+    people, pool = shown.with_vectors(hub, people_of(hub), shown.examples(hub))
+    seed = hub.config.synthesis.seed
     asked = [synthesis.build(_between(people, seed, key, *ends), hub.config, [key], pool) for key, ends in places.items()]
     return _order(hub, model, reduce(DataFrame.unionByName, asked))
-
-
-def count(hub: Hub) -> int:
-    return _drawn(hub).count()
 
 
 def _order(hub: Hub, model: Model, requests: DataFrame) -> Order:
     return Order(synthesis.STAGE, requests, model, synthesis.prompts_of(hub.config))
 
 
-def _drawn(hub: Hub) -> DataFrame:
+def kept_people(hub: Hub) -> DataFrame:
+    table = hub.store.table
+    return kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
+
+
+def people_of(hub: Hub) -> DataFrame:
     """The kept personas, or max_personas of them: all alike or, by_hop, as many of each hop as there is room for."""
-    table, settings = hub.store.table, hub.config.synthesis
-    people = kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
+    people, settings = kept_people(hub), hub.config.synthesis
     if settings.max_personas is None:
         return people
     people = people.withColumn("place", F.xxhash64("persona_id", F.lit(f"synthesis {settings.seed}")))
@@ -57,4 +59,4 @@ def _between(people: DataFrame, seed: int, key: str, begin: int, end: int) -> Da
     order = [F.xxhash64("persona_id", F.lit(f"{key} {seed}")), F.col("persona_id")]
     first = people.orderBy(*order).limit(end)
     place = F.row_number().over(Window.orderBy(*order))
-    return first.withColumn("place", place).where(F.col("place") > begin).select("persona_id", "persona")
+    return first.withColumn("place", place).where(F.col("place") > begin).drop("place")

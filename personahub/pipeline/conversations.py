@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 
 from personahub import synthesis
 from personahub.buy import Order, buy
-from personahub.personas import kept
+from personahub.pipeline.candidates import kept_people
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.moderation import moderated
 from personahub.pipeline.paid import PAID, finish, insert_held
@@ -29,9 +29,8 @@ def run(hub: Hub) -> dict[str, int]:
         scratch.append(f"conversations.{name}")
         return hub.store.materialise(rows, scratch[-1])
 
-    people = kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
     try:
-        going, ended = materialise(conversation.begin(table("examples"), people, config), "first"), list[DataFrame]()
+        going, ended = materialise(conversation.begin(table("examples"), kept_people(hub), config), "first"), list[DataFrame]()
         for number in range(conversation.passes(config)):
             asked = materialise(conversation.ask(going, config, number), f"asked-{number}")
             if asked.isEmpty():

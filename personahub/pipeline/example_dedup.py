@@ -10,9 +10,10 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import schemas, synthesis
+from personahub import schemas
 from personahub.dedup import deduplicate
 from personahub.pipeline.hub import Hub
+from personahub.pipeline.own_examples import text_of
 from personahub.pipeline.standing import words_alone
 
 KIND = "example"
@@ -41,8 +42,7 @@ def _of_task(hub: Hub, task: str, materialise: Callable[[DataFrame, str], DataFr
     level = reduce(
         lambda when, run: when.when(F.col("run_id") == run[1], run[0]), enumerate(runs[1:], 2), F.when(F.lit(False), 0)
     )
-    path = "$.messages[0].content" if task == synthesis.CONVERSATION else f"$.{synthesis.text_field(task, hub.config)}"
-    text = F.get_json_object("content", path).alias("text")
+    text = text_of(task, hub.config).alias("text")
     rows = materialise(examples.select(F.col("example_id").alias("id"), F.coalesce(level, F.lit(1)).alias("level"), text), "new")
     duplicates, refused = deduplicate(rows, words_alone(hub.config), materialise)
     found = duplicates.withColumn("kind", F.lit(KIND)).select(*schemas.DUPLICATES.names)

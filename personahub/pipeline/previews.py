@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from personahub import synthesis
 from personahub.buy import Buyer, Estimate, Order, buy, estimate, find_missing
 from personahub.errors import ConfigError
-from personahub.pipeline import dedup, frontier, inference
+from personahub.pipeline import dedup, foreseen, frontier
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
 from personahub.prompts import Prompt
@@ -34,8 +34,8 @@ def estimates(hub: Hub, stages: Sequence[str]) -> list[Estimate]:
     found = []
     for stage in stages:
         if stage == synthesis.STAGE:
-            found += inference.estimates(hub)
-        if stage in PAID:
+            found += foreseen.estimates(hub)
+        elif stage in PAID:
             order = PAID[stage].order(hub)
             found.append(estimate(hub.store, order, find_missing(hub.store, order)))
         elif stage == dedup.STAGE:

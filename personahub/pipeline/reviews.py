@@ -20,15 +20,21 @@ def sheet(hub: Hub, n: int, seed: int) -> str:
 
 def record(hub: Hub, text: str, expert: str) -> dict[str, int]:
     """A sheet that was filled in. What an expert says of an example again takes the place of what was said. Returns how many verdicts were
-    read, how many of them are valid, and how many rows have none. Raises InputError as `review.read` does; then nothing is recorded.
+    read, how many of them are valid, and how many rows have none.
+
+    Raises InputError as `review.read` does, and for an unknown example; then nothing is recorded.
     """
-    tasks = {row.example_id: row.task for row in hub.store.table("examples").select("example_id", "task").collect()}
-    found, blank = review.read(text, tasks)
+    found, blank = review.read(text)
+    examples = hub.store.table("examples").select("example_id", "task").where(F.col("example_id").isin(list(found)))
+    tasks = {row.example_id: row.task for row in examples.collect()}
+    for name, one in found.items():
+        if name not in tasks:
+            raise InputError(f"{one['where']}: the hub has no example {name!r}: was the sheet drawn from another hub?")
     now = datetime.now(timezone.utc)
-    rows = [(one["example_id"], tasks[one["example_id"]], expert, one["verdict"], one["note"], hub.run_id, now) for one in found]
+    rows = [(name, tasks[name], expert, one["verdict"], one["note"], hub.run_id, now) for name, one in found.items()]
     if rows:
         hub.store.record(rows, "verdicts")
-    return {"verdicts": len(rows), "valid": sum(one["verdict"] == "valid" for one in found), "blank": blank}
+    return {"verdicts": len(rows), "valid": sum(one["verdict"] == "valid" for one in found.values()), "blank": blank}
 
 
 def validity(hub: Hub) -> dict[str, review.Validity]:

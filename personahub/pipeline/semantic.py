@@ -68,11 +68,11 @@ def scheme(config: Config) -> str:
     return f"cosine {config.dedup.semantic.threshold} {_key(config)}"
 
 
-def estimate(hub: Hub, left: DataFrame) -> list[Estimate]:
-    """What `decide` would buy for these rows."""
+def estimate(hub: Hub, left: DataFrame, stage: str = STAGE) -> list[Estimate]:
+    """What `obtain` would buy for these rows."""
     if hub.config.dedup.semantic.model is None:
         return []
-    order = _order(hub, left)
+    order = _order(hub, left, stage)
     return [estimate_vectors(order, find_missing_vectors(hub.store, order))]
 
 

@@ -43,15 +43,15 @@ def draw(examples: DataFrame, personas: DataFrame, n: int, seed: int) -> str:
     return sheet.getvalue()
 
 
-def read(text: str, known: Iterable[str]) -> tuple[list[dict[str, str]], int]:
-    """A sheet that was filled in, and the ids of all examples -> its verdicts (example_id, verdict, note), and how many rows have none.
+def read(text: str) -> tuple[dict[str, dict[str, str]], int]:
+    """A sheet that was filled in -> by example_id its verdicts (verdict, note, and where it stands), and how many rows have none.
 
-    Raises InputError, which names the line: an unknown example, a verdict that is neither valid nor invalid, an example twice.
+    Raises InputError, which names the line: a verdict that is neither valid nor invalid, an example twice.
     """
     lines = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     if missing := {"example_id", "verdict"} - set(lines.fieldnames or ()):
         raise InputError(f"the sheet has no column {', '.join(sorted(missing))}: its first line names {', '.join(COLUMNS)}")
-    there, found, blank = set(known), dict[str, dict[str, str]](), 0
+    found, blank = dict[str, dict[str, str]](), 0
     for line in lines:
         name, verdict = (line["example_id"] or "").strip(), (line["verdict"] or "").strip().lower()
         where = f"the sheet, line {lines.line_num}"
@@ -60,12 +60,10 @@ def read(text: str, known: Iterable[str]) -> tuple[list[dict[str, str]], int]:
             continue
         if verdict not in VERDICTS:
             raise InputError(f"{where}: the verdict {verdict!r} is neither valid nor invalid{nearest(verdict, VERDICTS)}")
-        if name not in there:
-            raise InputError(f"{where}: the hub has no example {name!r}: was the sheet drawn from another hub?")
         if name in found:
             raise InputError(f"{where}: the example {name} stands twice")
-        found[name] = {"example_id": name, "verdict": verdict, "note": (line.get("note") or "").strip()}
-    return list(found.values()), blank
+        found[name] = {"verdict": verdict, "note": (line.get("note") or "").strip(), "where": where}
+    return found, blank
 
 
 def rates(verdicts: DataFrame) -> dict[str, Validity]:

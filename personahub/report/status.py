@@ -64,6 +64,7 @@ class Status:
     kept_open: int
     examples: int
     examples_by_task: Mapping[str, int]
+    example_duplicates: int
     personas_by_hop: Mapping[int, int]
     rejects: tuple[Reject, ...]
     stages: tuple[Ledger, ...]
@@ -89,6 +90,7 @@ def status(tables: Mapping[str, DataFrame]) -> Status:
         _count("duplicates", tables["duplicates"].where(F.col("kind") == "persona"), by="method"),
         _count("asked_personas", _asked_personas(tables)),
         _count("examples", tables["examples"], by="task"),
+        _count("example_duplicates", tables["duplicates"].where(F.col("kind") == "example")),
         _count("rejects", tables["rejects"], by="reason", stage=F.col("stage")),
         _count("refused", tables["rejects"].where(F.col("stage") == "documents").select("source_id").distinct()),
         *_calls(_ledger(tables)),
@@ -201,6 +203,7 @@ def _read(rows: Iterable[Row]) -> Status:
         kept_open=max(0, kept - total("asked_personas")),
         examples=total("examples"),
         examples_by_task=counts("examples"),
+        example_duplicates=total("example_duplicates"),
         personas_by_hop=dict(sorted((int(hop), rows_) for hop, rows_ in counts("personas").items())),
         rejects=tuple(sorted(refused, key=lambda reject: (_order(reject.stage), -reject.rows, reject.reason))),
         stages=tuple(ledger(stage) for stage in sorted(stages, key=_order)),

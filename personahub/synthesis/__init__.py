@@ -14,16 +14,16 @@ from pyspark.sql import functions as F
 
 from personahub import ids, prompts, schemas
 from personahub.config import Config
-from personahub.errors import ConfigError
 from personahub.llm import answers
 from personahub.rows import map_rows, storable
 from personahub.synthesis import few_shot, tasks
 from personahub.synthesis.checks import Answer
 from personahub.synthesis.parsed import PARSED, STAGE, refused, split
-from personahub.synthesis.tasks import CONVERSATION, Task, choose
+from personahub.synthesis.tasks import CONVERSATION, FIRST_TURN, Task, choose
 
 __all__ = [
     "CONVERSATION",
+    "FIRST_TURN",
     "PARSED",
     "STAGE",
     "Item",
@@ -49,20 +49,18 @@ class Item:
 
 
 def check(config: Config) -> None:
-    """Raises ConfigError or InputError for tasks or examples that can not be."""
-    _shown(config, examples_of(config), choose(config))
+    """Raises ConfigError or InputError for tasks or examples that can not be. Those of the hub itself are not known here."""
+    chosen, settings = choose(config), config.synthesis
+    if settings.mode != "zero_shot" and settings.few_shot.file is not None:
+        _shelves(config, examples_of(config), chosen)
 
 
 def examples_of(config: Config) -> list[few_shot.Example]:
-    """The examples that prompts draw from; none in the mode without. Raises ConfigError, or InputError for the file."""
-    settings = config.synthesis
-    if settings.mode == "zero_shot":
+    """The examples of synthesis.few_shot.file that prompts draw from; none in the mode without. Raises InputError for the file."""
+    settings = config.synthesis.few_shot
+    if config.synthesis.mode == "zero_shot" or settings.file is None:
         return []
-    if settings.few_shot.file is None:
-        raise ConfigError(
-            f"synthesis.mode {settings.mode} shows examples: set synthesis.few_shot.file to a jsonl or parquet file of them"
-        )
-    return few_shot.pool(settings.few_shot.file, settings.few_shot.pool, settings.few_shot.seed)
+    return few_shot.pool(settings.file, settings.pool, settings.seed)
 
 
 def text_field(task: str, config: Config) -> str:
@@ -80,22 +78,21 @@ def build(
 ) -> DataFrame:
     """Personas (persona_id, persona) -> REQUESTS: synthesis.per_persona rows per persona and task of synthesis.tasks, or of these keys.
 
-    pool: `examples_of`, with a persona each where the mode shows them; given where they were inferred.
-    The variables hold the persona and the examples that are shown with it. Raises ConfigError as `tasks.choose` does, and where there are
-    too few examples to draw from, at once.
+    With a column `vector` (null where there is none) each persona is shown the examples nearest to it. pool: what is drawn from, if not
+    `examples_of`; each with a persona where the mode shows those. The variables hold the persona and the examples that are shown with it.
+    Raises ConfigError as `tasks.choose` does, and where there are too few examples to draw from, at once.
     """
     model, settings = config.models[config.synthesis.model], config.synthesis
     chosen = {key: task for key, task in choose(config).items() if keys is None or key in keys}
-    shown = _shown(config, examples_of(config) if pool is None else pool, chosen)
+    shelves = _shelves(config, examples_of(config) if pool is None else pool, chosen)
+    columns = [name for name in ("persona_id", "persona", "vector") if name in personas.columns]
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for (key, task), sample in product(chosen.items(), range(settings.per_persona)):
             prompt, sample_index = task.prompts[settings.mode], task.sample_index + sample
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
-            if key in shown:
-                drawn = few_shot.draw(
-                    shown[key], settings.few_shot.n, settings.few_shot.seed, row["persona_id"], f"{key}/{sample}"
-                )
+            if key in shelves:
+                drawn = few_shot.draw(shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")
                 variables["examples"] = [one.text for one in drawn]
                 if settings.mode == "persona_few_shot":
                     variables["example_personas"] = [one.persona for one in drawn]
@@ -108,7 +105,7 @@ def build(
                 "variables": ids.canonical_json(variables),
             }
 
-    return map_rows(personas.select("persona_id", "persona"), requests, schemas.REQUESTS)
+    return map_rows(personas.select(*columns), requests, schemas.REQUESTS)
 
 
 def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: str) -> DataFrame:
@@ -157,7 +154,7 @@ def parse_answer(
     return Item(content=storable(ids.canonical_json(content)))
 
 
-def _shown(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[str, Task]) -> dict[str, list[few_shot.Example]]:
+def _shelves(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[str, Task]) -> dict[str, few_shot.Shelf]:
     """By the keys of tasks, what their requests draw from; nothing in the mode without examples."""
     settings = config.synthesis
     if settings.mode == "zero_shot":

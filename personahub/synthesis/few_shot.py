@@ -1,12 +1,12 @@
 """Examples that a prompt shows (paper, section 3): read from a file, drawn for each request by its persona."""
 
 import heapq
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow.parquet as pq
 
@@ -16,11 +16,30 @@ from personahub.errors import ConfigError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """task: whose example it is, or None for any. text: what is shown. persona: with whom it was written, where that is known."""
+    """task: whose example it is, or None for any. text: what is shown. persona: with whom it was written, where that is known.
+
+    vector: of the persona or, without one, of the text; where prompts show what is nearest.
+    """
 
     text: str
     task: str | None = None
     persona: str | None = None
+    vector: Sequence[float] | None = field(default=None, compare=False)
+
+    @property
+    def about(self) -> str:
+        """What a persona is compared with."""
+        return self.persona or self.text
+
+
+class Shelf:
+    """Examples to draw from. `places`: a 64-bit hash of each text; `vectors`: of length 1, a row each, zero where there is none."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+        self.places = np.array([ids.seed("example", one.text) for one in examples], np.uint64)
+        self.personas = np.array([one.persona or "" for one in examples], object)
+        self.vectors = _unit([one.vector for one in examples])
 
 
 def read(path: str) -> Iterator[Example]:
@@ -37,24 +56,57 @@ def read(path: str) -> Iterator[Example]:
 
 
 def pool(path: str, most: int, seed: int) -> list[Example]:
-    """`most` examples of a file of any size, or all: drawn by a hash of each one's text. Raises InputError as `read` does."""
-    drawn = heapq.nsmallest(most, read(path), key=lambda one: ids.seed("pool", str(seed), one.text))
-    if not drawn:
+    """`most` different examples of a file of any size, or all: drawn by a hash of each one's text. Raises InputError as `read` does."""
+    first: dict[tuple[int, str, str | None], Example] = {}
+    for one in read(path):
+        first.setdefault((ids.seed("pool", str(seed), one.text), one.text, one.task), one)
+        if len(first) > 2 * most:
+            first = {key: first[key] for key in heapq.nsmallest(most, first, key=_order)}
+    if not first:
         raise InputError(f"synthesis.few_shot.file {path} holds no examples")
-    return drawn
+    return [first[key] for key in heapq.nsmallest(most, first, key=_order)]
 
 
-def fitting(examples: Sequence[Example], task: str, n: int) -> list[Example]:
+def fitting(examples: Sequence[Example], task: str, n: int) -> Shelf:
     """Those that can be shown for a task. Raises ConfigError if they are fewer than `n`."""
     found = [one for one in examples if one.task in (None, task)]
     if len(found) < n:
-        raise ConfigError(f"synthesis.few_shot: {n} examples of {task} are asked for, {len(found)} are there")
-    return found
+        raise ConfigError(
+            f"synthesis.few_shot: {n} examples of {task} are asked for, {len(found)} are there: set synthesis.few_shot.file to a jsonl or "
+            "parquet file of more, or make some in the mode zero_shot first"
+        )
+    return Shelf(found)
 
 
-def draw(examples: Sequence[Example], n: int, seed: int, persona_id: str, sample: str) -> list[Example]:
-    """`n` different ones, by the seed, the persona and the sample (of which task, which number) alone."""
-    return random.Random(ids.seed("few_shot", str(seed), persona_id, sample)).sample(examples, n)
+def draw(shelf: Shelf, n: int, seed: int, person: Mapping[str, Any], sample: str) -> list[Example]:
+    """`n` different ones for a person (persona_id, persona), by the seed and the sample (of which task, which number); for one with a
+    `vector` those nearest to it.
+
+    Each example has a place of its own in the order of a request, so that one that comes or goes changes only the requests that would show
+    it. What was written with the same persona comes last.
+    """
+    drawn = _mixed(shelf.places ^ np.uint64(ids.seed("few_shot", str(seed), person["persona_id"], sample)))
+    own, vector = shelf.personas == person["persona"], person.get("vector")
+    near = np.zeros(len(drawn)) if vector is None else np.round(shelf.vectors @ _unit([vector])[0], 6)
+    return [shelf.examples[at] for at in np.lexsort((drawn, -near, own))[:n]]
+
+
+def _order(key: tuple[int, str, str | None]) -> tuple[int, str, str]:
+    return key[0], key[1], key[2] or ""
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): equal steps of the input become independent numbers."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _unit(vectors: Sequence[Sequence[float] | None]) -> np.ndarray:
+    """Rows of length 1; zero where there is no vector."""
+    width = max((len(one) for one in vectors if one is not None), default=1)
+    rows = np.array([np.zeros(width) if one is None else one for one in vectors], np.float64).reshape(-1, width)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _rows(path: Path) -> Iterator[Any]:

@@ -1,15 +1,14 @@
 import io
-from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from personahub.buy import Estimate
-from personahub.cli import hop_views, views
+from personahub.cli import views
 from personahub.pipeline import Preview, StageResult
-from personahub.report import ExampleSample, Hop, Ledger, PersonaSample, Reject, Samples, Status
+from personahub.report import ExampleSample, Ledger, PersonaSample, Reject, Samples, Status
 
-EMPTY = Status(0, 0, 0, 0, {}, 0, 0, 0, {}, {}, (), ())
+EMPTY = Status(0, 0, 0, 0, {}, 0, 0, 0, {}, 0, {}, (), ())
 FULL = Status(
     documents=40,
     refused=3,
@@ -20,6 +19,7 @@ FULL = Status(
     kept_open=2,
     examples=148,
     examples_by_task={"math": 148},
+    example_duplicates=6,
     personas_by_hop={0: 160},
     rejects=(Reject("documents", "too_short", 3),),
     stages=(
@@ -85,28 +85,9 @@ def test_the_names_of_stages_stay_whole_on_80_columns():
     assert "text-to-persona  " in printed(views.status, FULL, "hub")
 
 
-def test_six_hops_fit_into_80_columns():
-    one = Hop(
-        1,
-        2_505,
-        2_505,
-        2_505,
-        8_123,
-        {"other_language": 12},
-        54,
-        7_000,
-        {"identical": 1_234},
-        2_609,
-        512_345,
-        0.4121,
-        2_505,
-        512_000,
-        0.41,
-    )
-    shown = printed(hop_views.hops, [Hop(0, kept=2_447), *(replace(one, hop=hop) for hop in range(1, 7))])
-    labels = [line.strip().split("  ")[0] for line in shown.splitlines()]
-    assert max(len(line) for line in shown.splitlines()) <= 80
-    assert {"frontier", "other_language", "identical", "$ per 1,000 kept", "foreseen: tokens"} <= set(labels)
+def test_a_part_of_a_stage_is_named_with_it():
+    shown = printed(views.estimates, [Estimate("synthesize", 5, 0, 10, 20, 0.1, note="at most so many", part="moderation")])
+    assert "synthesize, moderation: at most so many" in shown
 
 
 def test_an_unknown_price_says_which_settings_are_missing():

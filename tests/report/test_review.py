@@ -39,12 +39,12 @@ def test_a_sheet_holds_the_same_examples_for_the_same_seed_and_no_formula(spark)
 
 def test_what_was_filled_in_is_read_and_what_was_not_is_counted():
     text = "\ufeff" + sheet(["e1,math, Valid ,", 'e2,math,invalid,"no, 7 is missing"', "e3,math,,"])
-    verdicts, blank = review.read(text, ["e1", "e2", "e3"])
+    verdicts, blank = review.read(text)
     assert blank == 1
-    assert verdicts == [
-        {"example_id": "e1", "verdict": "valid", "note": ""},
-        {"example_id": "e2", "verdict": "invalid", "note": "no, 7 is missing"},
-    ]
+    assert verdicts == {
+        "e1": {"verdict": "valid", "note": "", "where": "the sheet, line 2"},
+        "e2": {"verdict": "invalid", "note": "no, 7 is missing", "where": "the sheet, line 3"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,12 @@ def test_what_was_filled_in_is_read_and_what_was_not_is_counted():
         (sheet(["e1,math,valid"], "id,task,verdict"), "no column example_id"),
         ("", "no column example_id, verdict"),
         (sheet(["e1,math,vallid,"]), r"line 2: the verdict 'vallid' is neither valid nor invalid; did you mean valid\?"),
-        (sheet(["e1,math,valid,", "e9,math,valid,"]), "line 3: the hub has no example 'e9'"),
         (sheet(["e1,math,valid,", "e1,math,invalid,"]), "line 3: the example e1 stands twice"),
     ],
 )
 def test_a_sheet_that_is_not_as_it_should_be(text, message):
     with pytest.raises(InputError, match=message):
-        review.read(text, ["e1"])
+        review.read(text)
 
 
 def test_the_interval_of_the_papers_count():

@@ -150,7 +150,6 @@ def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, exa
 
 def test_a_mode_with_examples_needs_some(spark, examples):
     for settings, message in (
-        (Synthesis(mode="few_shot"), r"synthesis.mode few_shot shows examples: set synthesis.few_shot.file"),
         (Synthesis(mode="few_shot", few_shot={"file": examples, "n": 10}), "10 examples of math are asked for, 9 are there"),
     ):
         with pytest.raises(ConfigError, match=message):
