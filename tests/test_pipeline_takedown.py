@@ -188,6 +188,24 @@ def test_what_a_run_that_died_was_about_to_insert_goes_as_well(config_of, monkey
     assert in_any_file(config.root, {text_of(2)}) == set()
 
 
+def test_conversations_and_what_experts_noted_lose_their_text_too(config_of):
+    config = config_of(3, "synthesis.tasks=[conversation]", "synthesis.conversation.turns=2")
+    run(config, "documents", "text-to-persona", "synthesize")
+    documents, lineage, examples = tables_of(config, "documents", "lineage", "examples")
+    [name] = [row.document_id for row in documents if row.text == text_of(2)]
+    theirs = {row.child_id for row in lineage if row.parent_id == name}
+    talks = [json.loads(row.content) for row in examples if row.task == "conversation" and row.persona_id in theirs]
+    said = {message["content"] for talk in talks for message in talk["messages"]}
+    assert len(said) >= 2
+    read = next(row.example_id for row in examples if row.persona_id in theirs)
+    with pipeline.open_hub(config, spend=True) as hub:
+        pipeline.import_verdicts(hub, f"example_id,verdict,note\n{read},invalid,the miller is a neighbour\n", "ada")
+    forget(config, name, purge=True)
+    assert in_any_file(config.root, {"the miller is a neighbour", *said}) == set()
+    others = {row.content for row in examples if row.persona_id not in theirs}
+    assert in_any_file(config.root, others) == others
+
+
 def test_circles_and_other_ways_keep_those_alive_who_are_reached_from_elsewhere(spark, materialise):
     edges = [("a", "d1"), ("b", "a"), ("a", "b"), ("c", "b"), ("c", "d2"), ("e", "c"), ("f", "a"), ("f", "e"), ("g", "b")]
 

@@ -184,15 +184,18 @@ def samples(console: Console, samples: "Samples") -> None:
     for example in samples.examples:
         content = example.content
         fields = content.items() if isinstance(content, Mapping) else [("content", content)]
-        lines = [part for name, value in fields if value for part in ((f"\n{name}: ", "bold"), _value(value))]
+        shown = [(name, value) for name, value in fields if value and not name.endswith("_ids")]
+        lines = [part for name, value in shown for part in ((f"\n{name}: ", "bold"), _value(value))]
         console.print(Panel(Text.assemble((example.persona, "dim"), *lines), title=Text(example.task), title_align="left"))
 
 
 def _value(value: Any) -> str:
-    """A field of an example; of a list, an entry a line."""
+    """A field of an example; of a list, an entry a line; of a conversation, a turn a line."""
     if isinstance(value, list):
         return "".join(f"\n  {_value(entry)}" for entry in value)
     if isinstance(value, Mapping):
+        if value.keys() == {"role", "content"}:
+            return f"{value['role']}: {short(value['content'], FIELD)}"
         return short("; ".join(f"{name}: {part}" for name, part in value.items()), FIELD)
     return value if "\n" in str(value) and len(str(value)) <= FIELD else short(str(value), FIELD)
 

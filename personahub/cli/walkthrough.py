@@ -57,7 +57,7 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     views.samples(console, report.Samples(shown.personas, ()))
     console.rule("one persona, two relations away from a text")
     views.lineage(console, way)
-    console.rule("an example of every task, and the persona it was made with")
+    console.rule("an example of every task (simulated), and the persona it was made with")
     views.samples(console, report.Samples((), shown.examples))
     console.rule("the hub")
     views.status(console, state, settings.root)

@@ -104,6 +104,15 @@ def test_a_preview_shows_the_exact_prompt_and_the_answer():
     assert "nothing to preview" in printed(views.previews, [])
 
 
+def test_a_conversation_is_shown_turn_by_turn():
+    said = [{"role": "user", "content": "Which tide?"}, {"role": "assistant", "content": "The second."}]
+    talk = ExampleSample("conversation", "A miller.", {"completion_ids": ["c1", "c2"], "messages": said})
+    shown = printed(views.samples, Samples((), (talk,)))
+    assert "user: Which tide?" in shown
+    assert "assistant: The second." in shown
+    assert "c1" not in shown
+
+
 def test_corpus_text_is_no_markup():
     samples = Samples(
         (

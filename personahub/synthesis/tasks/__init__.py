@@ -31,13 +31,11 @@ from personahub.config import Config
 from personahub.errors import ConfigError
 from personahub.synthesis.checks import Check, check_of
 from personahub.synthesis.tasks import entries
+from personahub.synthesis.tasks.entries import CONVERSATION
 
 SAMPLES = 1000  # sample numbers set aside for each task
 _NUMBERS = 2**31 // SAMPLES
-CONVERSATION, FIRST_TURN = (
-    "conversation",
-    "instruction",
-)  # is made of several turns (conversation.py), the first of them by this task
+FIRST_TURN = "instruction"  # the task that makes the first turn of a conversation
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from personahub.text import nearest
 _MUST = {"name", "version", "what", "create", "answer", "schema", "text_field", "checks"}
 _MAY = {"parameters": dict, "choices": dict, "required": list, "files": dict}
 HOME = "personahub.synthesis.tasks"
+CONVERSATION = "conversation"  # of several turns (conversation.py): it has no file
 SHARED = ("constraint", "language")  # parameters of every task
 
 
@@ -35,7 +36,7 @@ def read(name: str, folder: str | None) -> tuple[Any, dict[str, Any]]:
     """The file of a task, and what it holds, the optional keys as well. Raises ConfigError."""
     found = known(folder)
     if name not in found:
-        raise ConfigError(f"there is no task {name!r}{nearest(name, found)}")
+        raise ConfigError(f"there is no task {name!r}{nearest(name, [*found, CONVERSATION])}")
     return found[name], _checked(found[name], _yaml(found[name]), name)
 
 

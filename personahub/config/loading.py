@@ -1,0 +1,101 @@
+"""Files overlay the defaults, `key=value` overrides go on top; what is wrong is named by its path."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import ValidationError
+
+from personahub.config.settings import Config
+from personahub.errors import ConfigError
+from personahub.text import nearest
+
+
+def load(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Config:
+    """Defaults, then each YAML file in order, then each `a.b=value` (the value is YAML too).
+
+    Raises ConfigError: it names the dotted path and, for an unknown key, the nearest right one.
+    """
+    data: dict[str, Any] = Config().model_dump(mode="json")
+    for file in files:
+        data = _overlay(data, _read(Path(file)))
+    for override in overrides:
+        data = _overlay(data, _parse_override(override))
+    try:
+        # JSON mode: strict types, yet lists become tuples
+        return Config.model_validate_json(json.dumps(data))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValidationError):
+            raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise ConfigError(f"a value in the configuration is not plain YAML data (quote dates): {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold keys and values, not a {type(data).__name__}")
+    return data
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set takes key=value, for example generate.budget_usd=5; got {override!r}")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: the value is not valid YAML: {error}") from None
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return nested
+
+
+# what these hold is replaced as a whole: a user's own generation_params or signals do not mix with the defaults
+_WHOLE = {"generation_params", "signals"}
+
+
+def _overlay(below: dict[str, Any], above: Mapping[Any, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merge = isinstance(old, dict) and isinstance(value, Mapping) and key not in _WHOLE
+        merged[str(key)] = _overlay(old, value) if merge else value
+    return merged
+
+
+def _explain(problem: Any) -> str:
+    path = [part for part in problem["loc"] if not (isinstance(part, str) and ("[" in part or "literal" in part))]
+    where = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown config key {where}{nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"config key {where}: {message} (got {problem['input']!r})" if where else message
+
+
+def _keys_beside(path: list[Any]) -> list[str]:
+    """The field names of the model that the last part of `path` was looked up in."""
+    model: Any = Config
+    for part in path[:-1]:
+        if part in getattr(model, "model_fields", {}):
+            model = model.model_fields[part].annotation
+            if get_origin(model) is dict:
+                model = _Values(get_args(model)[1])
+        elif isinstance(model, _Values):
+            model = model.model
+    return list(getattr(model, "model_fields", {}))
+
+
+class _Values:
+    """A dict of models: any key leads to the model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
