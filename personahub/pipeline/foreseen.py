@@ -25,6 +25,7 @@ def estimates(hub: Hub) -> list[Estimate]:
     settings, order = hub.config.synthesis, PAID[synthesis.STAGE].order(hub)
     missing = find_missing(hub.store, order)
     made = estimate(hub.store, order, missing)
+    # before the others: what is missing lies in scratch that the next estimate writes anew
     talks = _conversations(hub, missing) if synthesis.CONVERSATION in settings.tasks else []
     return [*shown.estimates(hub, candidates.people_of(hub)), _with_refused(hub, made), *_judged(hub, made), *_fits(hub), *talks]
 
