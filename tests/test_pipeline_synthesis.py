@@ -77,6 +77,8 @@ def test_every_task_in_every_mode(config_of, files, endpoint):
     endpoint.reset()
     for mode in ("zero_shot", "few_shot", "persona_few_shot"):
         config = config_of(tasks, f"synthesis.mode={mode}", f"synthesis.few_shot.file={files / 'examples.jsonl'}")
+        with pipeline.open_hub(config) as hub:
+            assert "answered before" not in str(pipeline.estimates(hub, [STAGE]))  # in another mode is not
         counts, examples, rejects = run(config)
         made = [row for row in examples if row.mode == mode]
         assert counts["calls"] == 6 * len(entries)

@@ -89,7 +89,7 @@ def build(
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for (key, task), sample in product(chosen.items(), range(settings.per_persona)):
-            prompt, sample_index = task.prompts[settings.mode], task.sample_index + sample
+            prompt, sample_index = task.prompts[settings.mode], task.sample_index(settings.mode) + sample
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
             if key in shelves:
                 drawn = few_shot.draw(shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")

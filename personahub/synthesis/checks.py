@@ -4,7 +4,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -109,17 +109,29 @@ def not_the_persona(answer: Answer) -> Verdict:
 
 def not_an_example(answer: Answer) -> Verdict:
     """One of the examples, a variation of one, or a run of its words."""
-    mine, own = tokens(answer.text), words(answer.text)
-    runs = {tuple(own[at : at + COPIED_WORDS]) for at in range(len(own) - COPIED_WORDS + 1)}
+    if not answer.examples:
+        return None
+    mine, runs = tokens(answer.text), set(_runs(answer.text))
     for number, example in enumerate(answer.examples, start=1):
-        theirs, spoken = tokens(example), words(example)
+        theirs, spoken = _told(example)
         alike = len(mine & theirs) / max(1, len(mine | theirs))
         if alike >= ALIKE:
             return "copied_example", f"{alike:.2f} of the words of example {number}"
-        for at in range(len(spoken) - COPIED_WORDS + 1):
-            if tuple(spoken[at : at + COPIED_WORDS]) in runs:
-                return "copied_example", f"{COPIED_WORDS} words of example {number}: {' '.join(spoken[at : at + COPIED_WORDS])}"
+        if not runs.isdisjoint(spoken):
+            first = next(run for run in spoken if run in runs)
+            return "copied_example", f"{COPIED_WORDS} words of example {number}: {' '.join(first)}"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _told(example: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:
+    """Its words, and each run of them; one example is shown to many."""
+    return frozenset(tokens(example)), _runs(example)
+
+
+def _runs(text: str) -> tuple[tuple[str, ...], ...]:
+    own = words(text)
+    return tuple(tuple(own[at : at + COPIED_WORDS]) for at in range(len(own) - COPIED_WORDS + 1))
 
 
 def in_language(answer: Answer) -> Verdict:

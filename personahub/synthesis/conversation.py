@@ -16,7 +16,7 @@ from personahub import filters, ids, prompts, schemas
 from personahub.config import Config
 from personahub.llm import answers
 from personahub.rows import map_rows, storable
-from personahub.synthesis.parsed import PARSED, STAGE, refused
+from personahub.synthesis.parsed import PARSED, STAGE, number_of, refused
 from personahub.synthesis.tasks import CONVERSATION, FIRST_TURN
 
 USER, ASSISTANT = "user_turn", "assistant_turn"
@@ -93,7 +93,9 @@ def ask(state: DataFrame, config: Config, number: int) -> DataFrame:
 
 def requests(asked: DataFrame, number: int) -> DataFrame:
     """ASKED -> REQUESTS."""
-    rows = asked.withColumns({"stage": F.lit(STAGE), "source_id": F.col("persona_id"), "sample_index": F.lit(number)})
+    first = F.get_json_object("turn_ids", "$[0]")
+    index = number_of(first, F.lit(number))
+    rows = asked.withColumns({"stage": F.lit(STAGE), "source_id": F.col("persona_id"), "sample_index": index})
     return rows.select(*schemas.REQUESTS.names)
 
 

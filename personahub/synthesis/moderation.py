@@ -11,7 +11,7 @@ from personahub import ids, prompts, schemas
 from personahub.config import Config
 from personahub.llm import answers
 from personahub.rows import map_rows
-from personahub.synthesis.parsed import PARSED, STAGE, refused
+from personahub.synthesis.parsed import PARSED, STAGE, number_of, refused
 
 PROMPT = "moderation"
 _STRING = T.StringType()
@@ -35,8 +35,9 @@ def ask(parsed: DataFrame, config: Config) -> DataFrame:
 
 def requests(asked: DataFrame) -> DataFrame:
     """ASKED -> REQUESTS."""
-    columns = {"stage": F.lit(STAGE), "sample_index": F.lit(0), "prompt_name": F.lit(PROMPT), "completion_id": F.col("judged_by")}
-    return asked.withColumns(columns).select(*schemas.REQUESTS.names)
+    columns = {"stage": F.lit(STAGE), "prompt_name": F.lit(PROMPT), "completion_id": F.col("judged_by")}
+    number = number_of("completion_id")  # by what is judged, before that column is the judgement's
+    return asked.withColumn("sample_index", number).withColumns(columns).select(*schemas.REQUESTS.names)
 
 
 def judged(asked: DataFrame, completions: DataFrame) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -40,6 +40,11 @@ def refused(source_id: str, completion_id: str, reason: str, detail: str | None,
         "raw": storable(raw, RAW_CHARACTERS),
         "reject_id": ids.reject_id(STAGE, source_id, completion_id, reason),
     }
+
+
+def number_of(*identity: Column | str) -> Column:
+    """The sample number of a request that hangs on others: the same for it under another prompt version or model."""
+    return F.pmod(F.xxhash64(*identity), F.lit(2**31 - 1)).cast("int")
 
 
 def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame]:

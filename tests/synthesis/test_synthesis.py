@@ -78,7 +78,7 @@ def test_from_personas_to_examples_and_rejects(spark):
     rows = {row.source_id: row for row in requests.collect()}
     assert len(rows) == requests.count() == 3  # a task named twice is asked once
     assert {(row.stage, row.sample_index, row.prompt_name) for row in rows.values()} == {
-        ("synthesize", MATH.sample_index, "math")
+        ("synthesize", MATH.sample_index("zero_shot"), "math")
     }
     assert json.loads(rows["a"].variables) == {"persona": f"{NURSE} Ward a."}
 

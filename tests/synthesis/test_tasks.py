@@ -69,7 +69,7 @@ def test_a_task_with_settings_is_another_one_and_one_that_is_named_twice_is_not(
     )
     assert [task.name for task in found.values()] == ["math"] * 3
     assert next(iter(found)) == "math"
-    assert len({task.number for task in found.values()}) == 3
+    assert len({task.sample_index("zero_shot") for task in found.values()}) == 3
     assert [task.settings for task in found.values()] == [
         {},
         {"topic": "geometry"},
@@ -78,11 +78,14 @@ def test_a_task_with_settings_is_another_one_and_one_that_is_named_twice_is_not(
     assert list(chosen({"name": "math", "difficulty": None})) == ["math"]
 
 
-def test_sample_numbers_of_a_task_are_int32_and_hang_on_its_key_alone(lore):
-    assert tasks.load("math").number == int(content_id("math")[:8], 16) % (2**31 // tasks.SAMPLES)
+def test_sample_numbers_of_a_task_are_int32_and_hang_on_its_key_and_the_mode_alone(lore):
+    wanted = int(content_id("math zero_shot")[:8], 16) % (2**31 // tasks.SAMPLES) * tasks.SAMPLES
+    assert tasks.load("math").sample_index("zero_shot") == wanted
     for name in tasks.names():
         task = tasks.load(name, settings=settings_of(name, lore))
-        assert 0 <= task.sample_index < 2**31 - tasks.SAMPLES
+        found = {task.sample_index(mode) for mode in MODES}
+        assert len(found) == len(MODES)
+        assert 0 <= min(found) <= max(found) < 2**31 - tasks.SAMPLES
 
 
 def test_a_constraint_and_a_language_are_settings_of_every_task(lore):

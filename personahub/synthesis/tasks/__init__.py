@@ -42,15 +42,13 @@ FIRST_TURN = "instruction"  # the task that makes the first turn of a conversati
 class Task:
     """A task with its settings.
 
-    key: its name, and a hash of the settings where they are not the defaults; requests name their prompt by it. number: of a hash of the
-    key; the task's sample numbers begin at number * SAMPLES, as requests are keyed by (stage, persona, sample number). settings:
+    key: its name, and a hash of the settings where they are not the defaults; requests name their prompt by it. settings:
     parameters that are set, constraint and language, and not drawn. drawn: the values of those that are, by parameter. prompts: by mode
     (paper, section 3).
     """
 
     key: str
     name: str
-    number: int
     text_field: str
     settings: dict[str, Any]
     drawn: dict[str, tuple[str, ...]]
@@ -58,9 +56,9 @@ class Task:
     schema: dict[str, Any]
     prompts: dict[str, prompts.Prompt]
 
-    @property
-    def sample_index(self) -> int:
-        return self.number * SAMPLES
+    def sample_index(self, mode: str) -> int:
+        """Where the task's sample numbers begin, in one mode: requests are told apart by (stage, persona, sample number)."""
+        return int(ids.content_id(f"{self.key} {mode}")[:8], 16) % _NUMBERS * SAMPLES
 
     def values_for(self, persona_id: str, seed: int) -> dict[str, str]:
         """Of each parameter that is drawn, the value for a persona."""
@@ -92,8 +90,7 @@ def choose(config: Config) -> dict[str, Task]:
             raise ConfigError(f"synthesis.tasks: {entry!r} names no task: write {{name: math, topic: geometry}}")
         task = load(name, settings.task_folder, {**shared, **given})
         tasks[task.key] = task
-    numbers = {task.number: task for task in tasks.values()}
-    if len(numbers) < len(tasks):
+    if len({task.sample_index(settings.mode) for task in tasks.values()}) < len(tasks):
         raise ConfigError(
             "two entries of synthesis.tasks fall on one number: run them one after the other, or rename a task of yours"
         )
@@ -142,8 +139,7 @@ def load(name: str, folder: str | None = None, settings: Mapping[str, Any] | Non
         }
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    number = int(ids.content_id(key)[:8], 16) % _NUMBERS
-    return Task(key, name, number, entry["text_field"], given, drawn, checks, entry["schema"], modes)
+    return Task(key, name, entry["text_field"], given, drawn, checks, entry["schema"], modes)
 
 
 def _name(entry: str | Mapping[str, Any]) -> Any:
