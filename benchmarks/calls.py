@@ -64,9 +64,8 @@ def _stage(calls: int, seed: int) -> Use:
     """The whole command that asks for so many answers. Raises RuntimeError if one was asked for twice, or not at all."""
     with tempfile.TemporaryDirectory() as folder, mock_server.start(**AT_ONCE, seed=seed) as server:
         root, source = Path(folder) / "hub", write_personas(Path(folder) / "personas.jsonl", calls, seed)
-        model = {"models.default.max_concurrent_requests": PLACES, "models.default.response_format": "json_schema"}
         personahub("import", "personas", source, *settings(root, server))
-        use = measured(command("run", "synthesize", "--yes", *settings(root, server, **model)), Path(folder) / "log")
+        use = measured(command("run", "synthesize", "--yes", *settings(root, server, PLACES)), Path(folder) / "log")
         if server.stats()["requests"] != calls:
             raise RuntimeError(f"{server.stats()['requests']} requests for {calls} calls")
     print(f"{calls} calls: {use.wall:.0f} s, CPU {use.cpu:.0f} s, of it {_parts(use)}", flush=True)

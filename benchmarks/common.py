@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
 from measure import processes, used
@@ -47,9 +47,11 @@ def write_personas(path: Path, count: int, seed: int) -> Path:
     return path
 
 
-def settings(root: Path, server: mock_server.Running, **more: Any) -> list[str]:
-    """The arguments of a run on `server`."""
+def settings(root: Path, server: mock_server.Running, places: int | None = None, **more: Any) -> list[str]:
+    """The arguments of a run on `server`. places: so many requests in flight, at an endpoint that need not be probed."""
     values = {"root": root, "models.default.base_url": server.base_url, **more}
+    if places is not None:
+        values |= {"models.default.max_concurrent_requests": places, "models.default.response_format": "json_schema"}
     return [argument for key, value in values.items() for argument in ("--set", f"{key}={value}")]
 
 
@@ -154,19 +156,29 @@ def judge(root: Path, server: mock_server.Running, calls: int, bound: int, argum
 
 
 def killed_run(
-    arguments: list[str], server: mock_server.Running, *, after: int = 0, later: float = 0.0, moment: float | None = None
+    arguments: list[str],
+    server: mock_server.Running,
+    *,
+    after: int = 0,
+    later: float = 0.0,
+    moment: float | None = None,
+    most: int | None = None,
+    counter: str = "requests",
 ) -> bool:
     """Start `personahub *arguments` and kill -9 it with all it has started: `moment` seconds later or, without one, `later` seconds after
-    it has made `after` requests. False: it ended by itself before.
+    it has made `after` requests; at the latest when it has made `most`. False: it ended by itself before. counter: the server's
+    figure that these are counted by.
     """
-    start, began, reached = server.stats()["requests"], time.monotonic(), None
+    start, began, reached = server.stats()[counter], time.monotonic(), None
     run = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         while run.poll() is None:
-            now = time.monotonic()
-            if reached is None and server.stats()["requests"] - start >= after:
+            now, made = time.monotonic(), server.stats()[counter] - start
+            if reached is None and made >= after:
                 reached = now
             if now - began >= moment if moment is not None else reached is not None and now - reached >= later:
+                return True
+            if most is not None and made >= most:
                 return True
             time.sleep(0.02)
         return False
@@ -192,6 +204,13 @@ def command_line_of(pid: int) -> str:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def exit_with(broken: list[str]) -> NoReturn:
+    """1 if anything is broken, which is told."""
+    for problem in broken:
+        print(f"BROKEN: {problem}")
+    sys.exit(1 if broken else 0)
 
 
 def machine() -> str:

@@ -24,7 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import pyspark
-from common import command_line_of, descendants, final_rows, judge, kill_all, machine, personahub, settings, write_personas
+from common import (
+    command_line_of,
+    descendants,
+    exit_with,
+    final_rows,
+    judge,
+    kill_all,
+    machine,
+    personahub,
+    settings,
+    write_personas,
+)
 
 from personahub import archive, session
 from personahub.llm import journal, mock_server
@@ -58,9 +69,7 @@ def main() -> None:
         mock_server.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
     ):
         broken = _trial(given, Path(folder), server)
-    for problem in broken:
-        print(f"BROKEN: {problem}")
-    sys.exit(1 if broken else 0)
+    exit_with(broken)
 
 
 def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running) -> list[str]:
@@ -68,9 +77,8 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     arguments = settings(
         root,
         server,
+        given.places,
         **{
-            "models.default.max_concurrent_requests": given.places,
-            "models.default.response_format": "json_schema",
             "generate.commit_every": given.commit_every,
             "generate.journal": "on",  # refuses to start where the root is not shared
         },

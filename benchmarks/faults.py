@@ -9,12 +9,11 @@ answers, or if the places were busy less than 0.9 of the time that they were wit
 """
 
 import argparse
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from common import Use, final_rows, machine, personahub, settings, use, write_personas
+from common import Use, exit_with, final_rows, machine, personahub, settings, use, write_personas
 
 from personahub.llm import mock_server
 
@@ -46,17 +45,14 @@ def main() -> None:
         )
         if not holds
     ]
-    for problem in broken:
-        print(f"BROKEN: {problem}")
-    sys.exit(1 if broken else 0)
+    exit_with(broken)
 
 
 def _trial(given: argparse.Namespace, rate: float) -> tuple[Use, Counter[str]]:
     server_settings = {"port": 0, "capacity": given.places, "median": given.median, "seed": given.seed, "fault_rate": rate}
     with tempfile.TemporaryDirectory() as folder, mock_server.start(**server_settings) as server:
         root = Path(folder) / "hub"
-        limit = {"models.default.max_concurrent_requests": given.places, "models.default.response_format": "json_schema"}
-        arguments = settings(root, server, **limit)
+        arguments = settings(root, server, given.places)
         source = write_personas(Path(folder) / "personas.jsonl", given.calls, given.seed)
         personahub("import", "personas", source, *arguments)
         personahub("run", "synthesize", "--yes", *arguments)

@@ -9,12 +9,11 @@ requests in flight with the journal; commit_every x windows_in_flight without), 
 
 import argparse
 import random
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from common import final_rows, judge, killed_run, machine, personahub, settings, write_personas
+from common import exit_with, final_rows, judge, killed_run, machine, personahub, settings, write_personas
 
 from personahub.llm import mock_server
 
@@ -37,9 +36,7 @@ def main() -> None:
         mock_server.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
     ):
         broken = _trial(given, Path(folder), server)
-    for problem in broken:
-        print(f"BROKEN: {problem}")
-    sys.exit(1 if broken else 0)
+    exit_with(broken)
 
 
 def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running) -> list[str]:
@@ -47,9 +44,8 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     arguments = settings(
         root,
         server,
+        given.places,
         **{
-            "models.default.max_concurrent_requests": given.places,
-            "models.default.response_format": "json_schema",
             "generate.commit_every": given.commit_every,
             "generate.windows_in_flight": given.windows_in_flight,
             "generate.journal": given.journal,

@@ -45,10 +45,9 @@ def figures(
     with tempfile.TemporaryDirectory() as folder, _server(server_settings, cores) as server:
         root = Path(folder) / "hub"
         source = write_personas(Path(folder) / "personas.jsonl", calls, seed)
-        limit = {"models.default.max_concurrent_requests": places, "models.default.response_format": "json_schema"}
         personahub("import", "personas", source, *settings(root, server))
         server.reset()
-        cpu = personahub("run", "synthesize", "--yes", *settings(root, server, **limit))
+        cpu = personahub("run", "synthesize", "--yes", *settings(root, server, places))
         ours = use(server)
     with _server(server_settings, cores) as server:
         floor_cpu = bare_loop(server, calls, seed, places)
