@@ -3,6 +3,8 @@
 A worker serves one task after the other, but Spark takes the one that has waited longest: without this, each of them comes to load it all.
 """
 
+import gc
+
 import pandas  # noqa: F401
 import pyarrow as pa
 import pyspark.worker  # noqa: F401
@@ -18,4 +20,6 @@ from personahub.dedup import comparing, keying, sieving  # noqa: F401
 
 if __name__ == "__main__":
     keying.keys_of(pa.array(["a text, so that the compiled functions are read from disk"]), LexicalDedup())
+    gc.collect()
+    gc.freeze()  # no worker looks through what is loaded here, which would copy its memory
     manager()

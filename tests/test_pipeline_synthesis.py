@@ -12,7 +12,7 @@ from personahub import pipeline, synthesis
 from personahub.config import load
 from personahub.errors import ConfigError, InputError
 from personahub.llm import mock_server
-from personahub.pipeline import candidates
+from personahub.pipeline.synthesize import candidates
 
 PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
 STAGE = "synthesize"

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from personahub import documents, persona_to_persona, personas, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
-from personahub.pipeline import accepting, conversations, dedup, example_dedup, hops, semantic
+from personahub.pipeline import dedup, example_dedup, hops, semantic
 from personahub.pipeline.forecast import Forecast, forecast
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import OF_PERSONAS, PAID, buy_and_parse, insert_all
@@ -21,6 +21,7 @@ from personahub.pipeline.previews import Preview, estimates, preview
 from personahub.pipeline.reviews import record as import_verdicts
 from personahub.pipeline.reviews import sheet as review_sheet
 from personahub.pipeline.reviews import validity
+from personahub.pipeline.synthesize import accepting, conversations
 from personahub.pipeline.takedown import Forgotten, forget
 from personahub.text import nearest
 

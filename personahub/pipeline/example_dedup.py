@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from personahub import schemas
 from personahub.dedup import deduplicate
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.own_examples import text_of
 from personahub.pipeline.standing import words_alone
+from personahub.pipeline.synthesize.own_examples import text_of
 
 KIND = "example"
 

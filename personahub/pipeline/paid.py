@@ -10,10 +10,10 @@ from personahub import personas, synthesis, text_to_persona
 from personahub.buy import Judge, Order, buy
 from personahub.config import Config, Model
 from personahub.errors import Interrupted, PersonahubError
-from personahub.pipeline import candidates
-from personahub.pipeline.fitting import fitted
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.moderation import moderated
+from personahub.pipeline.synthesize import candidates
+from personahub.pipeline.synthesize.fitting import fitted
+from personahub.pipeline.synthesize.moderation import moderated
 
 Split = Callable[[DataFrame, str], tuple[DataFrame, ...]]
 OF_PERSONAS = ("personas", "lineage", "rejects")  # the tables that personas.split makes rows of

@@ -10,9 +10,10 @@ from pyspark.sql import DataFrame
 from personahub import synthesis
 from personahub.buy import Buyer, Estimate, Order, buy, estimate, find_missing
 from personahub.errors import ConfigError
-from personahub.pipeline import dedup, foreseen, frontier
+from personahub.pipeline import dedup, frontier
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
+from personahub.pipeline.synthesize import foreseen
 from personahub.prompts import Prompt
 
 

@@ -17,10 +17,11 @@ from pyspark.sql import functions as F
 
 from personahub import personas, synthesis
 from personahub.errors import InputError
-from personahub.pipeline import conversations, dedup, hops
+from personahub.pipeline import dedup, hops
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import OF_PERSONAS, PAID, finish
 from personahub.pipeline.standing import kept_out_by, reopen, same_scheme
+from personahub.pipeline.synthesize import conversations
 from personahub.report.descent import Materialise, only_from
 
 NAMED, DERIVED = "named in a takedown", "derives only from what was taken down"

@@ -12,9 +12,10 @@ from personahub import synthesis
 from personahub.buy import AT_MOST, Estimate, Missing, estimate, find_missing, tokens_told
 from personahub.buy.missing import CHARACTERS_PER_TOKEN, characters
 from personahub.config import Model
-from personahub.pipeline import accepting, candidates, semantic, shown
+from personahub.pipeline import semantic
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
+from personahub.pipeline.synthesize import accepting, candidates, shown
 from personahub.prompts import Prompt
 from personahub.rows import frame
 from personahub.synthesis import conversation, fit, moderation

@@ -14,8 +14,9 @@ from personahub.buy import Estimate, Order, buy, estimate, find_missing
 from personahub.config import Config
 from personahub.errors import TransientFailures
 from personahub.ids import content_id
-from personahub.pipeline import own_examples, semantic
+from personahub.pipeline import semantic
 from personahub.pipeline.hub import Hub
+from personahub.pipeline.synthesize import own_examples
 from personahub.rows import frame
 from personahub.schemas import DOCUMENTS
 from personahub.synthesis.few_shot import Example

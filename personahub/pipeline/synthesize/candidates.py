@@ -10,8 +10,8 @@ from personahub import synthesis
 from personahub.buy import Order
 from personahub.config import Model
 from personahub.personas import kept
-from personahub.pipeline import shown
 from personahub.pipeline.hub import Hub
+from personahub.pipeline.synthesize import shown
 from personahub.synthesis import choose
 
 

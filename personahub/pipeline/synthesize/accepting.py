@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import replace
 
 from personahub import synthesis
-from personahub.pipeline import candidates
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID, buy_and_parse
+from personahub.pipeline.synthesize import candidates
 
 
 def run(hub: Hub) -> dict[str, int]:

@@ -7,10 +7,10 @@ from pyspark.sql import DataFrame
 
 from personahub import synthesis
 from personahub.buy import Order, buy
-from personahub.pipeline.candidates import kept_people
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.moderation import moderated
 from personahub.pipeline.paid import PAID, finish, insert_held
+from personahub.pipeline.synthesize.candidates import kept_people
+from personahub.pipeline.synthesize.moderation import moderated
 from personahub.synthesis import conversation
 
 HELD = "synthesize.conversations"
