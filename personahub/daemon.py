@@ -21,5 +21,5 @@ from personahub.dedup import comparing, keying, sieving  # noqa: F401
 if __name__ == "__main__":
     keying.keys_of(pa.array(["a text, so that the compiled functions are read from disk"]), LexicalDedup())
     gc.collect()
-    gc.freeze()  # no worker looks through what is loaded here, which would copy its memory
+    gc.freeze()  # PySpark's workers collect garbage after each task: not among what is loaded here
     manager()
