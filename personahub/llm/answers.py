@@ -27,6 +27,14 @@ _MAX_BRACKETS = 500  # for the same reason
 _DECODER = json.JSONDecoder()
 
 
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"$ref leads out of the schema, to {uri}")
+
+
+# a schema may be a model's: what it refers to is neither fetched nor read (urllib opens these, and no other)
+_NOWHERE = dict.fromkeys(("", "http", "https", "ftp", "file", "data"), _refuse)
+
+
 class NoJson(ValueError):
     """The text holds no JSON value. The message is for people, and for the model on its second try."""
 
@@ -73,7 +81,7 @@ def check(schema: Mapping[str, Any]) -> Callable[[Any], str | None]:
 def _compiled(schema: str) -> Callable[[Any], str | None]:
     try:
         # no defaults: what is judged is what the model said
-        validate = fastjsonschema.compile(json.loads(schema), use_default=False)
+        validate = fastjsonschema.compile(json.loads(schema), handlers=_NOWHERE, use_default=False)
     except Exception as error:  # fastjsonschema lets KeyError and TypeError through for some malformed schemas
         raise ConfigError(f"the schema of the answer is not a valid JSON Schema: {error}") from None
 

@@ -112,6 +112,24 @@ def test_check_refuses_what_is_no_schema():
         answers.check({"type": "no such type"})
 
 
+@pytest.mark.parametrize("scheme", ["http", "HTTPS", "ftp", "file", "data"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_schema_that_leads_elsewhere_is_refused_and_nothing_is_opened(monkeypatch, scheme, whole):
+    opened = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda uri, *_: opened.append(uri))
+    elsewhere = f"{scheme}://127.0.0.1:9/a.json"
+    schema = {"$ref": elsewhere} if whole else {"$id": elsewhere, "properties": {"n": {"$ref": "b.json#/c"}}}
+    with pytest.raises(ConfigError, match="leads out of the schema"):
+        answers.check({"type": "object", **schema})
+    assert opened == []
+
+
+def test_a_schema_may_refer_to_its_own_parts():
+    check = answers.check({"$defs": {"n": {"type": "integer"}}, "properties": {"n": {"$ref": "#/$defs/n"}}})
+    assert check({"n": 1}) is None
+    assert check({"n": "1"}) is not None
+
+
 def test_describe_holds_the_schema_between_its_markers(persona_schema):
     described = answers.describe(persona_schema)
     inside = described.split(answers.SCHEMA_OPEN)[1].split(answers.SCHEMA_CLOSE)[0]

@@ -111,6 +111,7 @@ def test_a_character_is_of_the_world_that_the_lore_tells_of(change, reason):
         ({"parameters": '{"type": "array"}'}, {}, "bad_interface"),
         ({"parameters": '{"type": "object", "properties": {}, "required": ["n"]}'}, {}, "bad_interface"),
         ({"parameters": '{"type": "object", "properties": {"n": {"type": "whole"}}}'}, {}, "bad_interface"),
+        ({"parameters": '{"type": "object", "properties": {"n": {"$ref": "file:///etc/hostname"}}}'}, {}, "bad_interface"),
         ({}, {"part": "interface and code"}, "bad_interface"),
         (
             {"code": "def pump_failures(n): return n", "tests": "assert pump_failures(1) == 1"},
