@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +222,12 @@ class Store:
         if self.catalog:
             self.spark.sql(f"DROP TABLE IF EXISTS {self._held(name)}")
         elif "://" not in self.root:
-            shutil.rmtree(self._held(name), ignore_errors=True)
+            # in one step: of a folder that a kill leaves half removed no run could tell whether it still holds anything
+            gone = Path(self._scratch(f"released-{uuid.uuid4().hex}"))
+            gone.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                os.rename(self._held(name), gone)
+            shutil.rmtree(gone, ignore_errors=True)
         else:
             self.hold(self._read_held(name).limit(0), name)
 

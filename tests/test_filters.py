@@ -1,11 +1,12 @@
 """Every reason has a text that gets it and a near miss that does not."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personahub import filters
 from personahub.config import Bounds, DocumentFilters, PersonaFilters
+from personahub.filters import personas
 
 PROSE = "The old mill stands by the river. Its wheel has not turned for forty years, yet people still come to look at it.\n"
 
@@ -108,6 +109,12 @@ def test_signals_within_bounds_and_missing_ones_pass():
 )
 def test_personas(text, reason):
     assert persona(text) == reason
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(*(st.from_regex(pattern) for pattern in (personas._SLUR, personas._VIOLENT, personas._SEXUAL_MINOR))))
+def test_the_stems_hide_nothing_that_is_unsafe(text):
+    assert any(stem in text.casefold() for stem in personas._STEMS)
 
 
 def test_unsafe_can_be_switched_off():

@@ -9,10 +9,11 @@ import fastjsonschema
 import pytest
 
 from personahub import pipeline, synthesis
+from personahub.buy import Bought
 from personahub.config import load
-from personahub.errors import ConfigError, InputError
+from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.llm import mock_server
-from personahub.pipeline.synthesize import candidates
+from personahub.pipeline.synthesize import candidates, moderation
 
 PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
 STAGE = "synthesize"
@@ -183,6 +184,36 @@ def test_conversations_go_on_from_first_turns_and_are_bought_once(config_of, tmp
         assert [result.counts.get("calls", 0) for result in pipeline.run(hub, [STAGE])] == [0, 0]
         assert hub.store.table("examples").count() == len(rows)
     assert endpoint.stats()["requests"] == bought["requests"]
+
+
+def test_conversations_keep_to_the_mode_and_the_personas_that_are_asked(config_of, tmp_path, files):
+    talk = ["synthesis.tasks=[conversation]", "synthesis.conversation.turns=1"]
+    imported(config_of(), tmp_path, PERSONAS[:6])
+
+    def made(*overrides):
+        with pipeline.open_hub(config_of(*talk, *overrides), spend=True) as hub:
+            list(pipeline.run(hub, [STAGE]))
+            rows = hub.store.table("examples").where("task = 'conversation'").collect()
+        return Counter(row.mode for row in rows)
+
+    assert made("synthesis.max_personas=4") == {"zero_shot": 4}
+    few_shot = ["synthesis.mode=few_shot", f"synthesis.few_shot.file={files / 'examples.jsonl'}"]
+    assert made(*few_shot, "synthesis.max_personas=1") == {"zero_shot": 4, "few_shot": 1}
+    assert made("synthesis.max_personas=4") == {"zero_shot": 4, "few_shot": 1}
+
+
+def test_what_could_not_be_judged_in_passing_is_asked_again_and_nobody_in_its_place(config_of, tmp_path, endpoint, monkeypatch):
+    config = config_of("synthesis.moderation_model=default", "synthesis.accepted=3")
+    imported(config, tmp_path, PERSONAS[:20])
+    with monkeypatch.context() as broken:
+        broken.setattr(moderation, "buy", lambda *_: Bought(calls=3, failed=1))
+        with pytest.raises(TransientFailures, match="1 calls of moderation failed in passing"):
+            run(config)
+    with pipeline.open_hub(config) as hub:
+        assert hub.store.table("completions").where("prompt_name = 'math'").count() == 3
+        assert hub.store.table("examples").isEmpty()
+    _, examples, _ = run(config)
+    assert len(examples) == 3
 
 
 def test_experts_read_a_sheet_and_their_verdicts_come_back(config_of, tmp_path):

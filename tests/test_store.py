@@ -54,6 +54,21 @@ def test_what_was_materialised_is_not_computed_again(store, spark, tmp_path):
     assert not list((tmp_path / "hub").rglob("*.parquet"))
 
 
+def test_what_was_held_is_released_in_one_step(store, spark, monkeypatch):
+    store.hold(lineage(spark, ("c", "p", "read", "x")), "stage.rows")
+    assert store.held("stage.rows").count() == 1
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(store_module.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.release("stage.rows")
+    assert store.held("stage.rows") is None
+    store.release("stage.rows")
+
+
 def test_many_commits_are_compacted(store, spark, monkeypatch):
     monkeypatch.setattr(store_module, "MANY_COMMITS", 4)
     for number in range(4):

@@ -15,6 +15,7 @@ from personahub.store import Store
 SAMPLE = 200  # requests that an estimate renders
 CHARACTERS_PER_TOKEN = 4.0
 TOLD = 20  # answers in the ledger from which on their mean is taken
+LONGER = 1.3  # so many times the ledger's mean: other prompts than those, as in the later turns of a conversation
 AT_MOST = "answers counted at max_tokens: `personahub preview` finds out how long they are"
 
 
@@ -78,9 +79,8 @@ def estimate(store: Store, order: Order, missing: Missing) -> Estimate:
     lengths = [characters(order.prompts[row.prompt_name], row.variables) for row in sample]
     per_prompt = sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN if lengths else 0.0
     known = tokens_told(store, order.prompts, order.model)
-    if (
-        known is not None and known[2] >= TOLD
-    ):  # how many tokens this model makes of a prompt is known better than by its characters
+    # how many tokens this model makes of a prompt the ledger knows better than its characters tell, unless these are far longer prompts
+    if known is not None and known[2] >= TOLD and per_prompt <= LONGER * known[0]:
         per_prompt = known[0]
     per_answer = order.model.max_answer_tokens if known is None else known[1]
     notes = [] if known is not None else [AT_MOST]

@@ -13,7 +13,7 @@ from personahub import filters
 from personahub.errors import ConfigError
 from personahub.filters.personas import count_words, language
 from personahub.llm import answers
-from personahub.text import nearest, normalise, tokens, words
+from personahub.text import nearest, normalise, words
 
 LEAST_CHARACTERS = 20
 COPIED_WORDS = 12  # so many consecutive words of an example are a copy
@@ -111,14 +111,17 @@ def not_an_example(answer: Answer) -> Verdict:
     """One of the examples, a variation of one, or a run of its words."""
     if not answer.examples:
         return None
-    mine, runs = tokens(answer.text), set(_runs(answer.text))
+    own = words(answer.text)
+    mine = frozenset(own)
     for number, example in enumerate(answer.examples, start=1):
-        theirs, spoken = _told(example)
+        theirs, runs = _told(example)
         alike = len(mine & theirs) / max(1, len(mine | theirs))
         if alike >= ALIKE:
             return "copied_example", f"{alike:.2f} of the words of example {number}"
-        if not runs.isdisjoint(spoken):
-            first = next(run for run in spoken if run in runs)
+        likely = [run for run in runs if mine.issuperset(run)]  # few, mostly none: the runs of the answer need not be made
+        copied = set(likely).intersection(_runs(own)) if likely else ()
+        if copied:
+            first = next(run for run in likely if run in copied)
             return "copied_example", f"{COPIED_WORDS} words of example {number}: {' '.join(first)}"
     return None
 
@@ -126,11 +129,11 @@ def not_an_example(answer: Answer) -> Verdict:
 @lru_cache(maxsize=4096)
 def _told(example: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:
     """Its words, and each run of them; one example is shown to many."""
-    return frozenset(tokens(example)), _runs(example)
+    own = words(example)
+    return frozenset(own), _runs(own)
 
 
-def _runs(text: str) -> tuple[tuple[str, ...], ...]:
-    own = words(text)
+def _runs(own: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(own[at : at + COPIED_WORDS]) for at in range(len(own) - COPIED_WORDS + 1))
 
 
@@ -153,15 +156,20 @@ def no_answer(answer: Answer) -> Verdict:
 
 def of_the_lore(answer: Answer) -> Verdict:
     """A character whose race or class the lore does not know, or who uses next to none of its names."""
-    lore = normalise(answer.constants["lore"])
+    lore, named = _known_of(answer.constants["lore"])
     for field in ("race", "class"):
         if normalise(answer.content[field]) not in lore:
             return "not_of_the_lore", f"the lore knows no {field} {answer.content[field]!r}"
-    named = {normalise(name) for name in _CAPITALISED.findall(answer.constants["lore"])}
     told = set(words(" ".join(_strings([value for field, value in answer.content.items() if field not in ("race", "class")]))))
-    used = {name for name in named if set(words(name)) <= told}
-    least = min(FEWEST_LORE_WORDS, len(named))
-    return ("not_of_the_lore", f"{len(used)} names of the lore, fewer than {least}") if len(used) < least else None
+    used, least = sum(name <= told for name in named), min(FEWEST_LORE_WORDS, len(named))
+    return ("not_of_the_lore", f"{used} names of the lore, fewer than {least}") if used < least else None
+
+
+@lru_cache(maxsize=16)
+def _known_of(lore: str) -> tuple[str, tuple[frozenset[str], ...]]:
+    """The lore, normalised, and the words of each name in it."""
+    names = {normalise(name) for name in _CAPITALISED.findall(lore)}
+    return normalise(lore), tuple(frozenset(words(name)) for name in names)
 
 
 def interface(answer: Answer) -> Verdict:

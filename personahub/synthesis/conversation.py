@@ -54,8 +54,12 @@ def prompts_of(number: int) -> dict[str, prompts.Prompt]:
 
 
 def begin(examples: DataFrame, personas: DataFrame, config: Config) -> DataFrame:
-    """EXAMPLES and kept personas (persona_id, persona) -> STATE, one row for each first turn that no conversation was made of yet."""
-    made = examples.where((F.col("task") == CONVERSATION) & (F.col("settings") == _settings(config)))
+    """EXAMPLES and personas (persona_id, persona) -> STATE, one row for each first turn of these personas, in the mode of now, that no
+    conversation of these settings was made of yet.
+    """
+    examples, assistant = examples.where(F.col("mode") == config.synthesis.mode), config.models[model_of(config, 0)].model
+    same = (F.col("settings") == _settings(config)) & (F.col("model") == assistant)
+    made = examples.where((F.col("task") == CONVERSATION) & same)
     begun = F.from_json("content", "completion_ids array<string>").getField("completion_ids").getItem(0)
     first = examples.where(F.col("task") == FIRST_TURN).select("persona_id", "completion_id", "content")
     first = first.join(made.select(begun.alias("completion_id")), on="completion_id", how="left_anti")
@@ -113,6 +117,7 @@ def _after(row: Mapping[str, Any], number: int) -> dict[str, Any]:
         turn = f"turn {len(said) + 1}"
         return {
             **state,
+            "turn_ids": ids.canonical_json([*turn_ids, row["completion_id"]]),
             "over": True,
             "reason": reason,
             "detail": f"{turn}: {detail}" if detail else turn,

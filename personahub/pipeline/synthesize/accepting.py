@@ -12,6 +12,8 @@ from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID, buy_and_parse
 from personahub.pipeline.synthesize import candidates
 
+SCRATCH = "synthesize.round"
+
 
 def run(hub: Hub) -> dict[str, int]:
     """Returns the counts of the stage, `missing` among them: accepted examples that the candidates did not suffice for."""
@@ -27,9 +29,11 @@ def run(hub: Hub) -> dict[str, int]:
         if not places or counts["failed"]:
             break
         order = candidates.more(hub, hub.config.models[settings.model], places)
+        order = replace(order, requests=hub.store.materialise(order.requests, SCRATCH))
         counts.update(buy_and_parse(hub, synthesis.STAGE, replace(paid, build=lambda hub, model, order=order: order)))
         made = hub.store.table("examples").select("completion_id")
         good = order.requests.join(made, on="completion_id", how="left_semi").groupBy("prompt_name").count().collect()
+        hub.store.drop_scratch(SCRATCH)
         accepted.update({row.prompt_name: row["count"] for row in good})
         asked |= goals
     missing = sum(settings.accepted - accepted[key] for key in asked)

@@ -36,14 +36,10 @@ def _order(hub: Hub, model: Model, requests: DataFrame) -> Order:
     return Order(synthesis.STAGE, requests, model, synthesis.prompts_of(hub.config))
 
 
-def kept_people(hub: Hub) -> DataFrame:
-    table = hub.store.table
-    return kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
-
-
 def people_of(hub: Hub) -> DataFrame:
     """The kept personas, or max_personas of them: all alike or, by_hop, as many of each hop as there is room for."""
-    people, settings = kept_people(hub), hub.config.synthesis
+    table, settings = hub.store.table, hub.config.synthesis
+    people = kept(table("personas"), table("duplicates"), table("tombstones"), table("rejects"))
     if settings.max_personas is None:
         return people
     people = people.withColumn("place", F.xxhash64("persona_id", F.lit(f"synthesis {settings.seed}")))

@@ -9,7 +9,7 @@ from personahub import synthesis
 from personahub.buy import Order, buy
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID, finish, insert_held
-from personahub.pipeline.synthesize.candidates import kept_people
+from personahub.pipeline.synthesize.candidates import people_of
 from personahub.pipeline.synthesize.moderation import moderated
 from personahub.synthesis import conversation
 
@@ -30,7 +30,7 @@ def run(hub: Hub) -> dict[str, int]:
         return hub.store.materialise(rows, scratch[-1])
 
     try:
-        going, ended = materialise(conversation.begin(table("examples"), kept_people(hub), config), "first"), list[DataFrame]()
+        going, ended = materialise(conversation.begin(table("examples"), people_of(hub), config), "first"), list[DataFrame]()
         for number in range(conversation.passes(config)):
             asked = materialise(conversation.ask(going, config, number), f"asked-{number}")
             if asked.isEmpty():

@@ -62,7 +62,7 @@ def _conversations(hub: Hub, missing: Missing) -> list[Estimate]:
     config, table = hub.config, hub.store.table
     keys = [key for key, task in synthesis.choose(config).items() if task.name == synthesis.FIRST_TURN]
     first = missing.rows.where(F.col("prompt_name").isin(keys)).count()
-    first += conversation.begin(table("examples"), candidates.kept_people(hub), config).count()
+    first += conversation.begin(table("examples"), candidates.people_of(hub), config).count()
     turns = []
     for number in range(conversation.passes(config)):
         model, prompts = config.models[conversation.model_of(config, number)], conversation.prompts_of(number)

@@ -5,6 +5,7 @@ from pyspark.sql import functions as F
 
 from personahub import synthesis
 from personahub.buy import Order, buy
+from personahub.errors import TransientFailures
 from personahub.pipeline.hub import Hub
 from personahub.synthesis import moderation
 
@@ -12,7 +13,11 @@ SCRATCH = ("synthesize.parsed", "synthesize.moderated")
 
 
 def moderated(hub: Hub, parsed: DataFrame) -> DataFrame:
-    """PARSED -> PARSED, where what the model finds unsafe is a reject. Its answers are bought once, as all are."""
+    """PARSED -> PARSED, where what the model finds unsafe is a reject. Its answers are bought once, as all are.
+
+    Raises TransientFailures where some failed in passing: what is not judged is neither accepted nor refused, and nobody else is asked
+    in its place.
+    """
     name = hub.config.synthesis.moderation_model
     if name is None:
         return parsed
@@ -21,5 +26,9 @@ def moderated(hub: Hub, parsed: DataFrame) -> DataFrame:
     if asked.isEmpty():
         return parsed
     order = Order(synthesis.STAGE, moderation.requests(asked), hub.config.models[name], moderation.prompts_of())
-    buy(hub.store, hub.config, hub.run_id, order, hub.ui, hub.lease)
+    bought = buy(hub.store, hub.config, hub.run_id, order, hub.ui, hub.lease)
+    if bought.failed:
+        raise TransientFailures(
+            f"synthesize: {bought.failed:,} calls of moderation failed in passing: run again to ask for those"
+        )
     return moderation.judged(asked, hub.store.table("completions")).unionByName(parsed.where(F.col("reason").isNotNull()))
