@@ -134,9 +134,8 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 makes each first read of a table take seconds
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
-        **(
-            {"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}
-        ),  # executors may have to be sent the package
+        # not for executors, which may have to be sent the package
+        **({"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}),
         **config.spark.conf,
     }
     builder = SparkSession.builder.appName("personahub").master(master)

@@ -112,10 +112,10 @@ def run_windows(
     most = shape.in_flight if plan.journal_folder is None else shape.most
     with ThreadPoolExecutor(most, thread_name_prefix="window") as pool:
         while pending or (waiting and governor.stop is None):
+            # no window is opened far ahead of the judge: it would be paid for what he, who is slow, may have had enough of
             while (
                 waiting
-                and judging.behind
-                < shape.in_flight  # or it would be paid for what the judge, who is slow, may have had enough of
+                and judging.behind < shape.in_flight
                 and (len(pending) < shape.in_flight or (len(pending) < most and _places_are_empty(governor, opened)))
             ):
                 pending.add(pool.submit(one, waiting.popleft()))

@@ -106,9 +106,8 @@ def _buy_and_parse(hub: Hub, order: Order, paid: Paid, judge: Judge | None) -> d
 
 def _parse(hub: Hub, order: Order, paid: Paid) -> dict[str, int]:
     unparsed, completions = _unparsed(hub, order, paid), hub.store.table("completions")
-    if unparsed.join(
-        completions.where("final"), on="completion_id", how="left_semi"
-    ).isEmpty():  # as when a stage is run once more
+    answered = unparsed.join(completions.where("final"), on="completion_id", how="left_semi")
+    if answered.isEmpty():  # as when a stage is run once more
         return dict.fromkeys(paid.tables, 0)
     parsed = paid.parse(hub, unparsed, completions)
     return insert_held(hub, order.stage, paid.split, paid.tables, hub.store.hold(parsed, order.stage))
