@@ -145,7 +145,7 @@ def _deduplicated(spark: Any, source: Path, folder: Path) -> None:
 
 def _answer(source: Path, folder: Path) -> dict[str, Any]:
     ids = pq.read_table(source, columns=["id"]).sort_by("id")["id"]
-    found = pq.read_table(folder / "dedup.semantic.found", columns=["low", "high"])
+    found = pq.read_table(folder / "_scratch" / "dedup.semantic.found", columns=["low", "high"])
     duplicates = pq.read_table(folder / "duplicates")
     low, high = (pc.index_in(found[name], ids).to_numpy().astype(np.int64) for name in ("low", "high"))
     row, by = (pc.index_in(duplicates[name], ids).to_numpy().astype(np.int64) for name in ("id", "kept_by"))
