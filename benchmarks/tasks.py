@@ -53,9 +53,7 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--personas", type=Path, help="a jsonl file with the field persona")
     source.add_argument("--root", type=Path, help="a hub that has personas")
-    parser.add_argument(
-        "--people", type=int, default=500, help="personas that are asked, at most; conversations go on from all first turns"
-    )
+    parser.add_argument("--people", type=int, default=500, help="personas that are asked, at most")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--refusals", type=float, default=0.02)
     parser.add_argument("--seed", type=int, default=1)

@@ -30,10 +30,12 @@ def run(hub: Hub) -> dict[str, int]:
             break
         order = candidates.more(hub, hub.config.models[settings.model], places)
         order = replace(order, requests=hub.store.materialise(order.requests, SCRATCH))
-        counts.update(buy_and_parse(hub, synthesis.STAGE, replace(paid, build=lambda hub, model, order=order: order)))
-        made = hub.store.table("examples").select("completion_id")
-        good = order.requests.join(made, on="completion_id", how="left_semi").groupBy("prompt_name").count().collect()
-        hub.store.drop_scratch(SCRATCH)
+        try:
+            counts.update(buy_and_parse(hub, synthesis.STAGE, replace(paid, build=lambda hub, model, order=order: order)))
+            made = hub.store.table("examples").select("completion_id")
+            good = order.requests.join(made, on="completion_id", how="left_semi").groupBy("prompt_name").count().collect()
+        finally:
+            hub.store.drop_scratch(SCRATCH)
         accepted.update({row.prompt_name: row["count"] for row in good})
         asked |= goals
     missing = sum(settings.accepted - accepted[key] for key in asked)
