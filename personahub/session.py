@@ -133,9 +133,14 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
         "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 makes each first read of a table take seconds
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # rows may be large (what dedup stores and bundles): buffers that grow for thousands of them cost more CPU than what is read
+        "spark.sql.execution.arrow.maxBytesPerBatch": "4m",
+        "spark.sql.parquet.columnarReaderBatchSize": "64",
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
         # not for executors, which may have to be sent the package
         **({"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}),
+        # a sum over each row that is shuffled, for stages that run again when an executor is lost
+        **({"spark.sql.shuffle.orderIndependentChecksum.enabled": "false"} if _in_one_process(master) else {}),
         **config.spark.conf,
     }
     builder = SparkSession.builder.appName("personahub").master(master)
