@@ -56,6 +56,7 @@ def deduplicate(
 def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None) -> Verdicts:
     from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
 
+    kind = rows.schema["id"].dataType
     if hub_texts is None:
         sieve = sieving.of_shared(rows, config, materialise)
         bundles = lexical.bundles(rows, config, sieve, sieving.part_bits(sieve))
@@ -65,7 +66,7 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
         bits = sieving.part_bits(sieve, MET)
         met = materialise(lexical.stored_bundles(hub_texts, sieve, bits), "dedup.lexical.met")
         bundles = lexical.bundles(rows, config, sieving.of_shared_or_met(keys, met), bits).unionByName(met)
-    found = materialise(lexical.found(bundles, config.threshold, lexical.MOST), "dedup.lexical.found")
+    found = materialise(lexical.found(bundles, kind, config.threshold, lexical.MOST), "dedup.lexical.found")
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         asked = rows.join(pending, on="id", how="left_semi")
@@ -75,7 +76,7 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
         left = lexical.bundles(rows.join(gone, on="id", how="left_anti"), config, sieve, bits)
         if hub_texts is not None:
             left = left.unionByName(lexical.stored_bundles(hub_texts, sieve, bits))
-        return lexical.found(left, config.threshold, most)
+        return lexical.found(left, kind, config.threshold, most)
 
     compared, refused = _without_refused(found)
     identical = compared.where("identical").select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")

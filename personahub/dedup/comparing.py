@@ -14,11 +14,11 @@ EMPTY, TOO_LONG = "empty_text", "too_long"
 BLOCK = 16 << 20  # bytes of bundles that are unpacked at once, or one part if that is more
 
 
-def pairs(threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Bundles, sorted by part -> the rows that lexical.found tells of."""
+def pairs(kind: pa.DataType, threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Bundles, sorted by part -> the rows that lexical.found tells of. kind: of the ids."""
     for block in _whole_parts(batches):
         refused = sum(int((batch["part"].to_numpy() == REFUSED).sum()) for batch in block)
-        keyed = from_bundles(block)
+        keyed = from_bundles(block, kind)
         if refused:
             reasons = pa.array([TOO_LONG if size else EMPTY for size in keyed.tokens.sizes])
             yield found.refused(keyed.id, pa.array(keyed.level), reasons)

@@ -120,24 +120,29 @@ def to_bundles(keyed: Keyed, bits: int = PART_BITS, part: int | None = None) -> 
     parts = (keyed.key >> np.uint64(64 - bits)).astype(np.int32) if part is None else np.full(len(keyed.key), part, np.int32)
     starts = np.flatnonzero(np.diff(parts, prepend=-2))
     bounds = np.append(starts, len(parts))
+    ends, data = _bytes_of(keyed.id)
     columns = {
         "part": pa.array(parts[starts]),
         "key": packed(keyed.key, bounds),
         "level": packed(keyed.level, bounds),
         "size": packed(keyed.tokens.sizes.astype(np.int32), bounds),
         "tokens": packed(keyed.tokens.values, keyed.tokens.offsets[bounds] - keyed.tokens.offsets[0]),
-        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), keyed.id),
+        "id_size": packed(np.diff(ends).astype(np.int32), bounds),
+        "ids": packed(data, ends[bounds]),
     }
     return pa.RecordBatch.from_pydict(columns)
 
 
-def from_bundles(batches: Sequence[pa.RecordBatch]) -> Keyed:
+def from_bundles(batches: Sequence[pa.RecordBatch], kind: pa.DataType) -> Keyed:
+    """kind: of the ids."""
     bundles = pa.Table.from_batches(batches)
     key, level, size = (
-        unpacked(bundles[name], kind) for name, kind in (("key", np.uint64), ("level", np.int32), ("size", np.int32))
+        unpacked(bundles[name], each) for name, each in (("key", np.uint64), ("level", np.int32), ("size", np.int32))
     )
     tokens = TokenSets(np.append(0, np.cumsum(size)), unpacked(bundles["tokens"], np.uint64))
-    ids = pa.concat_arrays([chunk.flatten() for chunk in bundles["ids"].chunks])
+    ends = pa.py_buffer(np.append(0, np.cumsum(unpacked(bundles["id_size"], np.int32))).astype(np.int32))
+    data = pa.py_buffer(unpacked(bundles["ids"], np.uint8))
+    ids = pa.Array.from_buffers(kind, len(key), [None, ends, data] if pa.types.is_string(kind) else [None, data])
     return Keyed(key, level, ids, tokens)
 
 
@@ -207,6 +212,15 @@ def _refused(rows: np.ndarray, sizes: np.ndarray, level: np.ndarray, ids: pa.Arr
     many = np.minimum(sizes[rows], 1)
     tokens = TokenSets(np.append(0, np.cumsum(many)), np.zeros(many.sum(), np.uint64))
     return Keyed(np.zeros(len(rows), np.uint64), level[rows], ids.take(pa.array(rows)), tokens)
+
+
+def _bytes_of(ids: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of ids, strings or integers, and where in them each begins, and the last ends. (A list of ids Spark moves one by one.)"""
+    if pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type):
+        ends, data = sets.buffers(ids)
+        return ends - ends[0], data[ends[0] : ends[-1]]
+    values = ids.to_numpy()
+    return np.arange(len(values) + 1) * values.itemsize, values.view(np.uint8)
 
 
 def packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:

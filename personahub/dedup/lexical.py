@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_type
 
 from personahub.config import LexicalDedup
 from personahub.dedup import comparing, keying
@@ -24,7 +25,8 @@ from personahub.dedup.kernels import minhash
 
 MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
 VERSION = 2  # of the keys: to be raised when tokens, hashes or keys come out differently, or are stored differently
-_INT, _BINARY = T.IntegerType(), T.BinaryType()
+_BINARY = T.BinaryType()
+_BUNDLES = "part int, key binary, level binary, size binary, tokens binary, id_size binary, ids binary"
 
 
 def scheme(config: LexicalDedup) -> str:
@@ -51,32 +53,28 @@ def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None, pa
     Only bundles with the same part_bits can be compared with each other.
     """
     rows = texts.select("id", F.col("level").cast("int"), "text")
-    return rows.mapInArrow(partial(_to_bundles, config, sieve, part_bits), _bundle_schema(T.ArrayType(_id_type(texts))))
+    return rows.mapInArrow(partial(_to_bundles, config, sieve, part_bits), _BUNDLES)
 
 
 def stored_bundles(hub: DataFrame, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
     """STORED -> BUNDLES of their keyed rows, those whose keys pass the sieve, at level 0."""
     rows = hub.select("ids", "counts", "keys", "sizes", "tokens")
-    return rows.mapInArrow(partial(_stored_to_bundles, sieve, part_bits), _bundle_schema(hub.schema["ids"].dataType))
+    return rows.mapInArrow(partial(_stored_to_bundles, sieve, part_bits), _BUNDLES)
 
 
-def found(bundles: DataFrame, threshold: float, most: int) -> DataFrame:
+def found(bundles: DataFrame, kind: T.DataType, threshold: float, most: int) -> DataFrame:
     """BUNDLES -> FOUND (see rounds), with two columns more: identical (the sets are equal) and refused (why a text was not compared).
+    kind: of the ids.
 
     For each text its first `most` matches above it in each of its buckets. A copy of a set is paired with the first that has the set, and
     with nothing else. A refused text (empty_text, too_long) is a row without `high`. What has level 0 is no `low`.
     """
     together = bundles.repartition("part").sortWithinPartitions("part")
-    schema = found_rows.schema(bundles.schema["ids"].dataType.elementType)
-    return together.mapInArrow(partial(comparing.pairs, threshold, most), schema)
+    return together.mapInArrow(partial(comparing.pairs, to_arrow_type(kind), threshold, most), found_rows.schema(kind))
 
 
 def _columns(**columns: T.DataType) -> T.StructType:
     return T.StructType([T.StructField(name, kind) for name, kind in columns.items()])
-
-
-def _bundle_schema(ids: T.DataType) -> T.StructType:
-    return _columns(part=_INT, key=_BINARY, level=_BINARY, size=_BINARY, tokens=_BINARY, ids=ids)
 
 
 def _id_type(rows: DataFrame) -> T.DataType:

@@ -35,7 +35,9 @@ def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
     out = []
     for task in range(3):
         mine = table.filter(pa.array(tasks == task)).sort_by("part").combine_chunks()
-        out += comparing.pairs(config.threshold, most, iter(mine.to_batches(max_chunksize=draw.choice([1, 7, 1000]))))
+        out += comparing.pairs(
+            pa.string(), config.threshold, most, iter(mine.to_batches(max_chunksize=draw.choice([1, 7, 1000])))
+        )
     return [row for each in out for row in each.to_pylist()]
 
 
@@ -167,7 +169,7 @@ def test_rows_come_out_of_bundles_as_they_went_in(kind):
     batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
     [keyed], _ = keying.from_texts(batch, LexicalDedup())
     bundles = keying.to_bundles(keyed)
-    back = keying.from_bundles([bundles.slice(0, 3), bundles.slice(3)])
+    back = keying.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
     assert back.id.type == kind
     assert listed(back) == listed(keyed)
     assert (np.diff(keyed.key >> np.uint64(64 - keying.PART_BITS)) >= 0).all()

@@ -46,7 +46,7 @@ def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int
     if ngram < 1:
         raise ValueError(f"ngram is {ngram}, yet a token is a run of one {unit} at least")
     texts = _flat(texts, pa.string(), pa.large_string())
-    offsets, data = _buffers(texts)
+    offsets, data = buffers(texts)
     only_ascii = data[offsets[0] : offsets[-1]].max(initial=0) < ASCII
     rows, values, left = tokenise(data, offsets, fold_table(unit, only_ascii), unit != "word", ngram)
     sets = TokenSets(rows, values)
@@ -98,7 +98,7 @@ def from_arrow(packed: pa.Array | pa.ChunkedArray) -> TokenSets:
 
     ValueError where a value is not made of eight-byte hashes.
     """
-    offsets, data = _buffers(_flat(packed, pa.binary(), pa.large_binary()))
+    offsets, data = buffers(_flat(packed, pa.binary(), pa.large_binary()))
     starts = offsets - offsets[0]
     if (starts % TOKEN_BYTES).any():
         raise ValueError("packed token sets have eight bytes a token: this column holds something else")
@@ -128,7 +128,7 @@ def _flat(column: pa.Array | pa.ChunkedArray, narrow: pa.DataType, wide: pa.Data
     return column
 
 
-def _buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Offsets (int64, n + 1) into the data (uint8) of a variable-width array, a slice of another one included."""
     if not len(column):
         return np.zeros(1, np.int64), _bytes(None)
