@@ -19,7 +19,9 @@ from personahub.dedup.kernels.sets import TokenSets
 
 MAX_TOKENS = 2000
 PIECE = 32 << 20
-STORED = 1 << 20  # bytes of keys and tokens in a stored row: parquet looks at the size of what it holds every hundred rows only
+# bytes of keys and tokens in a stored row: parquet looks at the size of what it holds every hundred rows only, and a reader holds as many
+# rows as session says at once
+STORED = 1 << 16
 GULP = 8 << 20  # bytes of texts that are taken at once: the more rows, the fewer bundles
 PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts, or of fewer
 REFUSED = -1  # the part of the texts that can not be compared
