@@ -1,11 +1,11 @@
 """What synthesis costs beside its calls: CPU of the whole stage by that of the bare purchase of the same requests.
 
-    python benchmarks/synthesis_cost.py [--calls 30000] [--repeats 1] [--seed 1]
+    python benchmarks/synthesis_cost.py [--calls 100000] [--repeats 1] [--seed 1]
 
 stage: `personahub run synthesize`, which builds the requests, buys, parses and inserts. bare: `buy` of the same requests, which lie ready
 as a file (bare_purchase.py). Each in a fresh process on a hub of its own, at an endpoint that answers at once. CPU: driver, JVM and
 workers, not the simulated server. A run of 1,000 calls is subtracted from each, so that what Spark's start costs is in none; that varies
-by some seconds, which 10,000 calls do not drown. Of several repeats the least counts. The answers are simulated. Linux.
+by some seconds, which 30,000 calls do not drown. Of several repeats the least counts. The answers are simulated. Linux.
 """
 
 import argparse
@@ -30,7 +30,7 @@ BARE = Path(__file__).with_name("bare_purchase.py")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--calls", type=int, default=30_000)
+    parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()

@@ -7,6 +7,8 @@ from typing import Any
 
 from personahub.text import normalise
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def content_id(text: str) -> str:
     """BLAKE2b-128 of the UTF-8 bytes, as 32 hex digits. Lone surrogates, which UTF-8 cannot carry, are kept by escaping."""
@@ -15,7 +17,7 @@ def content_id(text: str) -> str:
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, no escapes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def persona_id(persona: str) -> str:

@@ -96,6 +96,8 @@ def _compiled(schema: str) -> Callable[[Any], str | None]:
 
 
 def _without_thoughts(text: str) -> str:
+    if "<" not in text:
+        return text
     text = _THOUGHT.sub("", text)
     ends = list(_THOUGHT_END.finditer(text))  # some chat templates open the block themselves
     if ends:

@@ -3,8 +3,9 @@
 One example per persona and task. What a task is stands in tasks/, which examples a prompt shows in few_shot.py.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -122,8 +123,9 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: s
 
     def item(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         task = chosen[row["prompt_name"]]
-        made = parse_answer(task, mode, row["text"], row["error_kind"], row["error_message"], orjson.loads(row["variables"]))
-        yield _parsed(task, mode, row, orjson.loads(row["variables"]), made)
+        variables = orjson.loads(row["variables"])
+        made = parse_answer(task, mode, row["text"], row["error_kind"], row["error_message"], variables)
+        yield _parsed(task, mode, row, variables, made)
 
     return map_rows(asked.join(final, on="completion_id", how="inner"), item, PARSED)
 
@@ -141,7 +143,7 @@ def parse_answer(
         value = answers.extract(text)
     except answers.NoJson as error:
         return Item(reason="invalid", detail=str(error), raw=text)
-    problem = answers.check(task.schema)(value)
+    problem = _why_not(task)(value)
     if problem is not None:
         return Item(reason="invalid", detail=problem, raw=text)
     content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
@@ -152,6 +154,11 @@ def parse_answer(
         if verdict is not None:
             return Item(reason=verdict[0], detail=verdict[1], raw=text)
     return Item(content=storable(ids.canonical_json(content)))
+
+
+@lru_cache(maxsize=64)
+def _why_not(task: Task) -> Callable[[Any], str | None]:
+    return answers.check(task.schema)
 
 
 def _shelves(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[str, Task]) -> dict[str, few_shot.Shelf]:

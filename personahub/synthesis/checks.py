@@ -29,6 +29,7 @@ _ANSWER = re.compile(
     r"^\W*(?:(?:the )?(?:final |correct )?(?:answer|solution)|答案|解答)\W{0,4}(?:is\b|[:：=是])|\\boxed\b",
     re.IGNORECASE | re.MULTILINE,
 )
+_ANSWER_STEMS = ("answer", "solut", "答案", "解答", "boxed")  # one of them stands in whatever _ANSWER finds
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _CAPITALISED = re.compile(r"(?<![.!?:\n#*-] )(?<!^)\b[A-Z][\w'’-]{2,}", re.MULTILINE)
 
@@ -145,12 +146,13 @@ def in_language(answer: Answer) -> Verdict:
 
 
 def asks(answer: Answer) -> Verdict:
-    return None if _ASKS.search(answer.text) else ("no_question", "nothing is asked for")
+    return None if "?" in answer.text or _ASKS.search(answer.text) else ("no_question", "nothing is asked for")
 
 
 def no_answer(answer: Answer) -> Verdict:
     """The problem goes on to its answer."""
-    found = _ANSWER.search(answer.text)
+    folded = answer.text.casefold()
+    found = _ANSWER.search(answer.text) if any(stem in folded for stem in _ANSWER_STEMS) else None
     return ("leaked_answer", found.group().strip()) if found else None
 
 

@@ -1,9 +1,10 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from personahub.synthesis import checks
 from personahub.synthesis.checks import CHECKS, Answer, check_of
 
 NURSE = "A night-shift nurse who keeps a tally of every infusion pump on the ward."
@@ -43,6 +44,12 @@ def verdict(name, text="", value=None, *, content=None, examples=(), settings=No
 )
 def test_what_is_refused_and_why(name, text, reason):
     assert verdict(name, text) == reason
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.from_regex(checks._ANSWER))
+def test_the_stems_hide_no_answer(text):
+    assert any(stem in text.casefold() for stem in checks._ANSWER_STEMS)
 
 
 def test_a_text_has_so_many_words_at_least():
