@@ -202,6 +202,7 @@ class Store:
     def hold(self, rows: DataFrame, name: str) -> DataFrame:
         """Write `rows` in one commit and return them. Unlike scratch they outlive the run, until `release`."""
         writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer = writer.option("delta.dataSkippingStatsColumns", "")  # it is read once, and whole
         if self.catalog:
             writer.saveAsTable(self._held(name))
         else:
