@@ -19,6 +19,9 @@ from personahub.errors import ConfigError, PersonahubError
 DRIVER_MEMORY = "2g"
 DAEMON = "personahub.daemon"
 STOP_SECONDS = 0.2  # between two tries to end what runs
+# that Spark hands to a worker at once: both fill and read it while it is in the processor's cache. Spark's own measure, 10,000 rows, is
+# 15 MB of vectors, or all the bundles of a task
+BATCH_BYTES = 2 << 20
 # what a local session starts with: the JVM plans and commits, and what computes is Python, so that the second compiler and G1's threads
 # take more CPU than they save. Without that compiler the code cache is small: Spark writes code anew for each query, and a session of many
 # stages would fill it. Most of what Spark allocates is soon garbage: half of the heap for what is young
@@ -133,9 +136,8 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
         "spark.databricks.delta.snapshotPartitions": "2",  # the default 50 makes each first read of a table take seconds
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # rows may be large (what dedup stores and bundles): buffers that grow for thousands of them cost more CPU than what is read
-        "spark.sql.execution.arrow.maxBytesPerBatch": "4m",
-        "spark.sql.parquet.columnarReaderBatchSize": "64",
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
+        "spark.sql.parquet.columnarReaderBatchSize": "64",  # for the same reason: a stored row of dedup has 64 KB
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
         # not for executors, which may have to be sent the package
         **({"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}),

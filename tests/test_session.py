@@ -41,3 +41,14 @@ def test_an_active_session_is_taken_as_it_is(spark):
     assert session.open_session(load(overrides=["spark.conf={spark.app.name: other}"])) is spark
     assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
     assert session.tasks_per_window(spark, load(overrides=["generate.tasks_per_window=7"])) == 7
+
+
+def test_rows_reach_a_worker_in_batches_of_few_bytes(spark):
+    def bytes_of(batches):
+        for batch in batches:
+            yield batch.from_pydict({"bytes": [batch.nbytes]})
+
+    rows = spark.range(0, 6_000, 1, 1).selectExpr("repeat('x', 1024) AS text")
+    told = [row.bytes for row in rows.mapInArrow(bytes_of, "bytes long").collect()]
+    assert sum(told) > 2 * session.BATCH_BYTES
+    assert max(told) < 1.25 * session.BATCH_BYTES

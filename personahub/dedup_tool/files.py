@@ -24,7 +24,6 @@ from personahub.errors import InputError, Interrupted, PersonahubError
 from personahub.store import Store
 
 SMALL_BYTES = 32 * 1024 * 1024  # an input up to here is a short run
-BATCH_BYTES = 16 * 1024 * 1024  # that Spark hands to a worker at once: both have several such batches at a time
 LARGE_BYTES = 512 * 1024 * 1024  # from here on it takes so long that compiling well pays
 
 
@@ -147,8 +146,6 @@ def for_computing(config: Config, source: Source) -> Config:
     conf = dict(session.SHORT_RUN if size < SMALL_BYTES else session.LIGHT_JVM if size < LARGE_BYTES else full)
     if SMALL_BYTES <= size < LARGE_BYTES:
         conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', session.DRIVER_MEMORY)}"
-    if master.startswith("local"):
-        conf["spark.sql.execution.arrow.maxBytesPerBatch"] = str(BATCH_BYTES)
     spark = config.spark.model_copy(update={"master": master, "conf": conf | config.spark.conf})
     return config.model_copy(update={"spark": spark})
 
