@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.errors import InputError
@@ -61,6 +62,7 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
         sieve = sieving.of_shared(rows, config, materialise)
         bundles = lexical.bundles(rows, config, sieve, sieving.part_bits(sieve))
     else:
+        hub_texts = hub_texts.withColumn("ids", F.col("ids").cast(T.ArrayType(kind)))  # bundles hold ids as bytes: of one type
         keys = sieving.all_keys(rows, config, materialise, "dedup.lexical.keys")
         sieve = sieving.of_keys(keys)
         bits = sieving.part_bits(sieve, MET)
