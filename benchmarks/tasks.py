@@ -22,7 +22,7 @@ from typing import Any
 import fastjsonschema
 from common import exit_with, machine, personahub, rows_of, settings, write_personas
 
-from personahub import synthesis
+from personahub import ids, synthesis
 from personahub.config import Config, load
 from personahub.llm import mock_server
 from personahub.synthesis import conversation
@@ -58,7 +58,9 @@ def main() -> None:
     parser.add_argument("--refusals", type=float, default=0.02)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(f"{given.people} personas, {', '.join(given.modes)}, refusals {given.refusals:.0%}, seed {given.seed}; {machine()}")
+    print(
+        f"{given.people} personas at most, {', '.join(given.modes)}, refusals {given.refusals:.0%}, seed {given.seed}; {machine()}"
+    )
     simulated = {"median": 0.02, "seed": given.seed, "fault_rate": given.refusals, "faults": ("refusal",)}
     with tempfile.TemporaryDirectory() as folder, mock_server.start(port=0, **simulated) as server:
         exit_with(_trial(given, Path(folder), server))
@@ -144,7 +146,8 @@ def _talk(first: str, persona: str, turns: Collection[str], config: Config) -> l
     for number in range(conversation.passes(config)):
         ((name, prompt),) = conversation.prompts_of(number).items()
         identity = {"turn_ids": talk} | ({"persona": persona} if name == conversation.USER else {})
-        asked = prompt.completion_id(identity, config.models[conversation.model_of(config, number)], number)
+        completion_id = prompt.completion_ids(config.models[conversation.model_of(config, number)])
+        asked = completion_id(ids.canonical_json(identity), number)
         if asked not in turns:
             break
         talk = [*talk, asked]

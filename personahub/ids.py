@@ -1,7 +1,7 @@
 """Content ids: BLAKE2b-128 in hex, made in Python only, so that every engine, partitioning and rerun gives the same ones."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -25,30 +25,32 @@ def persona_id(persona: str) -> str:
     return content_id(normalise(persona))
 
 
-def completion_id(
+def completion_ids(
     *,
     prompt_name: str,
     prompt_version: str,
-    variables: Mapping[str, Any],
     answer_schema: Mapping[str, Any] | None,
     model: str,
     generation_params: Mapping[str, Any],
-    sample_index: int = 0,
-) -> str:
-    """Exactly what can change the answer, and nothing else: no base_url, no alias, no run, no source."""
-    return content_id(
-        canonical_json(
-            {
-                "prompt_name": prompt_name,
-                "prompt_version": prompt_version,
-                "variables": variables,
-                "answer_schema": answer_schema,
-                "model": model,
-                "generation_params": generation_params,
-                "sample_index": sample_index,
-            }
-        )
-    )
+) -> Callable[[str, int], str]:
+    """From the variables of a request, in canonical JSON, and its sample_index to the id of its completion.
+
+    It hangs on exactly what can change the answer, and on nothing else: no base_url, no alias, no run, no source. It is the content id of
+    the canonical JSON of all these; only the two last keys of that differ between the requests of one prompt.
+    """
+    same = {
+        "prompt_name": prompt_name,
+        "prompt_version": prompt_version,
+        "answer_schema": answer_schema,
+        "model": model,
+        "generation_params": generation_params,
+    }
+    head = canonical_json(same).removesuffix("}")
+
+    def completion_id(variables: str, sample_index: int = 0) -> str:
+        return content_id(f'{head},"sample_index":{sample_index},"variables":{variables}}}')
+
+    return completion_id
 
 
 def reject_id(stage: str, source_id: str, completion_id: str | None, reason: str, position: int = 0) -> str:

@@ -88,8 +88,8 @@ def build(frontier: DataFrame, config: Config) -> DataFrame:
     The variables hold the persona, the relations with their meaning, and how many children each may have; sample_index is the number of
     relations that were asked for before.
     """
-    settings, model = config.persona_to_persona, config.models[config.persona_to_persona.model]
-    prompt, relations = prompts.load(PROMPT), load_relations(settings.relations_file)
+    settings, relations = config.persona_to_persona, load_relations(config.persona_to_persona.relations_file)
+    completion_id = prompts.load(PROMPT).completion_ids(config.models[settings.model])
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         asked = row["asked"] or []
@@ -101,13 +101,14 @@ def build(frontier: DataFrame, config: Config) -> DataFrame:
             "relations": [{"name": relation.name, "who": relation.who} for relation in chosen],
             "children_per_relation": settings.children_per_relation,
         }
+        told = ids.canonical_json(variables)
         yield {
             "stage": STAGE,
             "source_id": row["persona_id"],
             "sample_index": len(asked),
-            "completion_id": prompt.completion_id(variables, model, len(asked)),
-            "prompt_name": prompt.name,
-            "variables": ids.canonical_json(variables),
+            "completion_id": completion_id(told, len(asked)),
+            "prompt_name": PROMPT,
+            "variables": told,
         }
 
     return map_rows(frontier.select("persona_id", "persona", "asked"), requests, schemas.REQUESTS)

@@ -11,6 +11,8 @@ _UNSPACED = (
     r"\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+# ASCII, folded, and a space for whatever is in no word
+_ASCII_WORDS = "".join(chr(code).lower() if re.fullmatch(r"\w", chr(code)) else " " for code in range(128))
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
@@ -21,6 +23,8 @@ def normalise(text: str) -> str:
 
 def words(text: str) -> list[str]:
     r"""The `\w+` words of the normalised text, in order; in scripts without spaces (Chinese, Thai, ...) each character is a word."""
+    if text.isascii():  # the same words, at a tenth of the cost
+        return text.translate(_ASCII_WORDS).split()
     return _WORD.findall(normalise(text))
 
 

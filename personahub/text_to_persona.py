@@ -33,18 +33,19 @@ def build(documents: DataFrame, config: Config) -> DataFrame:
     The variables hold the text, cut at a sentence to max_text_characters, and the settings; not the document's id or url, so that one
     text under two ids is one call. Relations are taken in canonical order, relations_per_request at a time.
     """
-    settings, model = config.text_to_persona, config.models[config.text_to_persona.model]
-    prompt = prompts.load(PROMPT)
+    settings = config.text_to_persona
+    completion_id = prompts.load(PROMPT).completion_ids(config.models[settings.model])
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for index, variables in variables_of(row["text"], settings):
+            told = ids.canonical_json(variables)
             yield {
                 "stage": STAGE,
                 "source_id": row["document_id"],
                 "sample_index": index,
-                "completion_id": prompt.completion_id(variables, model, index),
-                "prompt_name": prompt.name,
-                "variables": ids.canonical_json(variables),
+                "completion_id": completion_id(told, index),
+                "prompt_name": PROMPT,
+                "variables": told,
             }
 
     return map_rows(documents.select("document_id", "text"), requests, schemas.REQUESTS)

@@ -9,15 +9,18 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
-REQUEST = {
+PROMPT = {
     "prompt_name": "text_to_persona",
     "prompt_version": "1",
-    "variables": {"text": "The tide tables.", "relations": ["read", "write"]},
     "answer_schema": {"type": "object"},
     "model": "mock",
     "generation_params": {"max_tokens": 1024},
-    "sample_index": 0,
 }
+VARIABLES = {"text": "The tide tables.", "relations": ["read", "write"]}
+
+
+def completion_id(variables=VARIABLES, sample_index=0, **change):
+    return ids.completion_ids(**{**PROMPT, **change})(ids.canonical_json(variables), sample_index)
 
 
 def test_ids_are_pinned():
@@ -25,7 +28,7 @@ def test_ids_are_pinned():
     assert ids.content_id("") == "cae66941d9efbd404e4d88758ea67670"
     assert ids.persona_id("A marine biologist") == ids.content_id("a marine biologist")
     assert ids.persona_id("A marine biologist") == "58322cd7378edd9ca3400f13f9dfe7fe"
-    assert ids.completion_id(**REQUEST) == "10eb3d569a0f13f4150f6b83557f7ab6"
+    assert completion_id() == "10eb3d569a0f13f4150f6b83557f7ab6"
     assert ids.reject_id("documents", "a/b.json.gz/3", None, "too_short") == "89c27e3a83be661ec9d93a40e6921472"
     assert ids.seed("few-shot", "math") == 10456213649712123922
 
@@ -74,7 +77,14 @@ def test_a_persona_is_its_normalised_text(same):
     ],
 )
 def test_whatever_can_change_the_answer_changes_the_completion_id(change):
-    assert ids.completion_id(**{**REQUEST, **change}) != ids.completion_id(**REQUEST)
+    assert completion_id(**change) != completion_id()
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=3), st.dictionaries(st.text(), JSON, max_size=3), st.text(), st.integers(0, 9))
+def test_a_completion_id_is_that_of_all_that_can_change_the_answer(variables, params, model, number):
+    whole = {**PROMPT, "generation_params": params, "model": model, "variables": variables, "sample_index": number}
+    told = completion_id(variables, number, generation_params=params, model=model)
+    assert told == ids.content_id(ids.canonical_json(whole))
 
 
 def test_a_reject_is_one_item_of_one_source():

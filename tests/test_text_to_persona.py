@@ -17,9 +17,9 @@ def answer(*pairs):
 
 
 def asked(settings, text=TEXT):
-    prompt, model = prompts.load(ttp.PROMPT), Model()
+    completion_id = prompts.load(ttp.PROMPT).completion_ids(Model())
     return {
-        tuple(variables["relations"]): (index, prompt.completion_id(variables, model, index))
+        tuple(variables["relations"]): (index, completion_id(ids.canonical_json(variables), index))
         for index, variables in ttp.variables_of(text, settings)
     }
 

@@ -137,8 +137,10 @@ def language(text: str) -> str | None:
 
 def count_words(text: str) -> int:
     """Words between spaces; in scripts without spaces (Chinese, Japanese, Thai, ...) two characters count as one word."""
+    if text.isascii():
+        return len(text.split())
     unspaced = len(_UNSPACED.findall(text))
-    return len(_UNSPACED.sub(" ", text).split()) + (unspaced + 1) // 2 if unspaced else len(text.split())
+    return len(_UNSPACED.sub(" ", text).split()) + (unspaced + 1) // 2
 
 
 def _not_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:

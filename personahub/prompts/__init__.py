@@ -19,7 +19,7 @@ is defused too.
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -77,16 +77,14 @@ class Prompt:
         said = values["messages"] if self.user.strip() == MESSAGES else [{"role": "user", "content": user.strip()}]
         return [{"role": "system", "content": system.strip()}, *said]
 
-    def completion_id(self, variables: Mapping[str, Any], model: Model, sample_index: int = 0) -> str:
-        """The id of the answer to this prompt with these variables, by this model."""
-        return ids.completion_id(
+    def completion_ids(self, model: Model) -> Callable[[str, int], str]:
+        """From variables in canonical JSON and a sample_index to the id of this model's answer to this prompt."""
+        return ids.completion_ids(
             prompt_name=self.name,
             prompt_version=self.version,
-            variables=variables,
             answer_schema=self.schema,
             model=model.model,
             generation_params=model.generation_params,
-            sample_index=sample_index,
         )
 
 

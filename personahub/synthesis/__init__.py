@@ -83,27 +83,29 @@ def build(
     `examples_of`; each with a persona where the mode shows those. The variables hold the persona and the examples that are shown with it.
     Raises ConfigError as `tasks.choose` does, and where there are too few examples to draw from, at once.
     """
-    model, settings = config.models[config.synthesis.model], config.synthesis
+    settings, mode = config.synthesis, config.synthesis.mode
     chosen = {key: task for key, task in choose(config).items() if keys is None or key in keys}
     shelves = _shelves(config, examples_of(config) if pool is None else pool, chosen)
     columns = [name for name in ("persona_id", "persona", "vector") if name in personas.columns]
+    completion_ids = {key: task.prompts[mode].completion_ids(config.models[settings.model]) for key, task in chosen.items()}
+    numbers = {key: task.sample_index(mode) for key, task in chosen.items()}
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for (key, task), sample in product(chosen.items(), range(settings.per_persona)):
-            prompt, sample_index = task.prompts[settings.mode], task.sample_index(settings.mode) + sample
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
             if key in shelves:
                 drawn = few_shot.draw(shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")
                 variables["examples"] = [one.text for one in drawn]
-                if settings.mode == "persona_few_shot":
+                if mode == "persona_few_shot":
                     variables["example_personas"] = [one.persona for one in drawn]
+            told, sample_index = ids.canonical_json(variables), numbers[key] + sample
             yield {
                 "stage": STAGE,
                 "source_id": row["persona_id"],
                 "sample_index": sample_index,
-                "completion_id": prompt.completion_id(variables, model, sample_index),
-                "prompt_name": prompt.name,
-                "variables": ids.canonical_json(variables),
+                "completion_id": completion_ids[key](told, sample_index),
+                "prompt_name": key,
+                "variables": told,
             }
 
     return map_rows(personas.select(*columns), requests, schemas.REQUESTS)

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -115,27 +115,45 @@ def not_an_example(answer: Answer) -> Verdict:
     own = words(answer.text)
     mine = frozenset(own)
     for number, example in enumerate(answer.examples, start=1):
-        theirs, runs = _told(example)
-        alike = len(mine & theirs) / max(1, len(mine | theirs))
+        told, theirs = _told(example)
+        shared = mine & theirs
+        alike = len(shared) / max(1, len(mine) + len(theirs) - len(shared))
         if alike >= ALIKE:
             return "copied_example", f"{alike:.2f} of the words of example {number}"
-        likely = [run for run in runs if mine.issuperset(run)]  # few, mostly none: the runs of the answer need not be made
-        copied = set(likely).intersection(_runs(own)) if likely else ()
-        if copied:
-            first = next(run for run in likely if run in copied)
-            return "copied_example", f"{COPIED_WORDS} words of example {number}: {' '.join(first)}"
+        run = _copied_run(own, told, shared)
+        if run is not None:
+            return "copied_example", f"{COPIED_WORDS} words of example {number}: {' '.join(run)}"
     return None
 
 
 @lru_cache(maxsize=4096)
-def _told(example: str) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:
-    """Its words, and each run of them; one example is shown to many."""
-    own = words(example)
-    return frozenset(own), _runs(own)
+def _told(example: str) -> tuple[list[str], frozenset[str]]:
+    """Its words, and each once; one example is shown to many."""
+    told = words(example)
+    return told, frozenset(told)
 
 
-def _runs(own: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(own[at : at + COPIED_WORDS]) for at in range(len(own) - COPIED_WORDS + 1))
+def _copied_run(own: Sequence[str], told: Sequence[str], shared: Collection[str]) -> tuple[str, ...] | None:
+    """The first run of COPIED_WORDS words of `told` that stands in `own`; shared: the words that both have."""
+    mine: Set[tuple[str, ...]] | None = None  # made for the few texts that have all words of some run
+    start = 0
+    while start <= len(told) - COPIED_WORDS:
+        last = start + COPIED_WORDS - 1
+        while last >= start and told[last] in shared:
+            last -= 1
+        if last >= start:  # no run goes over a word that only one of them has
+            start = last + 1
+            continue
+        mine = set(_runs(own)) if mine is None else mine
+        run = tuple(told[start : start + COPIED_WORDS])
+        if run in mine:
+            return run
+        start += 1
+    return None
+
+
+def _runs(own: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return (tuple(own[at : at + COPIED_WORDS]) for at in range(len(own) - COPIED_WORDS + 1))
 
 
 def in_language(answer: Answer) -> Verdict:

@@ -81,7 +81,7 @@ def ask(state: DataFrame, config: Config, number: int) -> DataFrame:
     request only whose words these are.
     """
     ((name, prompt),) = prompts_of(number).items()
-    model = config.models[model_of(config, number)]
+    completion_ids = prompt.completion_ids(config.models[model_of(config, number)])
 
     def asked(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         said, identity = orjson.loads(row["messages"]), {"turn_ids": orjson.loads(row["turn_ids"])}
@@ -89,7 +89,7 @@ def ask(state: DataFrame, config: Config, number: int) -> DataFrame:
         if name == USER:
             identity["persona"] = row["persona"]
             variables = {"persona": row["persona"], "turns": said}
-        completion_id = prompt.completion_id(identity, model, number)
+        completion_id = completion_ids(ids.canonical_json(identity), number)
         yield {**row, "completion_id": completion_id, "prompt_name": name, "variables": ids.canonical_json(variables)}
 
     return map_rows(state.where("not over"), asked, ASKED)

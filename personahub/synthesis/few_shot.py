@@ -87,8 +87,8 @@ def draw(shelf: Shelf, n: int, seed: int, person: Mapping[str, Any], sample: str
     """
     drawn = _mixed(shelf.places ^ np.uint64(ids.seed("few_shot", str(seed), person["persona_id"], sample)))
     own, vector = shelf.personas == person["persona"], person.get("vector")
-    near = np.zeros(len(drawn)) if vector is None else np.round(shelf.vectors @ _unit([vector])[0], 6)
-    return [shelf.examples[at] for at in np.lexsort((drawn, -near, own))[:n]]
+    order = (drawn, own) if vector is None else (drawn, -np.round(shelf.vectors @ _unit([vector])[0], 6), own)
+    return [shelf.examples[at] for at in np.lexsort(order)[:n]]
 
 
 def _order(key: tuple[int, str, str | None]) -> tuple[int, str, str]:

@@ -24,11 +24,11 @@ def prompts_of() -> dict[str, prompts.Prompt]:
 
 def ask(parsed: DataFrame, config: Config) -> DataFrame:
     """PARSED -> ASKED: those that are accepted, each with its request: judged_by is the completion id."""
-    prompt, model = prompts.load(PROMPT), config.models[str(config.synthesis.moderation_model)]
+    completion_id = prompts.load(PROMPT).completion_ids(config.models[str(config.synthesis.moderation_model)])
 
     def asked(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        variables = {"text": row["content"]}
-        yield {**row, "judged_by": prompt.completion_id(variables, model), "variables": ids.canonical_json(variables)}
+        variables = ids.canonical_json({"text": row["content"]})
+        yield {**row, "judged_by": completion_id(variables, 0), "variables": variables}
 
     return map_rows(parsed.where(F.col("reason").isNull()), asked, ASKED)
 

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personahub import prompts
+from personahub import ids, prompts
 from personahub.config import Model
 from personahub.errors import ConfigError
 
@@ -237,7 +237,7 @@ def test_a_comment_buys_nothing_and_a_version_buys_anew(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         prompt = prompts.load("riddle", _write(folder, {**GOOD, **change}, comment=f"# {name}\n"))
-        return prompt.completion_id({"persona": "A locksmith", "tone": "dry"}, Model())
+        return prompt.completion_ids(Model())('{"persona":"A locksmith","tone":"dry"}', 0)
 
     first = completion_id("first")
     assert completion_id("second") == first
@@ -245,9 +245,11 @@ def test_a_comment_buys_nothing_and_a_version_buys_anew(tmp_path):
 
 
 def test_only_what_changes_the_answer_changes_the_id():
-    prompt, asked = prompts.load("text_to_persona"), variables()
-    first = prompt.completion_id(asked, Model())
-    assert prompt.completion_id(asked, Model(base_url="http://elsewhere/v1", max_retries=1)) == first
-    assert prompt.completion_id(asked, Model(model="other")) != first
-    assert prompt.completion_id(asked, Model(generation_params={"max_tokens": 7})) != first
-    assert prompt.completion_id(asked, Model(), sample_index=1) != first
+    def completion_id(model, sample_index=0):
+        return prompts.load("text_to_persona").completion_ids(model)(ids.canonical_json(variables()), sample_index)
+
+    first = completion_id(Model())
+    assert completion_id(Model(base_url="http://elsewhere/v1", max_retries=1)) == first
+    assert completion_id(Model(model="other")) != first
+    assert completion_id(Model(generation_params={"max_tokens": 7})) != first
+    assert completion_id(Model(), sample_index=1) != first
