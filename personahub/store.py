@@ -70,12 +70,17 @@ class Store:
         """Append rows that were made here."""
         self.append(frame(self.spark, rows, schemas.TABLES[name]), name)
 
-    def insert_new(self, rows: DataFrame, name: str) -> int:
-        """Insert the rows whose key is not in the table yet; of several with one key, one. Returns how many were inserted."""
+    def insert_new(self, rows: DataFrame, name: str, stored: bool = False) -> int:
+        """Insert the rows whose key is not in the table yet; of several with one key, one. Returns how many were inserted.
+
+        stored: the rows lie in files, where to read the keys alone, and see that none stands twice, costs less than to sort all by them.
+        """
         if rows.isEmpty():  # often, and a MERGE of nothing takes seconds
             return 0
         keys = schemas.KEYS[name]
-        distinct = _conform(rows, schemas.TABLES[name]).dropDuplicates(list(keys))
+        distinct = _conform(rows, schemas.TABLES[name])
+        if not stored or not distinct.groupBy(*keys).count().where("count > 1").isEmpty():
+            distinct = distinct.dropDuplicates(list(keys))
         if not self.exists(name):
             self.append(distinct, name)
             return self.table(name).count()

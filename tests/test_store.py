@@ -27,14 +27,15 @@ def test_an_absent_table_is_an_empty_one(store):
     assert table.count() == 0
 
 
-def test_only_new_keys_are_inserted_and_a_null_is_a_value_of_a_key(store, spark):
-    assert (
-        store.insert_new(lineage(spark, ("c", "p", "read", "x"), ("c", "p", "read", "x"), ("c", "p", "import", None)), "lineage")
-        == 2
+@pytest.mark.parametrize("stored", [False, True])
+def test_only_new_keys_are_inserted_and_a_null_is_a_value_of_a_key(store, spark, stored):
+    twice = lineage(
+        spark, ("c", "p", "read", "x"), ("c", "p", "read", "x"), ("c", "p", "import", None), ("c", "p", "import", None)
     )
+    assert store.insert_new(twice, "lineage", stored) == 2
     more = lineage(spark, ("c", "p", "read", "x"), ("c", "p", "import", None), ("c", "q", "read", "y"))
-    assert store.insert_new(more, "lineage") == 1
-    assert store.insert_new(more, "lineage") == 0
+    assert store.insert_new(more, "lineage", stored) == 1
+    assert store.insert_new(more, "lineage", stored) == 0
     assert store.table("lineage").count() == 3
 
 

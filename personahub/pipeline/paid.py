@@ -121,8 +121,8 @@ def insert_held(hub: Hub, stage: str, split: Split, tables: tuple[str, ...], par
 
 
 def insert_all(hub: Hub, tables: Sequence[str], rows: Sequence[DataFrame]) -> dict[str, int]:
-    """How many rows each table had not."""
-    return {name: hub.store.insert_new(new, name) for name, new in zip(tables, rows, strict=True)}
+    """`rows`, which lie in files: how many of them each table had not."""
+    return {name: hub.store.insert_new(new, name, stored=True) for name, new in zip(tables, rows, strict=True)}
 
 
 def _unparsed(hub: Hub, order: Order, paid: Paid) -> DataFrame:

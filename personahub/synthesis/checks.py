@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -181,7 +182,8 @@ def of_the_lore(answer: Answer) -> Verdict:
         if normalise(answer.content[field]) not in lore:
             return "not_of_the_lore", f"the lore knows no {field} {answer.content[field]!r}"
     told = set(words(" ".join(_strings([value for field, value in answer.content.items() if field not in ("race", "class")]))))
-    used, least = sum(name <= told for name in named), min(FEWEST_LORE_WORDS, len(named))
+    least = min(FEWEST_LORE_WORDS, len(named))
+    used = len(list(islice((name for name in named if name <= told), least)))
     return ("not_of_the_lore", f"{used} names of the lore, fewer than {least}") if used < least else None
 
 
