@@ -20,7 +20,8 @@ from personahub.config import Config
 from personahub.errors import InputError
 from personahub.rows import frame
 
-MANY_COMMITS = 16  # a stage that made more than these to a table compacts it
+MANY_COMMITS = 16  # a stage that made so many to a table compacts its small files
+SMALL_FILE = 64 << 20  # bytes: larger files are left as they are
 
 
 class Store:
@@ -143,9 +144,11 @@ class Store:
 
     def compact(self) -> None:
         """At a stage's end: the many small files that windows leave make every later read slow."""
-        for name, commits in self._commits.items():
-            if commits >= MANY_COMMITS:
-                self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
+        # by default whatever is below 1 GB is written anew each time: all that a hub holds
+        with self._with({"spark.databricks.delta.optimize.minFileSize": str(SMALL_FILE)}):
+            for name, commits in self._commits.items():
+                if commits >= MANY_COMMITS:
+                    self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
         self._commits.clear()
 
     def read_delta(self, path: str) -> DataFrame:

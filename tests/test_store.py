@@ -2,7 +2,7 @@
 
 import pytest
 
-from personahub import schemas
+from personahub import ids, schemas
 from personahub import store as store_module
 from personahub.config import load
 from personahub.errors import InputError
@@ -70,14 +70,21 @@ def test_what_was_held_is_released_in_one_step(store, spark, monkeypatch):
     store.release("stage.rows")
 
 
-def test_many_commits_are_compacted(store, spark, monkeypatch):
+def test_many_commits_are_compacted_and_what_is_large_is_left_as_it_is(store, spark, monkeypatch):
     monkeypatch.setattr(store_module, "MANY_COMMITS", 4)
-    for number in range(4):
-        store.append(lineage(spark, (str(number), "p", "read", "x")), "lineage")
-    before = len(store.table("lineage").inputFiles())
-    store.compact()
-    assert len(store.table("lineage").inputFiles()) < before
-    assert store.table("lineage").count() == 4
+    monkeypatch.setattr(store_module, "SMALL_FILE", 10_000)
+    left = []
+    for batch in range(2):
+        for number in range(4):
+            long = "".join(ids.content_id(f"{batch} {number} {part}") for part in range(200))  # some 4 KB, packed
+            store.append(lineage(spark, (long, "p", "read", "x")), "lineage")
+        before = len(store.table("lineage").inputFiles())
+        store.compact()
+        left.append(set(store.table("lineage").inputFiles()))
+        assert len(left[-1]) < before
+    assert len(left[0]) == 1
+    assert left[0] < left[1]
+    assert store.table("lineage").count() == 8
 
 
 def test_a_setting_changed_for_the_windows_is_put_back(store, spark):
