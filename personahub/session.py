@@ -143,6 +143,8 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         **({"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}),
         # a sum over each row that is shuffled, for stages that run again when an executor is lost
         **({"spark.sql.shuffle.orderIndependentChecksum.enabled": "false"} if _in_one_process(master) else {}),
+        # what is sent to tasks is hashes, which do not compress, and goes no further than this process
+        **({"spark.broadcast.compress": "false"} if _in_one_process(master) else {}),
         **config.spark.conf,
     }
     builder = SparkSession.builder.appName("personahub").master(master)
