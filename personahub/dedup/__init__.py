@@ -57,33 +57,49 @@ def deduplicate(
 def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None) -> Verdicts:
     from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
 
-    kind = rows.schema["id"].dataType
+    if hub_texts is not None:
+        kind = T.ArrayType(rows.schema["id"].dataType)
+        hub_texts = hub_texts.withColumn("ids", F.col("ids").cast(kind))  # bundles hold ids as bytes: of one type
+    copies, near, refused = _compared(rows, config, materialise, hub_texts)
+
+    def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
+        asked = rows.join(pending, on="id", how="left_semi")
+        sieve = sieving.of_keys(sieving.all_keys(asked, config, materialise, f"dedup.lexical.open-{most}"))
+        gone = removed.unionByName(copies.select(F.col("low").alias("id"))).unionByName(refused.select("id"))
+        bits = sieving.part_bits(sieve)
+        left = lexical.bundles(rows.join(gone, on="id", how="left_anti"), config, sieve, bits)
+        if hub_texts is not None:
+            left = left.unionByName(lexical.stored_bundles(hub_texts, sieve, bits))
+        return lexical.found(left, rows.schema["id"].dataType, config.threshold, most)
+
+    identical = copies.select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
+    removed = rounds.resolve(near, lexical.MOST, again, materialise, "dedup.lexical")
+    return _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, removed)), refused
+
+
+def _compared(
+    rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None
+) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """FOUND copies, and near pairs; and id, reason of the rows that were not compared."""
+    from personahub.dedup import found, lexical, sending, sieving
+
+    schema = found.schema(rows.schema["id"].dataType)
     if hub_texts is None:
         sieve = sieving.of_shared(rows, config, materialise)
         bundles = lexical.bundles(rows, config, sieve, sieving.part_bits(sieve))
+    elif sending.fits(rows):
+        tables = sending.compared(rows, config, hub_texts, lexical.MOST)
+        copies, near, refused = (rows.sparkSession.createDataFrame(table, schema) for table in tables)
+        return copies, near, _without_refused(refused)[1]
     else:
-        hub_texts = hub_texts.withColumn("ids", F.col("ids").cast(T.ArrayType(kind)))  # bundles hold ids as bytes: of one type
         keys = sieving.all_keys(rows, config, materialise, "dedup.lexical.keys")
         sieve = sieving.of_keys(keys)
         bits = sieving.part_bits(sieve, MET)
         met = materialise(lexical.stored_bundles(hub_texts, sieve, bits), "dedup.lexical.met")
         bundles = lexical.bundles(rows, config, sieving.of_shared_or_met(keys, met), bits).unionByName(met)
-    found = materialise(lexical.found(bundles, kind, config.threshold, lexical.MOST), "dedup.lexical.found")
-
-    def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
-        asked = rows.join(pending, on="id", how="left_semi")
-        sieve = sieving.of_keys(sieving.all_keys(asked, config, materialise, f"dedup.lexical.open-{most}"))
-        gone = removed.unionByName(compared.where("identical").select(F.col("low").alias("id"))).unionByName(refused.select("id"))
-        bits = sieving.part_bits(sieve)
-        left = lexical.bundles(rows.join(gone, on="id", how="left_anti"), config, sieve, bits)
-        if hub_texts is not None:
-            left = left.unionByName(lexical.stored_bundles(hub_texts, sieve, bits))
-        return lexical.found(left, kind, config.threshold, most)
-
-    compared, refused = _without_refused(found)
-    identical = compared.where("identical").select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
-    near = rounds.resolve(compared.where(~F.col("identical")), lexical.MOST, again, materialise, "dedup.lexical")
-    return _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, near)), refused
+    pairs = lexical.found(bundles, rows.schema["id"].dataType, config.threshold, lexical.MOST)
+    compared, refused = _without_refused(materialise(pairs, "dedup.lexical.found"))
+    return compared.where("identical"), compared.where(~F.col("identical")), refused
 
 
 def _semantic(

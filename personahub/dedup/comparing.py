@@ -20,10 +20,9 @@ def pairs(kind: pa.DataType, threshold: float, most: int, batches: Iterator[pa.R
         refused = sum(int((batch["part"].to_numpy() == REFUSED).sum()) for batch in block)
         keyed = from_bundles(block, kind)
         if refused:
-            reasons = pa.array([TOO_LONG if size else EMPTY for size in keyed.tokens.sizes])
-            yield found.refused(keyed.id, pa.array(keyed.level), reasons)
+            yield refused_rows(keyed.id, keyed.level, keyed.tokens.sizes)
         else:
-            yield from _of_block(keyed, threshold, most)
+            yield from of_block(keyed, threshold, most)
 
 
 def _whole_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -44,7 +43,13 @@ def _whole_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBa
         yield held
 
 
-def _of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBatch]:
+def refused_rows(ids: pa.Array, level: np.ndarray, sizes: np.ndarray) -> pa.RecordBatch:
+    """sizes: of the token sets of texts that can not be compared, 0 or too many."""
+    return found.refused(ids, pa.array(level), pa.array([TOO_LONG if size else EMPTY for size in sizes], pa.string()))
+
+
+def of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBatch]:
+    """Keyed rows, all that have their keys -> the pairs among them."""
     order = np.argsort(keyed.key)
     key = keyed.key[order]
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1])[: len(key)])

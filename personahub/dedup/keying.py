@@ -56,7 +56,7 @@ def gulps(batches: Iterator[pa.RecordBatch], least: int | None = None) -> Iterat
 def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
     """uint64, ascending: the keys that texts have as keyed rows, of equal sets among them the comparison rows' once."""
     tokens, _ = sets.token_sets(texts, config.unit, config.ngram)
-    fit = sets.take(tokens, np.flatnonzero(_is_fit(tokens)))
+    fit = sets.take(tokens, np.flatnonzero(is_fit(tokens)))
     hashes = sets.set_keys(fit)[:, 0]
     _, first = np.unique(hashes, return_index=True)
     keys = np.concatenate([hashes | SET_ROW, _comparison_keys(sets.take(fit, first), config)[1] & ~SET_ROW])
@@ -73,36 +73,50 @@ def from_texts(batch: pa.RecordBatch, config: LexicalDedup, sieve: np.ndarray | 
     """
     tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
     level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
-    fit = _is_fit(tokens)
+    fit = is_fit(tokens)
     refused = _refused(np.flatnonzero(~fit), tokens.sizes, level, ids)
     rows = np.flatnonzero(fit)
     hashes = sets.set_keys(tokens)
-    first = rows[_first_of_each(hashes[rows], level[rows], ids.take(pa.array(rows)))]
+    first = rows[first_of_each(hashes[rows], level[rows], ids.take(pa.array(rows)))]
     at, compared = _comparison_keys(sets.take(tokens, first), config)
 
     key, text = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW]), np.concatenate([rows, first[at]])
     order = np.argsort(key) if sieve is None else _passing(key, sieve)
-    return _in_pieces(key[order], text[order], level, ids, tokens, hashes[:, 1]), refused
+    return in_pieces(key[order], text[order], level, ids, tokens, hashes[:, 1]), refused
 
 
 def to_stored(batch: pa.RecordBatch, config: LexicalDedup) -> pa.RecordBatch:
     """Texts (id, text) -> STORED: those that can be compared, with the keys of all their rows, in rows of some STORED bytes."""
     tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
-    rows = np.flatnonzero(_is_fit(tokens))
-    tokens = sets.take(tokens, rows)
-    at, compared = _comparison_keys(tokens, config)
-    owner = np.concatenate([np.arange(len(rows)), at])
-    keys = np.concatenate([sets.set_keys(tokens)[:, 0] | SET_ROW, compared & ~SET_ROW])[np.argsort(owner, kind="stable")]
-    count = np.bincount(owner, minlength=len(rows))
+    rows = np.flatnonzero(is_fit(tokens))
+    columns, _ = _stored(batch["id"].take(pa.array(rows)), sets.take(tokens, rows), config)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def to_levelled(batch: pa.RecordBatch, config: LexicalDedup) -> pa.RecordBatch:
+    """Texts (id, level, text) -> STORED with their levels (int32, packed); those that can not be compared are there, without keys."""
+    tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
+    columns, bounds = _stored(batch["id"], tokens, config)
+    level = batch["level"].to_numpy(zero_copy_only=False).astype(np.int32)
+    return pa.RecordBatch.from_pydict({**columns, "levels": packed(level, bounds)})
+
+
+def _stored(ids: pa.Array, tokens: TokenSets, config: LexicalDedup) -> tuple[dict[str, pa.Array], np.ndarray]:
+    fit = np.flatnonzero(is_fit(tokens))
+    compared = sets.take(tokens, fit)
+    at, keys = _comparison_keys(compared, config)
+    owner = np.concatenate([fit, fit[at]])
+    keys = np.concatenate([sets.set_keys(compared)[:, 0] | SET_ROW, keys & ~SET_ROW])[np.argsort(owner, kind="stable")]
+    count = np.bincount(owner, minlength=len(ids))
     bounds = np.array(_pieces((count + tokens.sizes) * sets.TOKEN_BYTES, STORED), np.int64)
     columns = {
-        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), batch["id"].take(pa.array(rows))),
+        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), ids),
         "counts": packed(count.astype(np.int32), bounds),
         "keys": packed(keys, np.append(0, np.cumsum(count))[bounds]),
         "sizes": packed(tokens.sizes.astype(np.int32), bounds),
         "tokens": packed(tokens.values, tokens.offsets[bounds] - tokens.offsets[0]),
     }
-    return pa.RecordBatch.from_pydict(columns)
+    return columns, bounds
 
 
 def from_stored(batch: pa.RecordBatch, sieve: np.ndarray | None = None) -> Iterator[Keyed]:
@@ -111,10 +125,15 @@ def from_stored(batch: pa.RecordBatch, sieve: np.ndarray | None = None) -> Itera
     text = np.repeat(np.arange(len(count)), count)
     order = np.argsort(key) if sieve is None else _passing(key, sieve)
     met, text = np.unique(text[order], return_inverse=True)  # most texts have no key that passes
-    sizes = unpacked(batch["sizes"], np.int32)
-    tokens = sets.take(TokenSets(np.append(0, np.cumsum(sizes, dtype=np.int64)), unpacked(batch["tokens"], np.uint64)), met)
+    tokens = sets.take(tokens_of(batch), met)
     ids, level = batch["ids"].flatten().take(pa.array(met)), np.zeros(len(met), np.int32)
-    return _in_pieces(key[order], text, level, ids, tokens, sets.set_keys(tokens)[:, 1])
+    return in_pieces(key[order], text, level, ids, tokens, sets.set_keys(tokens)[:, 1])
+
+
+def tokens_of(stored: pa.RecordBatch | pa.Table) -> TokenSets:
+    """The token sets of STORED texts."""
+    sizes = unpacked(stored["sizes"], np.int32)
+    return TokenSets(np.append(0, np.cumsum(sizes, dtype=np.int64)), unpacked(stored["tokens"], np.uint64))
 
 
 def to_bundles(keyed: Keyed, bits: int = PART_BITS, part: int | None = None) -> pa.RecordBatch:
@@ -148,6 +167,14 @@ def from_bundles(batches: Sequence[pa.RecordBatch], kind: pa.DataType) -> Keyed:
     return Keyed(key, level, ids, tokens)
 
 
+def joined(pieces: Sequence[Keyed]) -> Keyed:
+    """Keyed rows of all pieces, one at least, one after the other."""
+    if len(pieces) == 1:
+        return pieces[0]
+    key, level = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("key", "level"))
+    return Keyed(key, level, pa.concat_arrays([piece.id for piece in pieces]), sets.stacked([piece.tokens for piece in pieces]))
+
+
 def by_priority(level: np.ndarray, ids: pa.Array, group: np.ndarray | None = None) -> np.ndarray:
     """The positions of rows in the order of their group, level and id."""
     by_id = pc.sort_indices(ids).to_numpy().astype(np.int64)
@@ -157,7 +184,7 @@ def by_priority(level: np.ndarray, ids: pa.Array, group: np.ndarray | None = Non
     return by_id[np.argsort(above[by_id], kind="stable")]
 
 
-def _in_pieces(
+def in_pieces(
     key: np.ndarray, text: np.ndarray, level: np.ndarray, ids: pa.Array, tokens: TokenSets, hashes: np.ndarray
 ) -> Iterator[Keyed]:
     """Rows of texts, by their keys, which ascend; level, ids, tokens and hashes (64 more bits of the set's) are those of all texts."""
@@ -178,7 +205,7 @@ def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarra
     return np.repeat(np.arange(len(tokens)), bands), minhash.band_keys(signatures, bands, rows)
 
 
-def _is_fit(tokens: TokenSets) -> np.ndarray:
+def is_fit(tokens: TokenSets) -> np.ndarray:
     return (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
 
 
@@ -194,7 +221,7 @@ def _pieces(sizes: np.ndarray, most: int) -> list[int]:
     return [0, *(np.flatnonzero(np.diff(pieces)) + 1).tolist(), len(sizes)]
 
 
-def _first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:
+def first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:
     """The rows whose hashes no row before them in priority has."""
     order = np.argsort(hashes[:, 0])
     same = np.zeros(len(order) + 1, np.bool_)  # as the one before

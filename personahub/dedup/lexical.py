@@ -47,6 +47,14 @@ def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
     return texts.select("id", "text").mapInArrow(partial(_to_stored, config), schema)
 
 
+def levelled(texts: DataFrame, config: LexicalDedup) -> DataFrame:
+    """Texts (id, level, text) -> STORED with a column more: levels (int32). Texts that can not be compared are there, without keys."""
+    schema = _columns(
+        ids=T.ArrayType(_id_type(texts)), counts=_BINARY, keys=_BINARY, sizes=_BINARY, tokens=_BINARY, levels=_BINARY
+    )
+    return texts.select("id", F.col("level").cast("int"), "text").mapInArrow(partial(_to_levelled, config), schema)
+
+
 def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
     """Texts (id, level, text) -> BUNDLES of their keyed rows, those whose keys pass the sieve, and of the texts that have none.
 
@@ -84,6 +92,11 @@ def _id_type(rows: DataFrame) -> T.DataType:
 def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in keying.gulps(batches):
         yield keying.to_stored(batch, config)
+
+
+def _to_levelled(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in keying.gulps(batches):
+        yield keying.to_levelled(batch, config)
 
 
 def _to_bundles(

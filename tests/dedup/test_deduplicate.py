@@ -7,7 +7,7 @@ import reference
 import samples
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate, lexical, rounds, sieving
+from personahub.dedup import deduplicate, lexical, rounds, sending, sieving
 from personahub.errors import InputError
 
 ROWS = samples.rows(250, 11)
@@ -52,8 +52,11 @@ def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, 
     assert any("open" in name for name in asked)
 
 
-def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise):
-    config = Dedup()
+@pytest.mark.parametrize("sent", [sending.MOST, 0])
+@pytest.mark.parametrize("method", ["exact", "minhash"])
+def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise, monkeypatch, method, sent):
+    monkeypatch.setattr(sending, "MOST", sent)
+    config = Dedup(lexical=LexicalDedup(method=method))
     first, second = (
         ROWS[:150],
         [(1, f"0{name}", text) for _, name, text in ROWS[150:]],
@@ -61,9 +64,13 @@ def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise):
     gone = reference.deduplicate(first, 0.9)
     hub = [(0, name, text) for _, name, text in first if name not in gone and (text or "").strip(" ?!—")]
     stored = materialise(lexical.stored(frame_of(spark, hub), config.lexical), "stored")
-    removed, _ = verdicts(*deduplicate(frame_of(spark, second), config, materialise, stored))
-    assert removed == reference.deduplicate(second, 0.9, decided=hub)
+    removed, refused = verdicts(*deduplicate(frame_of(spark, second, 3), config, materialise, stored))
+    expected = reference.deduplicate(second, 0.9, decided=hub)
+    assert {name: (by, score) for name, (by, _, score) in removed.items()} == {
+        name: (by, score) for name, (by, _, score) in expected.items()
+    }
     assert any(by in {name for _, name, _ in hub} for by, *_ in removed.values())
+    assert refused == {name: "empty_text" for _, name, text in second if not (text or "").strip(" ?!—")}
 
 
 def test_vectors_are_compared_where_words_keep_the_row(spark, materialise):

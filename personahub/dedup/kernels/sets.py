@@ -55,7 +55,7 @@ def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int
         others = _tokenised(texts.take(pa.array(slow)).to_pylist(), unit, ngram)
         order = np.arange(len(sets))
         order[slow] = len(sets) + np.arange(len(slow))
-        sets = take(_stacked(sets, others), order)
+        sets = take(stacked([sets, others]), order)
     return sets, len(slow)
 
 
@@ -81,6 +81,12 @@ def take(sets: TokenSets, indices: np.ndarray) -> TokenSets:
     if len(indices) and not 0 <= indices.min() <= indices.max() < len(sets):
         raise IndexError(f"rows {indices.min()} to {indices.max()} asked of {len(sets)} sets")
     return TokenSets(*_take(sets.offsets, sets.values, indices))
+
+
+def stacked(several: Sequence[TokenSets]) -> TokenSets:
+    """The sets of all, one after the other."""
+    sizes = np.concatenate([np.zeros(1, np.int64), *(each.sizes for each in several)])
+    return TokenSets(np.cumsum(sizes), np.concatenate([each.values[each.offsets[0] : each.offsets[-1]] for each in several]))
 
 
 def to_arrow(sets: TokenSets) -> pa.Array:
@@ -144,11 +150,6 @@ def _tokenised(texts: Sequence[str], unit: str, ngram: int) -> TokenSets:
     np.cumsum([len(one) for one in tokens], out=offsets[1:])
     hashes = hash_tokens([token.encode() for one in tokens for token in one])
     return TokenSets(*sorted_sets(offsets, hashes))
-
-
-def _stacked(above: TokenSets, below: TokenSets) -> TokenSets:
-    offsets = np.concatenate([above.offsets, below.offsets[1:] + above.offsets[-1]])
-    return TokenSets(offsets, np.concatenate([above.values, below.values]))
 
 
 @compiled

@@ -1,0 +1,55 @@
+"""A batch that is sent to where the hub is read: who is told of, and that both ways of comparing it give the same verdicts."""
+
+import pytest
+import samples
+
+from personahub.config import Dedup, LexicalDedup
+from personahub.dedup import deduplicate, lexical, sending
+
+CONFIGS = [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")]
+SCHEMA = "level int, id string, text string"
+HUB = [(0, "b", "a cook who knows all fish of the cold river Inn"), (0, "a", "a mason of old and new stone bridges")]
+
+
+def verdicts(spark, rows, stored, config, write):
+    duplicates, rejects = deduplicate(spark.createDataFrame(rows, SCHEMA).repartition(3), Dedup(lexical=config), write, stored)
+    return sorted(duplicates.collect()), sorted(rejects.collect())
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=repr)
+def test_both_ways_give_the_same_verdicts(spark, materialise, monkeypatch, config):
+    rows = samples.rows(300, 8, longest=12)
+    hub = spark.createDataFrame([(1, f"f{name}", text) for _, name, text in rows[:80]], SCHEMA)
+    stored = materialise(lexical.stored(hub, config), "stored")
+    sent = verdicts(spark, rows[60:], stored, config, lambda frame, name: materialise(frame, f"sent.{name}"))
+    monkeypatch.setattr(sending, "MOST", 0)
+    assert sent == verdicts(spark, rows[60:], stored, config, materialise)
+    assert {row.method for row in sent[0]} == {"identical", config.method}
+
+
+def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materialise):
+    config = LexicalDedup(threshold=0.8)
+    stored = materialise(lexical.stored(spark.createDataFrame(HUB, SCHEMA), config), "stored")
+    cook = HUB[0][2]
+    rows = [
+        (1, "1", f"{cook}!"),
+        (1, "2", cook.upper()),
+        (1, "3", f"{cook} now"),
+        (1, "4", f"NOW {cook}"),
+        (1, "5", ""),
+        (1, "6", None),
+    ]
+    rows.append((2, "7", " ".join(map(str, range(3000)))))
+    duplicates, rejects = verdicts(spark, rows, stored, config, materialise)
+    told = [(row.id, row.kept_by, row.method, row.round) for row in duplicates]
+    assert told == [("1", "b", "identical", 0), ("2", "b", "identical", 0), ("3", "b", "exact", 1), ("4", "3", "identical", 0)]
+    assert rejects == [("5", "empty_text"), ("6", "empty_text"), ("7", "too_long")]
+
+
+def test_a_batch_fits_by_its_texts_and_their_number(spark, monkeypatch):
+    texts = spark.createDataFrame([("x" * 50,), (None,)], "text string")
+    monkeypatch.setattr(sending, "MOST", 50 + 2 * sending.A_TEXT)
+    assert sending.fits(texts)
+    monkeypatch.setattr(sending, "MOST", 49 + 2 * sending.A_TEXT)
+    assert not sending.fits(texts)
+    assert sending.fits(texts.limit(0))
