@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from personahub.dedup.kernels import compiled
+from personahub.dedup.kernels import compiled, outlines
 from personahub.dedup.kernels.vectors import cosine, error_bound, squared_lengths
 
 LOWS = 512  # rows that are looked at at once
@@ -53,9 +53,11 @@ def bucket(
     the guests: its first `most` matches above it. cut: `most` were found, and rows were left to look at. score: the cosine, at least
     `threshold`. Memory: blocks of a fixed size, and the pairs.
     """
-    sides = [_Side(vectors[part], squared[part], position[part]) for part in (slice(homes), slice(homes, None))]
-    home, guests = sides
-    search = _Search(threshold, most, np.float32(error_bound(vectors.shape[1])))
+    shown, slack = _shown(vectors, squared, homes, threshold)
+    home, guests = (
+        _Side(vectors[part], shown[part], squared[part], position[part]) for part in (slice(homes), slice(homes, None))
+    )
+    search = _Search(threshold, most, np.float32(slack))
     # how many rows of the other side are above each, and how many of them its list holds: `most` if it is full or not wanted
     above, guests_above = np.arange(homes), np.searchsorted(guests.position, home.position)
     homes_above = np.searchsorted(home.position, guests.position)
@@ -103,11 +105,21 @@ def joined(parts: list[Pairs]) -> Pairs:
     return low, high, score, cut
 
 
+def _shown(vectors: np.ndarray, squared: np.ndarray, homes: int, threshold: float) -> tuple[np.ndarray, float]:
+    """What is multiplied in the place of the vectors, the first `homes` of them at home, and how far its products may be too low."""
+    axis = outlines.centre(vectors[:homes])
+    width = outlines.width(vectors[:homes], squared[:homes], axis, threshold)
+    if width == vectors.shape[1]:
+        return vectors, error_bound(width)
+    return outlines.outlines(vectors, axis, width), outlines.slack(vectors.shape[1])
+
+
 @dataclass
 class _Side:
-    """The rows at home, or the guests."""
+    """The rows at home, or the guests. shown: see `_shown`."""
 
     vectors: np.ndarray
+    shown: np.ndarray
     squared: np.ndarray
     position: np.ndarray
 
@@ -133,7 +145,7 @@ class _Search:
     ) -> None:
         """Rows of `left` against rows, ascending, of `right`: each pair goes to the list of the lower one, if that is not full."""
         scores = self._scores[: len(rows) * len(columns)].reshape(len(rows), len(columns))
-        np.matmul(_taken(left.vectors, rows), _taken(right.vectors, columns).T, out=scores)
+        np.matmul(_taken(left.shown, rows), _taken(right.shown, columns).T, out=scores)
         room = min((len(rows) + len(columns)) * self.most, scores.size)
         low, high, score, cut = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.empty(room, np.bool_)
         used = _collect(
