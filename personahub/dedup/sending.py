@@ -21,7 +21,7 @@ from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.sieve import sieve
 from personahub.dedup.keying import SET_ROW, Keyed
 
-MOST = 64 << 20  # bytes of a batch, some 300,000 short texts: the driver holds a few times as many, and sends them to each task
+MOST = 32 << 20  # bytes of a batch, some 150,000 short texts: the driver holds a few times as many, and sends them to each task
 A_TEXT = 100  # bytes that a text counts for above its own: its keys, mostly
 
 
