@@ -23,7 +23,7 @@ def normalise(text: str) -> str:
 
 def words(text: str) -> list[str]:
     r"""The `\w+` words of the normalised text, in order; in scripts without spaces (Chinese, Thai, ...) each character is a word."""
-    if text.isascii():  # the same words, at a tenth of the cost
+    if text.isascii():  # the same words, at a fifth of the cost
         return text.translate(_ASCII_WORDS).split()
     return _WORD.findall(normalise(text))
 

@@ -37,6 +37,11 @@ def test_words_keep_order_and_split_scripts_without_spaces():
     assert words("Dr. Li 在北京 works") == ["dr", "li", "在", "北", "京", "works"]
 
 
+@given(st.text(st.characters(codec="ascii")))
+def test_words_of_ascii_are_those_that_any_text_has(text):
+    assert words(text) == [word for word in words(f"{text} é") if word != "é"]
+
+
 @pytest.mark.parametrize(
     ("unit", "ngram", "expected"),
     [
