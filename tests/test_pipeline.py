@@ -231,10 +231,10 @@ def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(demo, tmp_pa
         config = hub_of(server, "models.default.response_format=json_schema")
         insert_new = Store.insert_new
 
-        def dies(store, rows, name):
+        def dies(store, rows, name, stored=False):
             if name == "rejects" and store.exists("lineage"):
                 raise KeyboardInterrupt
-            return insert_new(store, rows, name)
+            return insert_new(store, rows, name, stored)
 
         monkeypatch.setattr(Store, "insert_new", dies)
         with pytest.raises(Interrupted):

@@ -166,10 +166,10 @@ def test_what_a_run_that_died_was_about_to_insert_goes_as_well(config_of, monkey
     config = config_of(3)
     insert_new = Store.insert_new
 
-    def dies(store, rows, name):
+    def dies(store, rows, name, stored=False):
         if name == "personas":
             raise KeyboardInterrupt
-        return insert_new(store, rows, name)
+        return insert_new(store, rows, name, stored)
 
     with monkeypatch.context() as broken:
         broken.setattr(Store, "insert_new", dies)
