@@ -11,10 +11,10 @@ from dedup_jobs import Run
 
 from personahub.config import LexicalDedup
 from personahub.dedup import sieving
+from personahub.dedup.arrow import packed
 from personahub.dedup.kernels import exact, minhash
 from personahub.dedup.kernels.buckets import bucket_pairs
 from personahub.dedup.kernels.sets import TOKEN_BYTES, TokenSets, take
-from personahub.dedup.keying import packed
 
 GOAL = 1_000_000_000
 _SAMPLE = 100_000

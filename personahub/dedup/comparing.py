@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from personahub.dedup import found
+from personahub.dedup.arrow import by_priority
+from personahub.dedup.bundling import REFUSED, from_bundles
 from personahub.dedup.kernels import buckets
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.keying import REFUSED, SET_ROW, Keyed, by_priority, from_bundles
+from personahub.dedup.keying import SET_ROW, Keyed
 
 EMPTY, TOO_LONG = "empty_text", "too_long"
 BLOCK = 16 << 20  # bytes of bundles that are unpacked at once, or one part if that is more

@@ -2,10 +2,11 @@
 
 A text has several *keyed rows*: key (64 bits), level, id, tokens. Its one *set row* has a key that comes from its whole token set, by which
 equal sets meet: an odd key and, for tokens, 64 more bits of the set's hash. Its *comparison rows* have even keys, by PartEnum and prefixes
-(exact) or by bands of its signature (minhash), and the token hashes. Keyed rows travel in BUNDLES (see keying).
+(exact) or by bands of its signature (minhash), and the token hashes. Keyed rows travel in BUNDLES (see bundling).
 
 What a hub keeps of its texts is STORED, many texts in a row: ids (array), and binary, one text after the other, counts (int32: of its
-keys), keys (those of all its rows), sizes (int32: of its token set) and tokens. From these their keyed rows are made again.
+keys), keys (those of all its rows), sizes (int32: of its token set) and tokens; levels (int32), where they are wanted. From these their
+keyed rows are made again.
 """
 
 from collections.abc import Iterator
@@ -19,13 +20,13 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_type
 
 from personahub.config import LexicalDedup
-from personahub.dedup import comparing, keying
+from personahub.dedup import bundling, comparing, keying, storing
 from personahub.dedup import found as found_rows
+from personahub.dedup.arrow import gulps
 from personahub.dedup.kernels import minhash
 
 MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
 VERSION = 2  # of the keys: to be raised when tokens, hashes or keys come out differently, or are stored differently
-_BINARY = T.BinaryType()
 _BUNDLES = "part int, key binary, level binary, size binary, tokens binary, id_size binary, ids binary"
 
 
@@ -41,18 +42,13 @@ def scheme(config: LexicalDedup) -> str:
     return " ".join(map(str, parts))
 
 
-def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """Texts (id, text) -> STORED, without the texts that have no tokens, or more than keying.MAX_TOKENS different ones."""
-    schema = _columns(ids=T.ArrayType(_id_type(texts)), counts=_BINARY, keys=_BINARY, sizes=_BINARY, tokens=_BINARY)
-    return texts.select("id", "text").mapInArrow(partial(_to_stored, config), schema)
-
-
-def levelled(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """Texts (id, level, text) -> STORED with a column more: levels (int32). Texts that can not be compared are there, without keys."""
-    schema = _columns(
-        ids=T.ArrayType(_id_type(texts)), counts=_BINARY, keys=_BINARY, sizes=_BINARY, tokens=_BINARY, levels=_BINARY
-    )
-    return texts.select("id", F.col("level").cast("int"), "text").mapInArrow(partial(_to_levelled, config), schema)
+def stored(texts: DataFrame, config: LexicalDedup, levels: bool = False) -> DataFrame:
+    """Texts (id, text) -> STORED; with `levels` their levels, too, and texts have a level. Texts that can not be compared have no keys."""
+    columns = ["ids", "counts", "keys", "sizes", "tokens", *(["levels"] if levels else [])]
+    kinds = [T.ArrayType(texts.schema["id"].dataType), *[T.BinaryType()] * (len(columns) - 1)]
+    schema = T.StructType([T.StructField(name, kind) for name, kind in zip(columns, kinds, strict=True)])
+    rows = texts.select("id", "text", *([F.col("level").cast("int")] if levels else []))
+    return rows.mapInArrow(partial(_to_stored, config), schema)
 
 
 def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
@@ -81,36 +77,23 @@ def found(bundles: DataFrame, kind: T.DataType, threshold: float, most: int) -> 
     return together.mapInArrow(partial(comparing.pairs, to_arrow_type(kind), threshold, most), found_rows.schema(kind))
 
 
-def _columns(**columns: T.DataType) -> T.StructType:
-    return T.StructType([T.StructField(name, kind) for name, kind in columns.items()])
-
-
-def _id_type(rows: DataFrame) -> T.DataType:
-    return rows.schema["id"].dataType
-
-
 def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in keying.gulps(batches):
-        yield keying.to_stored(batch, config)
-
-
-def _to_levelled(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in keying.gulps(batches):
-        yield keying.to_levelled(batch, config)
+    for batch in gulps(batches):
+        yield storing.to_stored(batch, config)
 
 
 def _to_bundles(
     config: LexicalDedup, sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    for batch in keying.gulps(batches):
+    for batch in gulps(batches):
         pieces, refused = keying.from_texts(batch, config, sieve)
         for piece in pieces:
-            yield keying.to_bundles(piece, part_bits)
+            yield bundling.to_bundles(piece, part_bits)
         if len(refused.key):
-            yield keying.to_bundles(refused, part=keying.REFUSED)
+            yield bundling.to_bundles(refused, part=bundling.REFUSED)
 
 
 def _stored_to_bundles(sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in keying.gulps(batches):
-        for piece in keying.from_stored(batch, sieve):
-            yield keying.to_bundles(piece, part_bits)
+    for batch in gulps(batches):
+        for piece in storing.from_stored(batch, sieve):
+            yield bundling.to_bundles(piece, part_bits)

@@ -17,9 +17,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub.dedup import found as as_found
+from personahub.dedup.arrow import by_priority, gulps, unpacked
+from personahub.dedup.arrow import packed as in_binary
 from personahub.dedup.kernels import borders, cosine, kmeans, vectors
-from personahub.dedup.keying import by_priority, gulps, unpacked
-from personahub.dedup.keying import packed as in_binary
 from personahub.dedup.rounds import MOST
 from personahub.dedup.search import Search, prepare, vector_column
 

@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import LexicalDedup
-from personahub.dedup import comparing, found, keying, lexical
+from personahub.dedup import comparing, found, keying, lexical, storing
+from personahub.dedup.arrow import gulps, unpacked
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.sieve import sieve
@@ -48,7 +49,7 @@ def compared(texts: DataFrame, config: LexicalDedup, hub: DataFrame, most: int) 
     A copy, and who is near to one, has a set above it that is near the same ones: no near pair has a copy.
     """
     threshold = config.threshold
-    sent, refused = _gathered(lexical.levelled(texts, config).toArrow())
+    sent, refused = _gathered(lexical.stored(texts, config, levels=True).toArrow())
     shared = np.append(False, sent.key[1:] == sent.key[:-1])[: len(sent.key)]
     shared |= np.append(shared[1:], False)[: len(shared)]
     inside = list(comparing.of_block(_keyed(sent, np.flatnonzero(shared)), threshold, most))
@@ -66,8 +67,8 @@ def compared(texts: DataFrame, config: LexicalDedup, hub: DataFrame, most: int) 
 def _gathered(batch: pa.Table) -> tuple[Sent, pa.RecordBatch]:
     """STORED with levels -> the texts that can be compared, and FOUND rows of the others."""
     ids = batch["ids"].combine_chunks().flatten()
-    level, count = (keying.unpacked(batch[name], np.int32) for name in ("levels", "counts"))
-    tokens, key = keying.tokens_of(batch), keying.unpacked(batch["keys"], np.uint64)
+    level, count = (unpacked(batch[name], np.int32) for name in ("levels", "counts"))
+    tokens, key = storing.tokens_of(batch), unpacked(batch["keys"], np.uint64)
     fit = keying.is_fit(tokens)
     others = np.flatnonzero(~fit)
     refused = comparing.refused_rows(ids.take(pa.array(others)), level[others], tokens.sizes[others])
@@ -92,8 +93,8 @@ def _keyed(sent: Sent, rows: np.ndarray) -> Keyed:
 def _met(sent: Sent, threshold: float, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """STORED -> pairs with a text of the batch below."""
     passing = sieve(sent.key)
-    for batch in keying.gulps(batches):
-        for hub in keying.from_stored(batch, passing):
+    for batch in gulps(batches):
+        for hub in storing.from_stored(batch, passing):
             keys = hub.key[np.flatnonzero(np.diff(hub.key, prepend=~hub.key[:1]))]
             begin, end = (np.searchsorted(sent.key, keys, side) for side in ("left", "right"))
             sizes = end - begin

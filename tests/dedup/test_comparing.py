@@ -10,7 +10,7 @@ import samples
 
 from personahub import text
 from personahub.config import LexicalDedup
-from personahub.dedup import comparing, keying
+from personahub.dedup import arrow, bundling, comparing, keying, storing
 from personahub.dedup.kernels import greedy, minhash, sets
 from personahub.dedup.kernels.sieve import sieve
 
@@ -29,9 +29,9 @@ def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
     bundles = []
     for start in range(0, len(rows), batch):
         pieces, refused = keying.from_texts(batch_of(rows[start : start + batch]), config, sieve)
-        bundles += [*map(keying.to_bundles, pieces), keying.to_bundles(refused, part=keying.REFUSED)]
+        bundles += [*map(bundling.to_bundles, pieces), bundling.to_bundles(refused, part=bundling.REFUSED)]
     table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
-    tasks = np.random.default_rng(seed).integers(0, 3, 1 << keying.PART_BITS)[table["part"].to_numpy()]
+    tasks = np.random.default_rng(seed).integers(0, 3, 1 << bundling.PART_BITS)[table["part"].to_numpy()]
     out = []
     for task in range(3):
         mine = table.filter(pa.array(tasks == task)).sort_by("part").combine_chunks()
@@ -147,18 +147,20 @@ def listed(keyed):
 
 @pytest.mark.parametrize("config", [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")], ids=repr)
 def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypatch):
-    monkeypatch.setattr(keying, "STORED", 2_000)
+    monkeypatch.setattr(storing, "STORED", 2_000)
     distinct = {frozenset(text.tokens(words or "", "word", 1)): (0, name, words) for _, name, words in samples.rows(80, 4)}
     batch = batch_of(list(distinct.values()))
     pieces, refused = keying.from_texts(batch, config)
-    stored = keying.to_stored(batch.select(["id", "text"]), config)
+    stored = storing.to_stored(batch, config)
+    assert arrow.unpacked(stored["levels"], np.int32).tolist() == batch["level"].to_pylist()
     names = stored["ids"].to_pylist()
     assert len(names) > 3
-    assert len([name for row in names for name in row]) == len(batch) - len(refused.key) == len(batch) - 1
-    again = [row for piece in keying.from_stored(stored.slice(2)) for row in listed(piece)]
+    assert [name for row in names for name in row] == batch["id"].to_pylist()
+    assert len(refused.key) == 1  # it is stored, too, without keys
+    again = [row for piece in storing.from_stored(stored.slice(2)) for row in listed(piece)]
     assert sorted(again) == sorted(row for piece in pieces for row in listed(piece) if row[2] not in names[0] + names[1])
     some = np.array([key for key, *_ in again][::5], np.uint64)
-    passed = {row[0] for piece in keying.from_stored(stored, sieve(some)) for row in listed(piece)}
+    passed = {row[0] for piece in storing.from_stored(stored, sieve(some)) for row in listed(piece)}
     assert passed >= set(some.tolist())
     assert len(passed) < 1.1 * len(set(some.tolist()))
 
@@ -168,9 +170,9 @@ def test_rows_come_out_of_bundles_as_they_went_in(kind):
     batch = batch_of(samples.rows(50, 3))
     batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
     [keyed], _ = keying.from_texts(batch, LexicalDedup())
-    bundles = keying.to_bundles(keyed)
-    back = keying.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
+    bundles = bundling.to_bundles(keyed)
+    back = bundling.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
     assert back.id.type == kind
     assert listed(back) == listed(keyed)
-    assert (np.diff(keyed.key >> np.uint64(64 - keying.PART_BITS)) >= 0).all()
-    assert len(bundles) == len(set((keyed.key >> np.uint64(64 - keying.PART_BITS)).tolist()))
+    assert (np.diff(keyed.key >> np.uint64(64 - bundling.PART_BITS)) >= 0).all()
+    assert len(bundles) == len(set((keyed.key >> np.uint64(64 - bundling.PART_BITS)).tolist()))

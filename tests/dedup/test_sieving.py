@@ -9,7 +9,7 @@ import samples
 from test_comparing import batch_of, found_in
 
 from personahub.config import LexicalDedup
-from personahub.dedup import keying, sieving
+from personahub.dedup import arrow, keying, sieving
 from personahub.dedup.kernels.sieve import sieve
 
 CONFIGS = [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")]
@@ -53,8 +53,8 @@ def test_the_keys_are_those_of_the_keyed_rows(config):
 
 def test_batches_are_taken_in_gulps(monkeypatch):
     batches = [batch_of(samples.rows(20, seed)) for seed in range(5)]
-    assert len(list(keying.gulps(iter(batches)))) == 1
-    monkeypatch.setattr(keying, "GULP", batches[0].nbytes + 1)
-    gulps = list(keying.gulps(iter(batches)))
+    assert len(list(arrow.gulps(iter(batches)))) == 1
+    monkeypatch.setattr(arrow, "GULP", batches[0].nbytes + 1)
+    gulps = list(arrow.gulps(iter(batches)))
     assert 1 < len(gulps) < 5
     assert pa.Table.from_batches(gulps) == pa.Table.from_batches(batches)

@@ -1,0 +1,47 @@
+"""Arrow's batches and columns as Spark hands them over, and numpy's arrays of them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+GULP = 8 << 20  # bytes of rows that are taken at once: the more, the fewer bundles
+
+
+def gulps(batches: Iterator[pa.RecordBatch], least: int | None = None) -> Iterator[pa.RecordBatch]:
+    """The same rows in larger batches: of `least` bytes (GULP), or as they come if they are larger."""
+    least = least or GULP
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(each.nbytes for each in held) >= least:
+            yield pa.concat_batches(held)
+            held = []
+    if held:
+        yield pa.concat_batches(held)
+
+
+def packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
+    """binary: values[bounds[i]:bounds[i + 1]] as bytes."""
+    ends = pa.py_buffer((bounds * values.itemsize).astype(np.int32))
+    return pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, ends, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def unpacked(column: pa.Array | pa.ChunkedArray, kind: type) -> np.ndarray:
+    """All values of a column of `packed` ones, one after the other."""
+    data = [np.empty(0, np.uint8)]
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        if len(chunk):
+            ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+            data.append(np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]])
+    return np.concatenate(data).view(kind)
+
+
+def by_priority(level: np.ndarray, ids: pa.Array, group: np.ndarray | None = None) -> np.ndarray:
+    """The positions of rows in the order of their group, level and id."""
+    by_id = pc.sort_indices(ids).to_numpy().astype(np.int64)
+    above = level.astype(np.int64)
+    if group is not None:
+        above += group * (above.max(initial=0) + 1)
+    return by_id[np.argsort(above[by_id], kind="stable")]
