@@ -128,7 +128,7 @@ class Hub:
     def decide(self, rows: Any, batch: int) -> None:
         from pyspark.sql import functions as F
 
-        from personahub.dedup import deduplicate, lexical
+        from personahub.dedup import by_words, deduplicate
 
         rows = rows.withColumn("level", F.lit(1)).drop("batch")
         if self.config.semantic.enabled:
@@ -136,16 +136,16 @@ class Hub:
             packed = self._standing(f"packed-{self.trained_on}", batch)
             answer = deduplicate(rows, self.config, self._materialise(batch), hub_vectors=packed, search=search)
         else:
-            answer = deduplicate(rows, self.config, self._materialise(batch), hub_texts=self._standing("stored", batch))
-        for name, verdicts in zip(("duplicates", "rejects"), answer, strict=True):
+            answer = by_words(rows, self.config.lexical, self._materialise(batch), self._standing("stored", batch))
+        for name, verdicts in zip(("duplicates", "rejects"), answer[:2], strict=True):
             verdicts.write.mode("append").parquet(str(self.folder / name))
         gone = answer[0].select("id").unionByName(answer[1].select("id"))
-        kept = rows.join(gone, on="id", how="left_anti")
         if self.config.semantic.enabled:
+            kept = rows.join(gone, on="id", how="left_anti")
             kept.select("id", "vector").write.mode("append").parquet(str(self.folder / "vectors"))
             self._pack(kept, search)
         else:
-            lexical.stored(kept, self.config.lexical).write.mode("append").parquet(str(self.folder / "stored"))
+            answer.stored(gone).write.mode("append").parquet(str(self.folder / "stored"))
 
     def judged(self, rows: Any, batches: int) -> dict[str, Any]:
         """kept: how many rows; broken: the claims of the audit that do not hold. With batches, an earlier one is the higher level."""

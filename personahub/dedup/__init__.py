@@ -1,7 +1,8 @@
 """Who is kept: near-duplicates by exact Jaccard, MinHash and cosine, removed only where a kept neighbour represents them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -11,13 +12,24 @@ from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.errors import InputError
 
 if TYPE_CHECKING:
+    from personahub.dedup.keying import Texts
     from personahub.dedup.search import Search
 
-__all__ = ["deduplicate"]
+__all__ = ["ByWords", "by_words", "deduplicate"]
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 Verdicts = tuple[DataFrame, DataFrame]
 MET = 1 / 16  # the share of a batch's keys that meet another's, mostly fewer
+
+
+class ByWords(NamedTuple):
+    """What the words decide. duplicates, rejects: see `deduplicate`. stored: ids that are gone (id), all copies among them -> what a hub
+    stores of the other rows, and the next ones are compared with (`lexical.stored`).
+    """
+
+    duplicates: DataFrame
+    rejects: DataFrame
+    stored: Callable[[DataFrame], DataFrame]
 
 
 def deduplicate(
@@ -44,23 +56,27 @@ def deduplicate(
         raise InputError(
             "there is nothing to compare: neither a column of texts nor, with dedup.semantic.enabled, one of vectors"
         )
-    duplicates, rejects = _lexical(rows, config.lexical, materialise, hub_texts) if "text" in rows.columns else (None, None)
+    if "text" not in rows.columns:
+        return _semantic(rows, config.semantic, materialise, hub_vectors, search)
+    duplicates, rejects, _ = by_words(rows, config.lexical, materialise, hub_texts)
     if not config.semantic.enabled:
         return duplicates, rejects
-    if duplicates is None:
-        return _semantic(rows, config.semantic, materialise, hub_vectors, search)
     gone = duplicates.select("id").unionByName(rejects.select("id"))
     more, refused = _semantic(rows.join(gone, on="id", how="left_anti"), config.semantic, materialise, hub_vectors, search)
     return duplicates.unionByName(more), rejects.unionByName(refused)
 
 
-def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None) -> Verdicts:
-    from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
+def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None = None) -> ByWords:
+    """`deduplicate` by the words alone: rows (id, level, text)."""
+    from personahub.dedup import lexical, rounds, sending, sieving  # here, because numba takes its time to import
 
     if hub_texts is not None:
         kind = T.ArrayType(rows.schema["id"].dataType)
         hub_texts = hub_texts.withColumn("ids", F.col("ids").cast(kind))  # bundles hold ids as bytes: of one type
-    copies, near, refused = _compared(rows, config, materialise, hub_texts)
+    sent = sending.gathered(rows, config) if hub_texts is not None and sending.fits(rows) else None
+    copies, near, refused = (
+        _compared(rows, config, materialise, hub_texts) if sent is None else _sent(rows, config, sent, hub_texts)
+    )
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         asked = rows.join(pending, on="id", how="left_semi")
@@ -74,23 +90,30 @@ def _lexical(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
 
     identical = copies.select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
     removed = rounds.resolve(near, lexical.MOST, again, materialise, "dedup.lexical")
-    return _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, removed)), refused
+    duplicates = _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, removed))
+    stored = partial(lexical.stored_without, rows, config) if sent is None else partial(sending.stored, sent)
+    return ByWords(duplicates, refused, stored)
+
+
+def _sent(rows: DataFrame, config: LexicalDedup, sent: "Texts", hub_texts: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """See `_compared`."""
+    from personahub.dedup import found, lexical, sending
+
+    schema = found.schema(rows.schema["id"].dataType)
+    tables = sending.compared(sent, config.threshold, hub_texts, lexical.MOST)
+    copies, near, refused = (rows.sparkSession.createDataFrame(table, schema) for table in tables)
+    return copies, near, _without_refused(refused)[1]
 
 
 def _compared(
     rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None
 ) -> tuple[DataFrame, DataFrame, DataFrame]:
     """FOUND copies, and near pairs; and id, reason of the rows that were not compared."""
-    from personahub.dedup import found, lexical, sending, sieving
+    from personahub.dedup import lexical, sieving
 
-    schema = found.schema(rows.schema["id"].dataType)
     if hub_texts is None:
         sieve = sieving.of_shared(rows, config, materialise)
         bundles = lexical.bundles(rows, config, sieve, sieving.part_bits(sieve))
-    elif sending.fits(rows):
-        tables = sending.compared(rows, config, hub_texts, lexical.MOST)
-        copies, near, refused = (rows.sparkSession.createDataFrame(table, schema) for table in tables)
-        return copies, near, _without_refused(refused)[1]
     else:
         keys = sieving.all_keys(rows, config, materialise, "dedup.lexical.keys")
         sieve = sieving.of_keys(keys)

@@ -36,30 +36,72 @@ def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
     fit = sets.take(tokens, np.flatnonzero(is_fit(tokens)))
     hashes = sets.set_keys(fit)[:, 0]
     _, first = np.unique(hashes, return_index=True)
-    keys = np.concatenate([hashes | SET_ROW, comparison_keys(sets.take(fit, first), config)[1] & ~SET_ROW])
+    keys = np.concatenate([hashes | SET_ROW, _comparison_keys(sets.take(fit, first), config)[1] & ~SET_ROW])
     keys.sort()
     return keys
 
 
-def from_texts(batch: pa.RecordBatch, config: LexicalDedup, sieve: np.ndarray | None = None) -> tuple[Iterator[Keyed], Keyed]:
-    """Texts (id, level, text) -> their keyed rows, and the texts that can not be compared: with no token, or (as one token) with too many.
-
-    Of equal sets in the batch all have a set row, and the first by (level, id) has comparison rows: the others would be compared in vain.
-    The keyed rows come in several pieces if their tokens take more than PIECE bytes: long texts have many keys. With a sieve they are
-    those whose keys pass it.
+class Texts(NamedTuple):
+    """Texts, and the keys of their rows. Those that can not be compared, with no token or with too many, have none. Of equal sets the first
+    by (level, id) alone has comparison rows: the others would be compared in vain.
     """
+
+    key: np.ndarray  # uint64
+    text: np.ndarray  # int: the row's, of those that follow
+    level: np.ndarray  # int32
+    ids: pa.Array
+    tokens: TokenSets
+
+
+def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> Texts:
+    """batch: id, level, text."""
     tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
     level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
-    fit = is_fit(tokens)
-    refused = _refused(np.flatnonzero(~fit), tokens.sizes, level, ids)
-    rows = np.flatnonzero(fit)
-    hashes = sets.set_keys(tokens)
-    first = rows[first_of_each(hashes[rows], level[rows], ids.take(pa.array(rows)))]
-    at, compared = comparison_keys(sets.take(tokens, first), config)
+    rows = np.flatnonzero(is_fit(tokens))
+    hashes = sets.set_keys(sets.take(tokens, rows))
+    first = rows[_first_of_each(hashes, level[rows], ids.take(pa.array(rows)))]
+    at, compared = _comparison_keys(sets.take(tokens, first), config)
+    key, text = np.concatenate([hashes[:, 0] | SET_ROW, compared & ~SET_ROW]), np.concatenate([rows, first[at]])
+    return Texts(key, text, level, ids, tokens)
 
-    key, text = np.concatenate([hashes[rows, 0] | SET_ROW, compared & ~SET_ROW]), np.concatenate([rows, first[at]])
-    order = np.argsort(key) if sieve is None else passing(key, sieve)
-    return in_pieces(key[order], text[order], level, ids, tokens, hashes[:, 1]), refused
+
+def by_key(texts: Texts, sieve: np.ndarray | None = None) -> Texts:
+    """The rows ascending by key; with a sieve those whose keys pass, and their texts."""
+    if sieve is None:
+        order = np.argsort(texts.key)
+        return texts._replace(key=texts.key[order], text=texts.text[order])
+    rows = np.flatnonzero(sieves.passes(sieve, texts.key))
+    return picked(texts, rows[np.argsort(texts.key[rows])])
+
+
+def picked(texts: Texts, rows: np.ndarray) -> Texts:
+    """These of the rows, and the texts that they are of."""
+    text = texts.text[rows]
+    met = np.zeros(len(texts.ids), np.bool_)
+    met[text] = True
+    mine = np.flatnonzero(met)
+    place = np.cumsum(met) - 1
+    return Texts(texts.key[rows], place[text], texts.level[mine], texts.ids.take(pa.array(mine)), sets.take(texts.tokens, mine))
+
+
+def keyed_rows(texts: Texts) -> Iterator[Keyed]:
+    """In the order of the rows, in several pieces if their tokens take more than PIECE bytes: long texts have many keys."""
+    count, hashes = len(texts.tokens), sets.set_keys(texts.tokens)[:, 1]
+    stacked = TokenSets(  # the hashes, each a set of one, then the tokens
+        np.concatenate([np.arange(count), texts.tokens.offsets + count]), np.concatenate([hashes, texts.tokens.values])
+    )
+    place = np.where(texts.key & SET_ROW, texts.text, texts.text + count)
+    for begin, end in pairwise(cuts(stacked.sizes[place] * sets.TOKEN_BYTES, PIECE)):
+        mine = texts.text[begin:end]
+        yield Keyed(texts.key[begin:end], texts.level[mine], texts.ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
+
+
+def refused(texts: Texts) -> Keyed:
+    """A row with key 0 for each text that can not be compared: with no token, or (as one token) with too many."""
+    rows = np.flatnonzero(~is_fit(texts.tokens))
+    many = np.minimum(texts.tokens.sizes[rows], 1)
+    tokens = TokenSets(np.append(0, np.cumsum(many)), np.zeros(many.sum(), np.uint64))
+    return Keyed(np.zeros(len(rows), np.uint64), texts.level[rows], texts.ids.take(pa.array(rows)), tokens)
 
 
 def joined(pieces: Sequence[Keyed]) -> Keyed:
@@ -70,20 +112,7 @@ def joined(pieces: Sequence[Keyed]) -> Keyed:
     return Keyed(key, level, pa.concat_arrays([piece.id for piece in pieces]), sets.stacked([piece.tokens for piece in pieces]))
 
 
-def in_pieces(
-    key: np.ndarray, text: np.ndarray, level: np.ndarray, ids: pa.Array, tokens: TokenSets, hashes: np.ndarray
-) -> Iterator[Keyed]:
-    """Rows of texts, by their keys, which ascend; level, ids, tokens and hashes (64 more bits of the set's) are those of all texts."""
-    stacked = TokenSets(  # the hashes, each a set of one, then the tokens
-        np.concatenate([np.arange(len(tokens)), tokens.offsets + len(tokens)]), np.concatenate([hashes, tokens.values])
-    )
-    place = np.where(key & SET_ROW, text, text + len(tokens))
-    for begin, end in pairwise(cuts(stacked.sizes[place] * sets.TOKEN_BYTES, PIECE)):
-        mine = text[begin:end]
-        yield Keyed(key[begin:end], level[mine], ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
-
-
-def comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
+def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
     if config.method == "exact":
         return exact.exact_keys(tokens, config.threshold)
     bands, rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
@@ -95,19 +124,13 @@ def is_fit(tokens: TokenSets) -> np.ndarray:
     return (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
 
 
-def passing(key: np.ndarray, sieve: np.ndarray) -> np.ndarray:
-    """The positions of the keys that pass, in the order of the keys."""
-    rows = np.flatnonzero(sieves.passes(sieve, key))
-    return rows[np.argsort(key[rows])]
-
-
 def cuts(sizes: np.ndarray, most: int) -> list[int]:
     """Where to cut rows of so many bytes into pieces of some `most` bytes, from 0 to their number."""
     piece = (np.cumsum(sizes) - 1) // most
     return [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(sizes)]
 
 
-def first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:
+def _first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:
     """The rows whose hashes no row before them in priority has."""
     order = np.argsort(hashes[:, 0])
     same = np.zeros(len(order) + 1, np.bool_)  # as the one before
@@ -121,9 +144,3 @@ def first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.nd
     chosen[repeated] = False
     chosen[repeated[first]] = True
     return np.flatnonzero(chosen)
-
-
-def _refused(rows: np.ndarray, sizes: np.ndarray, level: np.ndarray, ids: pa.Array) -> Keyed:
-    many = np.minimum(sizes[rows], 1)
-    tokens = TokenSets(np.append(0, np.cumsum(many)), np.zeros(many.sum(), np.uint64))
-    return Keyed(np.zeros(len(rows), np.uint64), level[rows], ids.take(pa.array(rows)), tokens)

@@ -5,8 +5,7 @@ equal sets meet: an odd key and, for tokens, 64 more bits of the set's hash. Its
 (exact) or by bands of its signature (minhash), and the token hashes. Keyed rows travel in BUNDLES (see bundling).
 
 What a hub keeps of its texts is STORED, many texts in a row: ids (array), and binary, one text after the other, counts (int32: of its
-keys), keys (those of all its rows), sizes (int32: of its token set) and tokens; levels (int32), where they are wanted. From these their
-keyed rows are made again.
+keys), keys (those of all its rows), sizes (int32: of its token set) and tokens. From these their keyed rows are made again.
 """
 
 from collections.abc import Iterator
@@ -42,13 +41,21 @@ def scheme(config: LexicalDedup) -> str:
     return " ".join(map(str, parts))
 
 
-def stored(texts: DataFrame, config: LexicalDedup, levels: bool = False) -> DataFrame:
-    """Texts (id, text) -> STORED; with `levels` their levels, too, and texts have a level. Texts that can not be compared have no keys."""
-    columns = ["ids", "counts", "keys", "sizes", "tokens", *(["levels"] if levels else [])]
-    kinds = [T.ArrayType(texts.schema["id"].dataType), *[T.BinaryType()] * (len(columns) - 1)]
-    schema = T.StructType([T.StructField(name, kind) for name, kind in zip(columns, kinds, strict=True)])
-    rows = texts.select("id", "text", *([F.col("level").cast("int")] if levels else []))
-    return rows.mapInArrow(partial(_to_stored, config), schema)
+def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
+    """Texts (id, text) -> STORED. Texts that can not be compared have no keys."""
+    schema = stored_schema(texts.schema["id"].dataType)
+    return texts.select("id", F.lit(0).alias("level"), "text").mapInArrow(partial(_to_stored, config), schema)
+
+
+def stored_without(texts: DataFrame, config: LexicalDedup, gone: DataFrame) -> DataFrame:
+    """STORED of the texts that are not gone (id)."""
+    return stored(texts.join(gone, on="id", how="left_anti"), config)
+
+
+def stored_schema(kind: T.DataType) -> T.StructType:
+    """kind: of the ids."""
+    columns = {"ids": T.ArrayType(kind)} | dict.fromkeys(("counts", "keys", "sizes", "tokens"), T.BinaryType())
+    return T.StructType([T.StructField(name, each) for name, each in columns.items()])
 
 
 def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
@@ -79,21 +86,22 @@ def found(bundles: DataFrame, kind: T.DataType, threshold: float, most: int) -> 
 
 def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        yield storing.to_stored(batch, config)
+        yield storing.to_stored(keying.of_texts(batch, config))
 
 
 def _to_bundles(
     config: LexicalDedup, sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        pieces, refused = keying.from_texts(batch, config, sieve)
-        for piece in pieces:
+        texts = keying.of_texts(batch, config)
+        for piece in keying.keyed_rows(keying.by_key(texts, sieve)):
             yield bundling.to_bundles(piece, part_bits)
+        refused = keying.refused(texts)
         if len(refused.key):
             yield bundling.to_bundles(refused, part=bundling.REFUSED)
 
 
 def _stored_to_bundles(sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        for piece in storing.from_stored(batch, sieve):
+        for piece in keying.keyed_rows(keying.by_key(storing.from_stored(batch), sieve)):
             yield bundling.to_bundles(piece, part_bits)

@@ -10,7 +10,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -19,11 +19,11 @@ from pyspark.sql import functions as F
 from personahub import ids, schemas
 from personahub.buy import Estimate
 from personahub.config import Config, LexicalDedup
-from personahub.dedup import deduplicate
+from personahub.dedup import ByWords, by_words
 from personahub.errors import ConfigError
 from personahub.pipeline import semantic
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.standing import keyed, reopen, same_scheme, scheme_of, standing, texts_of, words_alone
+from personahub.pipeline.standing import keyed, reopen, same_scheme, scheme_of, standing, texts_of
 from personahub.rows import map_rows, storable
 
 STAGE = "dedup"
@@ -60,16 +60,16 @@ def run(hub: Hub, rebuild: bool = False) -> dict[str, int]:
         counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
         if new.isEmpty():
             return counts
-        duplicates, refused = _by_words(hub, new, compared, materialise)
-        decided = None
+        words = _by_words(hub, new, compared, materialise)
+        duplicates, refused, decided = words.duplicates, words.rejects, None
         if hub.config.dedup.semantic.enabled:
-            decided = semantic.decide(hub, _left(new, duplicates, refused, materialise), materialise)
+            decided = semantic.decide(hub, _left(new, words, materialise), materialise)
             duplicates, refused = duplicates.unionByName(decided.duplicates), refused.unionByName(decided.rejects)
             counts["vectors"] = decided.vectors
         counts |= _counts(new, duplicates, refused)
         store, settings, scheme = hub.store, hub.config.dedup.lexical, scheme_of(hub.config)
         store.hold(_verdicts(new, duplicates, refused, settings, scheme), STAGE)
-        _insert(hub, duplicates, refused, new, settings, scheme, store.append)
+        _insert(hub, duplicates, refused, new, words.stored, scheme, store.append)
         if decided is not None:
             semantic.remember(hub, decided)
         return counts
@@ -83,7 +83,7 @@ def estimates(hub: Hub) -> list[Estimate]:
     compared = same_scheme(hub)
     with _scratch(hub, "estimate.") as materialise:  # no lease is held: a run may be at work on tables of the other names
         new = materialise(_new(hub), "dedup.new")
-        return semantic.estimate(hub, _left(new, *_by_words(hub, new, compared, materialise), materialise))
+        return semantic.estimate(hub, _left(new, _by_words(hub, new, compared, materialise), materialise))
 
 
 @contextmanager
@@ -101,18 +101,14 @@ def _scratch(hub: Hub, prefix: str = "") -> Iterator[Callable[[DataFrame, str], 
         hub.store.drop_scratch(*names)
 
 
-def _by_words(
-    hub: Hub, new: DataFrame, compared: bool, materialise: Callable[[DataFrame, str], DataFrame]
-) -> tuple[DataFrame, DataFrame]:
-    """compared: whether verdicts stand already. The lexical verdicts: duplicates, and rejects (id, reason, detail)."""
-    duplicates, refused = deduplicate(new, words_alone(hub.config), materialise, standing(hub) if compared else None)
-    return duplicates, refused.withColumn("detail", F.lit(None).cast("string"))
+def _by_words(hub: Hub, new: DataFrame, compared: bool, materialise: Callable[[DataFrame, str], DataFrame]) -> ByWords:
+    """compared: whether verdicts stand already. The rejects: id, reason, detail."""
+    words = by_words(new, hub.config.dedup.lexical, materialise, standing(hub) if compared else None)
+    return words._replace(rejects=words.rejects.withColumn("detail", F.lit(None).cast("string")))
 
 
-def _left(
-    new: DataFrame, duplicates: DataFrame, refused: DataFrame, materialise: Callable[[DataFrame, str], DataFrame]
-) -> DataFrame:
-    gone = duplicates.select("id").unionByName(refused.select("id"))
+def _left(new: DataFrame, words: ByWords, materialise: Callable[[DataFrame, str], DataFrame]) -> DataFrame:
+    gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
     return materialise(new.join(gone, on="id", how="left_anti"), "dedup.left")
 
 
@@ -171,20 +167,17 @@ def _insert(
     duplicates: DataFrame,
     refused: DataFrame,
     new: DataFrame,
-    settings: LexicalDedup,
+    stored: Callable[[DataFrame], DataFrame],
     scheme: str,
     insert: Callable[[DataFrame, str], Any],
 ) -> None:
-    """The verdicts that are held, into their tables. new: id, level, text of those decided on that have no keys yet."""
-    from personahub.dedup import lexical  # here, because numba takes its time to import
-
+    """The verdicts that are held, into their tables. new: id, level, text of those decided on that have no keys; stored: see ByWords."""
     duplicates = duplicates.withColumn("kind", F.lit("persona")).select(*schemas.DUPLICATES.names)
     insert(duplicates, "duplicates")
     hub.store.insert_new(_rejects(new.join(refused, on="id", how="inner"), hub.run_id), "rejects")
     gone = duplicates.where(F.col("method") != "semantic").select("id").unionByName(refused.select("id"))
-    survivors = new.join(gone, on="id", how="left_anti")
-    stored = lexical.stored(survivors, settings).withColumn("scheme", F.lit(scheme))
-    hub.store.append(stored.withColumnRenamed("ids", "persona_ids"), "lexical_keys")
+    keys = stored(gone).withColumn("scheme", F.lit(scheme))
+    hub.store.append(keys.withColumnRenamed("ids", "persona_ids"), "lexical_keys")
     hub.store.release(STAGE)
 
 
@@ -207,6 +200,8 @@ def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
 
 def finish(hub: Hub) -> None:
     """The verdicts of a run that died are inserted as they fell, by the settings they fell by."""
+    from personahub.dedup import lexical  # here, because numba takes its time to import
+
     held = hub.store.held(STAGE)
     if held is None:
         return
@@ -216,7 +211,7 @@ def finish(hub: Hub) -> None:
     settings = LexicalDedup.model_validate_json(first.settings)
     texts = texts_of(hub.store.table("personas"))
     texts = texts.join(held.select("id"), on="id", how="left_semi").join(keyed(hub), on="id", how="left_anti")
-    _insert(hub, *_held(held), texts, settings, first.scheme, hub.store.insert_new)
+    _insert(hub, *_held(held), texts, partial(lexical.stored_without, texts, settings), first.scheme, hub.store.insert_new)
 
 
 def _take_back(hub: Hub) -> None:

@@ -11,9 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub import schemas
-from personahub.dedup import deduplicate
+from personahub.dedup import by_words
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.standing import words_alone
 from personahub.pipeline.synthesize.own_examples import text_of
 
 KIND = "example"
@@ -44,7 +43,7 @@ def _of_task(hub: Hub, task: str, materialise: Callable[[DataFrame, str], DataFr
     )
     text = text_of(task, hub.config).alias("text")
     rows = materialise(examples.select(F.col("example_id").alias("id"), F.coalesce(level, F.lit(1)).alias("level"), text), "new")
-    duplicates, refused = deduplicate(rows, words_alone(hub.config), materialise)
+    duplicates, refused, _ = by_words(rows, hub.config.dedup.lexical, materialise)
     found = duplicates.withColumn("kind", F.lit(KIND)).select(*schemas.DUPLICATES.names)
     hub.store.insert_new(found, "duplicates")
     by_method = {row.method: row["count"] for row in found.groupBy("method").count().collect()}

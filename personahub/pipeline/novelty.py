@@ -11,9 +11,9 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from personahub import persona_to_persona, schemas
-from personahub.dedup import deduplicate
+from personahub.dedup import by_words
 from personahub.pipeline.hub import Hub
-from personahub.pipeline.standing import standing, words_alone
+from personahub.pipeline.standing import standing
 
 LEAST = 200  # personas that a rate is taken of: of fewer windows, of several together
 
@@ -42,8 +42,6 @@ class Novelty:
 
     def _measured(self, requests: DataFrame) -> tuple[int, int]:
         """Personas produced, and how many of them no other one, in the hub or in a window before, has or nearly has the words of."""
-        from personahub.dedup import lexical  # here, because numba takes its time to import
-
         hub, config = self.hub, self.hub.config
         asked = requests.select(*schemas.REQUESTS.names)
         parsed = persona_to_persona.parse(asked, hub.store.table("completions"), config, self.hop).where(F.col("reason").isNull())
@@ -57,11 +55,11 @@ class Novelty:
         hub_texts = standing(hub)
         for one in self.stored:
             hub_texts = hub_texts.unionByName(one, allowMissingColumns=True)
-        duplicates, refused = deduplicate(new, words_alone(config), self._materialise, hub_texts)
-        gone = duplicates.select("id").unionByName(refused.select("id"))
+        words = by_words(new, config.dedup.lexical, self._materialise, hub_texts)
+        gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
         novel = self._materialise(new.join(gone, on="id", how="left_anti"), "novel")
         self.seen.append(new.select("id"))
-        self.stored.append(self._materialise(lexical.stored(novel, config.dedup.lexical), "stored"))
+        self.stored.append(self._materialise(words.stored(gone), "stored"))
         return made.count(), novel.count()
 
     def _materialise(self, rows: DataFrame, name: str) -> DataFrame:

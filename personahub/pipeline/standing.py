@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.config import Config, Dedup
+from personahub.config import Config
 from personahub.errors import ConfigError
 from personahub.pipeline import semantic
 from personahub.pipeline.hub import Hub
@@ -26,12 +26,6 @@ def same_scheme(hub: Hub) -> bool:
             f"{scheme_of(hub.config)!r}): put these back, or pass --rebuild to decide on all personas again (vectors that were bought stay)"
         )
     return any_row is not None
-
-
-def words_alone(config: Config) -> Dedup:
-    """The settings of dedup without the vectors."""
-    without = config.dedup.semantic.model_copy(update={"enabled": False})
-    return config.dedup.model_copy(update={"semantic": without})
 
 
 def texts_of(personas: DataFrame) -> DataFrame:

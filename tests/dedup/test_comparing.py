@@ -10,7 +10,7 @@ import samples
 
 from personahub import text
 from personahub.config import LexicalDedup
-from personahub.dedup import arrow, bundling, comparing, keying, storing
+from personahub.dedup import bundling, comparing, keying, storing
 from personahub.dedup.kernels import greedy, minhash, sets
 from personahub.dedup.kernels.sieve import sieve
 
@@ -28,8 +28,9 @@ def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
     rows = draw.sample(rows, len(rows))
     bundles = []
     for start in range(0, len(rows), batch):
-        pieces, refused = keying.from_texts(batch_of(rows[start : start + batch]), config, sieve)
-        bundles += [*map(bundling.to_bundles, pieces), bundling.to_bundles(refused, part=bundling.REFUSED)]
+        texts = keying.of_texts(batch_of(rows[start : start + batch]), config)
+        pieces = keying.keyed_rows(keying.by_key(texts, sieve))
+        bundles += [*map(bundling.to_bundles, pieces), bundling.to_bundles(keying.refused(texts), part=bundling.REFUSED)]
     table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
     tasks = np.random.default_rng(seed).integers(0, 3, 1 << bundling.PART_BITS)[table["part"].to_numpy()]
     out = []
@@ -121,7 +122,7 @@ def test_a_batch_of_long_texts_comes_in_pieces(monkeypatch):
     rows = samples.rows(60, 9)
     whole = found_in(rows, LexicalDedup())
     monkeypatch.setattr(keying, "PIECE", 1000)
-    pieces = list(keying.from_texts(batch_of(rows), LexicalDedup())[0])
+    pieces = list(keying.keyed_rows(keying.by_key(keying.of_texts(batch_of(rows), LexicalDedup()))))
     assert len(pieces) > 5
     assert all(piece.tokens.values.nbytes <= 1000 + 30 * 8 for piece in pieces)
     found = found_in(rows, LexicalDedup())
@@ -145,22 +146,25 @@ def listed(keyed):
     )
 
 
+def rows_of(texts, sieve=None):
+    return [row for piece in keying.keyed_rows(keying.by_key(texts, sieve)) for row in listed(piece)]
+
+
 @pytest.mark.parametrize("config", [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")], ids=repr)
 def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypatch):
     monkeypatch.setattr(storing, "STORED", 2_000)
     distinct = {frozenset(text.tokens(words or "", "word", 1)): (0, name, words) for _, name, words in samples.rows(80, 4)}
     batch = batch_of(list(distinct.values()))
-    pieces, refused = keying.from_texts(batch, config)
-    stored = storing.to_stored(batch, config)
-    assert arrow.unpacked(stored["levels"], np.int32).tolist() == batch["level"].to_pylist()
+    texts = keying.of_texts(batch, config)
+    stored = storing.to_stored(texts)
     names = stored["ids"].to_pylist()
     assert len(names) > 3
     assert [name for row in names for name in row] == batch["id"].to_pylist()
-    assert len(refused.key) == 1  # it is stored, too, without keys
-    again = [row for piece in storing.from_stored(stored.slice(2)) for row in listed(piece)]
-    assert sorted(again) == sorted(row for piece in pieces for row in listed(piece) if row[2] not in names[0] + names[1])
+    assert len(keying.refused(texts).key) == 1  # it is stored, too, without keys
+    again = rows_of(storing.from_stored(stored.slice(2)))
+    assert sorted(again) == sorted(row for row in rows_of(texts) if row[2] not in names[0] + names[1])
     some = np.array([key for key, *_ in again][::5], np.uint64)
-    passed = {row[0] for piece in storing.from_stored(stored, sieve(some)) for row in listed(piece)}
+    passed = {row[0] for row in rows_of(storing.from_stored(stored), sieve(some))}
     assert passed >= set(some.tolist())
     assert len(passed) < 1.1 * len(set(some.tolist()))
 
@@ -169,7 +173,7 @@ def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypa
 def test_rows_come_out_of_bundles_as_they_went_in(kind):
     batch = batch_of(samples.rows(50, 3))
     batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
-    [keyed], _ = keying.from_texts(batch, LexicalDedup())
+    [keyed] = keying.keyed_rows(keying.by_key(keying.of_texts(batch, LexicalDedup())))
     bundles = bundling.to_bundles(keyed)
     back = bundling.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
     assert back.id.type == kind

@@ -3,8 +3,8 @@
 import pytest
 import samples
 
-from personahub.config import Dedup, LexicalDedup
-from personahub.dedup import deduplicate, lexical, sending
+from personahub.config import LexicalDedup
+from personahub.dedup import by_words, keying, lexical, sending, storing
 
 CONFIGS = [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")]
 SCHEMA = "level int, id string, text string"
@@ -12,8 +12,17 @@ HUB = [(0, "b", "a cook who knows all fish of the cold river Inn"), (0, "a", "a 
 
 
 def verdicts(spark, rows, stored, config, write):
-    duplicates, rejects = deduplicate(spark.createDataFrame(rows, SCHEMA).repartition(3), Dedup(lexical=config), write, stored)
-    return sorted(duplicates.collect()), sorted(rejects.collect())
+    """Duplicates, rejects, and the keys and ids of what a hub would store of the others."""
+    words = by_words(spark.createDataFrame(rows, SCHEMA).repartition(3), config, write, stored)
+    kept = words.stored(words.duplicates.select("id").unionByName(words.rejects.select("id"))).toArrow()
+    texts = [storing.from_stored(batch) for batch in kept.to_batches()]
+    keyed = [
+        each
+        for batch in texts
+        for piece in keying.keyed_rows(batch)
+        for each in zip(piece.key, piece.id.to_pylist(), strict=True)
+    ]
+    return sorted(words.duplicates.collect()), sorted(words.rejects.collect()), sorted(keyed)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=repr)
@@ -25,6 +34,7 @@ def test_both_ways_give_the_same_verdicts(spark, materialise, monkeypatch, confi
     monkeypatch.setattr(sending, "MOST", 0)
     assert sent == verdicts(spark, rows[60:], stored, config, materialise)
     assert {row.method for row in sent[0]} == {"identical", config.method}
+    assert len({name for _, name in sent[2]}) == 240 - len(sent[0]) - len(sent[1])
 
 
 def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materialise):
@@ -40,7 +50,8 @@ def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materia
         (1, "6", None),
     ]
     rows.append((2, "7", " ".join(map(str, range(3000)))))
-    duplicates, rejects = verdicts(spark, rows, stored, config, materialise)
+    duplicates, rejects, kept = verdicts(spark, rows, stored, config, materialise)
+    assert not kept
     told = [(row.id, row.kept_by, row.method, row.round) for row in duplicates]
     assert told == [("1", "b", "identical", 0), ("2", "b", "identical", 0), ("3", "b", "exact", 1), ("4", "3", "identical", 0)]
     assert rejects == [("5", "empty_text"), ("6", "empty_text"), ("7", "too_long")]

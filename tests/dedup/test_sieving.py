@@ -43,11 +43,12 @@ def test_the_same_pairs_are_found(config, batch):
 def test_the_keys_are_those_of_the_keyed_rows(config):
     batch = batch_of(samples.rows(200, 6))
     keys = keying.keys_of(batch["text"], config)
-    pieces, _ = keying.from_texts(batch, config)
-    assert keys.tolist() == sorted(key for piece in pieces for key in piece.key.tolist())
+    texts = keying.of_texts(batch, config)
+    pieces = keying.keyed_rows(keying.by_key(texts))
+    assert keys.tolist() == [key for piece in pieces for key in piece.key.tolist()]
     once = {key for key, count in Counter(keys.tolist()).items() if count == 1}
-    few, _ = keying.from_texts(batch, config, sieve(np.array([], np.uint64)))
-    assert not [key for piece in few for key in piece.key.tolist()]
+    none = keying.keyed_rows(keying.by_key(texts, sieve(np.array([], np.uint64))))
+    assert not [key for piece in none for key in piece.key.tolist()]
     assert once
 
 
