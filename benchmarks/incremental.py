@@ -12,6 +12,10 @@ the ratio of the costs with a run of BASE rows, in as many batches, subtracted.
 Exits 1 if an invariant is broken (see `personahub.dedup.proof.audit`) or the ratio is more than RATIO, and names it.
 """
 
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # idle threads of BLAS spin, and that would count
+
 import argparse
 import itertools
 import json

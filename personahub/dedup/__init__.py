@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -128,16 +129,24 @@ def _compared(
 def _semantic(
     rows: DataFrame, config: SemanticDedup, materialise: Materialise, hub_vectors: DataFrame | None, search: "Search | None"
 ) -> Verdicts:
-    from personahub.dedup import rounds, semantic
+    from personahub.dedup import found, rounds, semantic, visiting
 
-    search = search or semantic.prepare(rows, config)
-    found = materialise(semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST), "dedup.semantic.found")
+    search, beside = search or semantic.prepare(rows, config), hub_vectors
+    if hub_vectors is not None and visiting.fit(rows, search):
+        visitors, refused = visiting.gathered(rows, search)
+        pairs = visiting.compared(visitors, config.threshold, hub_vectors, rounds.MOST)
+        schema, session = found.schema(rows.schema["id"].dataType), rows.sparkSession
+        compared = session.createDataFrame(pairs, schema)
+        refused = _without_refused(session.createDataFrame(pa.Table.from_batches([refused]), schema))[1]
+        beside = None  # whom it has within reach of one is told: the others need not be looked for again
+    else:
+        pairs = semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST)
+        compared, refused = _without_refused(materialise(pairs, "dedup.semantic.found"))
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         left = rows.join(removed, on="id", how="left_anti")
-        return _without_refused(semantic.found(left, search, config.threshold, hub_vectors, most))[0]
+        return _without_refused(semantic.found(left, search, config.threshold, beside, most))[0]
 
-    compared, refused = _without_refused(found)
     return _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic")), refused
 
 
