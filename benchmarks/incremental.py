@@ -132,22 +132,23 @@ class Hub:
     def decide(self, rows: Any, batch: int) -> None:
         from pyspark.sql import functions as F
 
-        from personahub.dedup import by_words, deduplicate
+        from personahub.dedup import by_vectors, by_words
 
         rows = rows.withColumn("level", F.lit(1)).drop("batch")
         if self.config.semantic.enabled:
             search = self._search(rows, self._standing("vectors", batch))
             packed = self._standing(f"packed-{self.trained_on}", batch)
-            answer = deduplicate(rows, self.config, self._materialise(batch), hub_vectors=packed, search=search)
+            answer = by_vectors(rows, self.config.semantic, self._materialise(batch), packed, search)
         else:
             answer = by_words(rows, self.config.lexical, self._materialise(batch), self._standing("stored", batch))
         for name, verdicts in zip(("duplicates", "rejects"), answer[:2], strict=True):
             verdicts.write.mode("append").parquet(str(self.folder / name))
         gone = answer[0].select("id").unionByName(answer[1].select("id"))
         if self.config.semantic.enabled:
-            kept = rows.join(gone, on="id", how="left_anti")
-            kept.select("id", "vector").write.mode("append").parquet(str(self.folder / "vectors"))
-            self._pack(kept, search)
+            kept = rows.join(gone, on="id", how="left_anti").select("id", "vector").write.mode("append")
+            # without a dictionary, as the hub writes what a batch compares (store.materialise)
+            kept.option("parquet.enable.dictionary", "false").parquet(str(self.folder / "vectors"))
+            self._remember(answer.packed(gone))
         else:
             answer.stored(gone).write.mode("append").parquet(str(self.folder / "stored"))
 
@@ -178,13 +179,11 @@ class Hub:
         search = semantic.prepare(rows, self.config.semantic, standing, self.centroids)
         self.centroids = search.centroids
         if anew and standing is not None:
-            self._pack(standing, search)
+            self._remember(semantic.pack(standing, search))
         return search
 
-    def _pack(self, rows: Any, search: Any) -> None:
-        from personahub.dedup import semantic
-
-        semantic.pack(rows, search).write.mode("append").parquet(str(self.folder / f"packed-{self.trained_on}"))
+    def _remember(self, packed: Any) -> None:
+        packed.write.mode("append").parquet(str(self.folder / f"packed-{self.trained_on}"))
 
     def _materialise(self, batch: int) -> Callable[[Any, str], Any]:
         from personahub.config import Config

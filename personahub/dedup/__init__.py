@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from personahub.dedup.keying import Texts
     from personahub.dedup.search import Search
 
-__all__ = ["ByWords", "by_words", "deduplicate"]
+__all__ = ["ByVectors", "ByWords", "by_vectors", "by_words", "deduplicate"]
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 Verdicts = tuple[DataFrame, DataFrame]
@@ -31,6 +31,16 @@ class ByWords(NamedTuple):
     duplicates: DataFrame
     rejects: DataFrame
     stored: Callable[[DataFrame], DataFrame]
+
+
+class ByVectors(NamedTuple):
+    """What the vectors decide. duplicates, rejects: see `deduplicate`. packed: ids that are gone (id) -> what a hub keeps of the other
+    rows' vectors, and the next ones are compared with (`semantic.pack`).
+    """
+
+    duplicates: DataFrame
+    rejects: DataFrame
+    packed: Callable[[DataFrame], DataFrame]
 
 
 def deduplicate(
@@ -58,12 +68,13 @@ def deduplicate(
             "there is nothing to compare: neither a column of texts nor, with dedup.semantic.enabled, one of vectors"
         )
     if "text" not in rows.columns:
-        return _semantic(rows, config.semantic, materialise, hub_vectors, search)
+        return by_vectors(rows, config.semantic, materialise, hub_vectors, search)[:2]
     duplicates, rejects, _ = by_words(rows, config.lexical, materialise, hub_texts)
     if not config.semantic.enabled:
         return duplicates, rejects
     gone = duplicates.select("id").unionByName(rejects.select("id"))
-    more, refused = _semantic(rows.join(gone, on="id", how="left_anti"), config.semantic, materialise, hub_vectors, search)
+    left = rows.join(gone, on="id", how="left_anti")
+    more, refused, _ = by_vectors(left, config.semantic, materialise, hub_vectors, search)
     return duplicates.unionByName(more), rejects.unionByName(refused)
 
 
@@ -126,18 +137,25 @@ def _compared(
     return compared.where("identical"), compared.where(~F.col("identical")), refused
 
 
-def _semantic(
-    rows: DataFrame, config: SemanticDedup, materialise: Materialise, hub_vectors: DataFrame | None, search: "Search | None"
-) -> Verdicts:
+def by_vectors(
+    rows: DataFrame,
+    config: SemanticDedup,
+    materialise: Materialise,
+    hub_vectors: DataFrame | None = None,
+    search: "Search | None" = None,
+) -> ByVectors:
+    """`deduplicate` by the vectors alone: rows (id, level, vector)."""
     from personahub.dedup import found, rounds, semantic, visiting
 
     search, beside = search or semantic.prepare(rows, config), hub_vectors
+    packed = partial(semantic.pack_without, rows, search)
     if hub_vectors is not None and visiting.fit(rows, search):
         visitors, refused = visiting.gathered(rows, search)
         pairs = visiting.compared(visitors, config.threshold, hub_vectors, rounds.MOST)
         schema, session = found.schema(rows.schema["id"].dataType), rows.sparkSession
         compared = session.createDataFrame(pairs, schema)
         refused = _without_refused(session.createDataFrame(pa.Table.from_batches([refused]), schema))[1]
+        packed = partial(visiting.packed, visitors)
         beside = None  # whom it has within reach of one is told: the others need not be looked for again
     else:
         pairs = semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST)
@@ -147,7 +165,8 @@ def _semantic(
         left = rows.join(removed, on="id", how="left_anti")
         return _without_refused(semantic.found(left, search, config.threshold, beside, most))[0]
 
-    return _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic")), refused
+    duplicates = _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic"))
+    return ByVectors(duplicates, refused, packed)
 
 
 def _without_refused(found: DataFrame) -> Verdicts:

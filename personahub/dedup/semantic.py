@@ -53,14 +53,18 @@ def found(rows: DataFrame, search: Search, threshold: float, hub: DataFrame | No
 
 def pack(rows: DataFrame, search: Search) -> DataFrame:
     """Rows (id, vector) -> PACKED, those whose vector can be compared: what `found` takes of a hub."""
-    schema = T.StructType(
-        [
-            T.StructField("cluster", T.IntegerType()),
-            T.StructField("ids", T.ArrayType(rows.schema["id"].dataType)),
-            T.StructField("vectors", T.BinaryType()),
-        ]
-    )
-    return rows.select("id", "vector").mapInArrow(partial(_pack, search), schema)
+    return rows.select("id", "vector").mapInArrow(partial(_pack, search), packed_schema(rows.schema["id"].dataType))
+
+
+def pack_without(rows: DataFrame, search: Search, gone: DataFrame) -> DataFrame:
+    """PACKED of the rows that are not gone (id)."""
+    return pack(rows.join(gone, on="id", how="left_anti"), search)
+
+
+def packed_schema(kind: T.DataType) -> T.StructType:
+    """kind: of the ids."""
+    columns = {"cluster": T.IntegerType(), "ids": T.ArrayType(kind), "vectors": T.BinaryType()}
+    return T.StructType([T.StructField(name, each) for name, each in columns.items()])
 
 
 def levelled(rows: DataFrame, hub: DataFrame | None) -> DataFrame:
@@ -150,16 +154,20 @@ def _pack(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
         fit, problems = vectors.from_arrow(batch["vector"], search.dimension)
         if not len(fit):
             continue
-        home = kmeans.homes(fit, search.centroids)
-        order = np.argsort(home, kind="stable")
-        bounds = np.append(np.flatnonzero(np.diff(home[order], prepend=-1)), len(fit))
-        ids = batch["id"].take(pa.array(np.flatnonzero(problems == vectors.FIT)[order]))
-        columns = {
-            "cluster": pa.array(home[order][bounds[:-1]], pa.int32()),
-            "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), ids),
-            "vectors": in_binary(fit[order].reshape(-1), bounds * search.dimension),
-        }
-        yield pa.RecordBatch.from_pydict(columns)
+        ids = batch["id"].take(pa.array(np.flatnonzero(problems == vectors.FIT)))
+        yield packed_rows(ids, fit, kmeans.homes(fit, search.centroids))
+
+
+def packed_rows(ids: pa.Array, values: np.ndarray, home: np.ndarray) -> pa.RecordBatch:
+    """PACKED: vectors as `vectors.from_arrow` gives them, and the cluster of each."""
+    order = np.argsort(home, kind="stable")
+    bounds = np.append(np.flatnonzero(np.diff(home[order], prepend=-1)), len(home))
+    columns = {
+        "cluster": pa.array(home[order][bounds[:-1]], pa.int32()),
+        "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), ids.take(pa.array(order))),
+        "vectors": in_binary(values[order].reshape(-1), bounds * values.shape[1]),
+    }
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -76,6 +76,16 @@ def compared(visitors: Visitors, threshold: float, hub: DataFrame, most: int) ->
     return pa.concat_tables([above, pa.Table.from_batches([inside]).cast(above.schema)])
 
 
+def packed(visitors: Visitors, gone: DataFrame) -> DataFrame:
+    """PACKED of those that are not gone (id)."""
+    left = pc.invert(pc.is_in(visitors.ids, value_set=gone.select("id").toArrow()["id"]))
+    rows = np.flatnonzero(left.to_numpy(zero_copy_only=False))
+    home = np.empty(len(visitors.ids), np.int32)
+    home[visitors.row[visitors.home]] = visitors.cluster[visitors.home]
+    table = pa.Table.from_batches([semantic.packed_rows(visitors.ids.take(pa.array(rows)), visitors.vectors[rows], home[rows])])
+    return gone.sparkSession.createDataFrame(table, semantic.packed_schema(gone.schema["id"].dataType))
+
+
 def _met(visitors: Visitors, threshold: float, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """PACKED -> for each visitor the first pairs with those who are at home there."""
     squared = vectors.squared_lengths(visitors.vectors)

@@ -5,6 +5,7 @@ What is bought is committed before anything is decided: a run that dies decides 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from pyspark.sql import functions as F
 from personahub.buy import Estimate, VectorOrder, buy_vectors, compute_vectors, estimate_vectors, find_missing_vectors
 from personahub.buy.vectors import tokens_at_most
 from personahub.config import Config
-from personahub.dedup import deduplicate
+from personahub.dedup import by_vectors
 from personahub.errors import ConfigError, TransientFailures
 from personahub.generate import local
 from personahub.ids import content_id
@@ -36,7 +37,7 @@ Materialise = Callable[[DataFrame, str], DataFrame]
 class Decided:
     """duplicates: as dedup.deduplicate gives them; rejects: id, reason, detail; vectors: how many were bought or computed.
 
-    search: by clusters that were trained on `trained_on` vectors, 0 for those of an earlier batch; kept: id, vector.
+    search: by clusters that were trained on `trained_on` vectors, 0 for those of an earlier batch; packed: gives those of the kept rows.
     """
 
     duplicates: DataFrame
@@ -44,7 +45,7 @@ class Decided:
     vectors: int
     search: "Search"
     trained_on: int
-    kept: DataFrame
+    packed: Callable[[], DataFrame]
 
 
 def check(config: Config) -> None:
@@ -82,7 +83,7 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     Nothing is decided before all vectors are there, as a vector that comes later could have decided otherwise: raises
     TransientFailures if some failed in passing, and what ended buying early.
     """
-    config, settings = hub.config, hub.config.dedup.semantic
+    settings = hub.config.dedup.semantic
     got = obtain(hub, left)
     fit = _fit(hub, left)
     rows = materialise(fit.select("id", "level").join(vectors(hub), on="id", how="inner"), "dedup.vectors")
@@ -96,9 +97,8 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     standing = _standing(hub, left)
     search, trained_on = _search(hub, with_vector, standing)
     packed = _packed(hub, standing, search)
-    duplicates, refused = deduplicate(with_vector, config.dedup, materialise, hub_vectors=packed, search=search)
+    duplicates, refused, packed_without = by_vectors(with_vector, settings, materialise, packed, search)
     gone = duplicates.select("id").unionByName(refused.select("id"))
-    kept = with_vector.join(gone, on="id", how="left_anti")
     no_detail = F.lit(None).cast("string").alias("detail")
     rejects = refused.select("id", "reason", no_detail)
     refused_by_endpoint = rows.where(F.col("vector").isNull())
@@ -108,12 +108,12 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     if settings.model is not None:
         too_long = left.join(fit.select("id"), on="id", how="left_anti")
         rejects = rejects.unionByName(too_long.select("id", F.lit("too_long_to_embed").alias("reason"), no_detail))
-    return Decided(duplicates, rejects, got, search, trained_on, kept)
+    return Decided(duplicates, rejects, got, search, trained_on, partial(packed_without, gone))
 
 
 def remember(hub: Hub, decided: Decided) -> None:
     """Clusters and packed vectors, for later batches: they save time and change nothing, so that a run may die before this."""
-    _pack(hub, decided.kept, decided.search)
+    _append(hub, decided.packed(), decided.search)
     if not decided.trained_on:
         return
     centroids = decided.search.centroids
@@ -139,16 +139,15 @@ def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None
         hub.store.delete("packed_vectors", f"clusters = '{name}'")
     missing = standing.join(there, on="id", how="left_anti")
     if not missing.isEmpty():
-        _pack(hub, missing, search)
+        from personahub.dedup import semantic  # here, because numba takes its time to import
+
+        _append(hub, semantic.pack(missing, search), search)
     packed = hub.store.table("packed_vectors").where(F.col("clusters") == name)
     return None if packed.isEmpty() else packed
 
 
-def _pack(hub: Hub, rows: DataFrame, search: "Search") -> None:
-    from personahub.dedup import semantic  # here, because numba takes its time to import
-
-    packed = semantic.pack(rows, search).withColumn("clusters", F.lit(_name(search.centroids)))
-    hub.store.append(packed, "packed_vectors")
+def _append(hub: Hub, packed: DataFrame, search: "Search") -> None:
+    hub.store.append(packed.withColumn("clusters", F.lit(_name(search.centroids))), "packed_vectors")
 
 
 def _name(centroids: np.ndarray) -> str:
