@@ -85,7 +85,7 @@ def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
     if hub_texts is not None:
         kind = T.ArrayType(rows.schema["id"].dataType)
         hub_texts = hub_texts.withColumn("ids", F.col("ids").cast(kind))  # bundles hold ids as bytes: of one type
-    sent = sending.gathered(rows, config) if hub_texts is not None and sending.fits(rows) else None
+    sent = None if hub_texts is None else sending.gathered(rows, config)
     copies, near, refused = (
         _compared(rows, config, materialise, hub_texts) if sent is None else _sent(rows, config, sent, hub_texts)
     )

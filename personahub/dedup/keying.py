@@ -1,4 +1,4 @@
-"""Texts to keyed rows: Arrow batches on the executors. See lexical for the rows."""
+"""Texts to keyed rows. See lexical for the rows."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise

@@ -19,21 +19,21 @@ from personahub.dedup.arrow import gulps
 from personahub.dedup.kernels.sieve import sieve
 from personahub.dedup.keying import Keyed, Texts
 
-MOST = 32 << 20  # bytes of a batch, some 150,000 short texts: the driver holds a few times as many, and sends them to each task
-A_TEXT = 100  # bytes that a text counts for above its own: its keys, mostly
+MOST = 32 << 20  # bytes of texts, some 150,000 short ones with their ids
+A_TEXT = 100  # bytes that a text counts for above its own
+HELD = 128 << 20  # bytes of a batch with its keys, which depend on the settings: the driver holds it, and each task is sent it
 
 
-def fits(texts: DataFrame) -> bool:
-    """texts: with a column `text`."""
-    weight = F.sum(F.coalesce(F.octet_length("text"), F.lit(0)) + A_TEXT)
-    return (texts.agg(weight).collect()[0][0] or 0) <= MOST
-
-
-def gathered(texts: DataFrame, config: LexicalDedup) -> Texts:
-    """Texts (id, level, text) that fit, by their keys."""
+def gathered(texts: DataFrame, config: LexicalDedup) -> Texts | None:
+    """Texts (id, level, text), by their keys. None: there are too many of them, or too many keys."""
+    weight = texts.agg(F.sum(F.coalesce(F.octet_length("text"), F.lit(0)) + A_TEXT)).collect()[0][0]
+    if (weight or 0) > MOST:
+        return None
     table = texts.select("id", F.col("level").cast("int"), "text").toArrow()
     batch = pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], table.column_names)
-    return keying.by_key(keying.of_texts(batch, config))
+    sent = keying.by_key(keying.of_texts(batch, config))
+    held = (sent.key, sent.text, sent.level, sent.ids, sent.tokens.offsets, sent.tokens.values)
+    return sent if sum(each.nbytes for each in held) <= HELD else None
 
 
 def compared(sent: Texts, threshold: float, hub: DataFrame, most: int) -> tuple[pa.Table, pa.Table, pa.Table]:

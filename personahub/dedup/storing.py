@@ -1,4 +1,4 @@
-"""Texts and their keys to what a hub stores of them, and back: Arrow batches on the executors. See lexical for the columns of STORED."""
+"""Texts and their keys to what a hub stores of them, and back. See lexical for the columns of STORED."""
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ STORED = 1 << 16
 def to_stored(texts: Texts) -> pa.RecordBatch:
     """STORED, in rows of some STORED bytes."""
     count = np.bincount(texts.text, minlength=len(texts.ids))
-    bounds = np.array(cuts((count + texts.tokens.sizes) * sets.TOKEN_BYTES, STORED), np.int64)
+    bounds = np.unique(cuts((count + texts.tokens.sizes) * sets.TOKEN_BYTES, STORED))  # of no texts no row
     columns = {
         "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), texts.ids),
         "counts": packed(count.astype(np.int32), bounds),

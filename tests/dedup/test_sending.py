@@ -15,6 +15,7 @@ def verdicts(spark, rows, stored, config, write):
     """Duplicates, rejects, and the keys and ids of what a hub would store of the others."""
     words = by_words(spark.createDataFrame(rows, SCHEMA).repartition(3), config, write, stored)
     kept = words.stored(words.duplicates.select("id").unionByName(words.rejects.select("id"))).toArrow()
+    assert all(kept["ids"].combine_chunks().value_lengths().to_pylist())
     texts = [storing.from_stored(batch) for batch in kept.to_batches()]
     keyed = [
         each
@@ -31,7 +32,7 @@ def test_both_ways_give_the_same_verdicts(spark, materialise, monkeypatch, confi
     hub = spark.createDataFrame([(1, f"f{name}", text) for _, name, text in rows[:80]], SCHEMA)
     stored = materialise(lexical.stored(hub, config), "stored")
     sent = verdicts(spark, rows[60:], stored, config, lambda frame, name: materialise(frame, f"sent.{name}"))
-    monkeypatch.setattr(sending, "MOST", 0)
+    monkeypatch.setattr(sending, "MOST", -1)
     assert sent == verdicts(spark, rows[60:], stored, config, materialise)
     assert {row.method for row in sent[0]} == {"identical", config.method}
     assert len({name for _, name in sent[2]}) == 240 - len(sent[0]) - len(sent[1])
@@ -57,10 +58,14 @@ def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materia
     assert rejects == [("5", "empty_text"), ("6", "empty_text"), ("7", "too_long")]
 
 
-def test_a_batch_fits_by_its_texts_and_their_number(spark, monkeypatch):
-    texts = spark.createDataFrame([("x" * 50,), (None,)], "text string")
+def test_what_is_sent_is_no_more_than_so_many_bytes_of_texts_and_keys(spark, monkeypatch):
+    texts = spark.createDataFrame([(1, "a", "x" * 50), (1, "b", None)], SCHEMA)
     monkeypatch.setattr(sending, "MOST", 50 + 2 * sending.A_TEXT)
-    assert sending.fits(texts)
+    sent = sending.gathered(texts, LexicalDedup())
+    assert sent.ids.to_pylist() == ["a", "b"]
+    monkeypatch.setattr(sending, "HELD", 10)
+    assert sending.gathered(texts, LexicalDedup()) is None
+    monkeypatch.undo()
     monkeypatch.setattr(sending, "MOST", 49 + 2 * sending.A_TEXT)
-    assert not sending.fits(texts)
-    assert sending.fits(texts.limit(0))
+    assert sending.gathered(texts, LexicalDedup()) is None
+    assert len(sending.gathered(texts.limit(0), LexicalDedup()).ids) == 0
