@@ -1,6 +1,7 @@
-"""Arrow's batches and columns as Spark hands them over, and numpy's arrays of them."""
+"""Arrow's batches and columns as an engine hands them over, and numpy's arrays of them."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,35 @@ def gulps(batches: Iterator[pa.RecordBatch], least: int | None = None) -> Iterat
             held = []
     if held:
         yield pa.concat_batches(held)
+
+
+def whole_groups(batches: Iterator[pa.RecordBatch], column: str, size: int) -> Iterator[list[pa.RecordBatch]]:
+    """The same rows in the order of an integer column, in lists of batches of about `size` bytes that hold all rows of each value that they
+    have. Holds all of them: no engine promises the order of a sort that stands before a `mapInArrow`.
+    """
+    held = [_sorted(batch, column) for batch in batches if batch.num_rows]
+    if not held:
+        return
+    values = [batch[column].to_numpy() for batch in held]
+    groups, group = np.unique(np.concatenate(values), return_inverse=True)
+    weights = np.concatenate([np.full(len(batch), batch.nbytes / len(batch)) for batch in held])
+    for begin, end in pairwise(cuts(np.bincount(group, weights), size)):
+        starts = [np.searchsorted(each, groups[begin]) for each in values]
+        ends = [np.searchsorted(each, groups[end - 1], "right") for each in values]
+        yield [batch.slice(start, end - start) for batch, start, end in zip(held, starts, ends, strict=True) if end > start]
+
+
+def _sorted(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    values = batch[column].to_numpy()
+    if (values[1:] >= values[:-1]).all():
+        return batch
+    return batch.take(pa.array(np.argsort(values, kind="stable")))
+
+
+def cuts(sizes: np.ndarray, most: int) -> list[int]:
+    """Where to cut rows of so many bytes into pieces of some `most` bytes, from 0 to their number."""
+    piece = (np.cumsum(sizes) - 1) // most
+    return [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(sizes)]
 
 
 def packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from personahub.dedup import found
-from personahub.dedup.arrow import by_priority
+from personahub.dedup.arrow import by_priority, whole_groups
 from personahub.dedup.bundling import REFUSED, from_bundles
 from personahub.dedup.kernels import buckets
 from personahub.dedup.kernels.sets import TokenSets
@@ -17,32 +17,14 @@ BLOCK = 16 << 20  # bytes of bundles that are unpacked at once, or one part if t
 
 
 def pairs(kind: pa.DataType, threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Bundles, sorted by part -> the rows that lexical.found tells of. kind: of the ids."""
-    for block in _whole_parts(batches):
-        refused = sum(int((batch["part"].to_numpy() == REFUSED).sum()) for batch in block)
-        keyed = from_bundles(block, kind)
-        if refused:
+    """Bundles, all that have their parts -> the rows that lexical.found tells of. kind: of the ids."""
+    for block in whole_groups(batches, "part", BLOCK):
+        refused = [int(np.searchsorted(batch["part"].to_numpy(), REFUSED, side="right")) for batch in block]  # it is the lowest part
+        if any(refused):
+            keyed = from_bundles([batch.slice(0, end) for batch, end in zip(block, refused, strict=True)], kind)
             yield refused_rows(keyed.id, keyed.level, keyed.tokens.sizes)
-        else:
-            yield from of_block(keyed, threshold, most)
-
-
-def _whole_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """Blocks that hold all of the parts they have a bundle of; what was refused comes in blocks of its own."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        parts = batch["part"].to_numpy()
-        refused = int(np.searchsorted(parts, REFUSED, side="right"))
-        if refused:
-            yield [batch.slice(0, refused)]
-        last = max(int(np.searchsorted(parts, parts[-1])), refused) if len(parts) else 0  # where the last part begins
-        if last > refused and sum(each.nbytes for each in held) + batch.nbytes >= BLOCK:
-            yield [*held, batch.slice(refused, last - refused)]
-            held, refused = [], last
-        if refused < len(parts):
-            held.append(batch.slice(refused))
-    if held:
-        yield held
+        others = [batch.slice(end) for batch, end in zip(block, refused, strict=True)]
+        yield from of_block(from_bundles(others, kind), threshold, most)
 
 
 def refused_rows(ids: pa.Array, level: np.ndarray, sizes: np.ndarray) -> pa.RecordBatch:

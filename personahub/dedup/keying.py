@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from personahub.config import LexicalDedup
-from personahub.dedup.arrow import by_priority
+from personahub.dedup.arrow import by_priority, cuts
 from personahub.dedup.kernels import exact, minhash, sets
 from personahub.dedup.kernels import sieve as sieves
 from personahub.dedup.kernels.sets import TokenSets
@@ -122,12 +122,6 @@ def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarra
 
 def is_fit(tokens: TokenSets) -> np.ndarray:
     return (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
-
-
-def cuts(sizes: np.ndarray, most: int) -> list[int]:
-    """Where to cut rows of so many bytes into pieces of some `most` bytes, from 0 to their number."""
-    piece = (np.cumsum(sizes) - 1) // most
-    return [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(sizes)]
 
 
 def _first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:

@@ -10,11 +10,12 @@ from pyspark.sql import functions as F
 
 from personahub.config import LexicalDedup
 from personahub.dedup import bundling, keying
-from personahub.dedup.arrow import gulps, packed
+from personahub.dedup.arrow import gulps, packed, unpacked, whole_groups
 from personahub.dedup.kernels.sieve import sieve
 
 MOST = 16_000_000  # keys that a sieve is made of: it then has 32 MB or 64 MB, and each task is sent it
 PART_BITS = 10  # of a key: it is held against those of one of 1024 parts
+BLOCK = 16 << 20  # bytes of keys that are sorted at once
 KEYS_A_WORD = 3  # of a sieve: 2 to 4
 FEWEST_BITS, ROWS_A_PART = 5, 256
 
@@ -24,7 +25,7 @@ Materialise = Callable[[DataFrame, str], DataFrame]
 def of_shared(texts: DataFrame, config: LexicalDedup, materialise: Materialise) -> np.ndarray | None:
     """A sieve that the keys of at least two different sets, or of two equal ones, pass. None: they are too many for one."""
     bundles = texts.select("text").mapInArrow(partial(_key_bundles, config), "part int, keys binary")
-    together = bundles.repartition("part").sortWithinPartitions("part")
+    together = bundles.repartition("part")
     return of_keys(_collected(materialise(together.mapInArrow(_repeated, "keys binary"), "dedup.lexical.repeated"), "keys"))
 
 
@@ -76,19 +77,10 @@ def _key_bundles(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Ite
 
 
 def _repeated(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Of each part, whose bundles stand one after the other, the keys that are there twice."""
-    part, held = -1, list[bytes]()
-    for batch in batches:
-        for this, keys in zip(batch["part"].to_pylist(), batch["keys"].to_pylist(), strict=True):
-            if this != part:
-                yield _twice(held)
-                part, held = this, []
-            held.append(keys)
-    yield _twice(held)
-
-
-def _twice(bundles: list[bytes]) -> pa.RecordBatch:
-    keys = np.sort(np.frombuffer(b"".join(bundles), np.uint64))
-    same = np.append(False, keys[1:] == keys[:-1])[: len(keys)]
-    once = keys[same & ~np.append(same[1:], False)[: len(keys)]]  # the last of each run of equal ones
-    return pa.RecordBatch.from_pydict({"keys": pa.array([once.tobytes()] if len(once) else [], pa.binary())})
+    """Of the keys of whole parts those that are there twice."""
+    for block in whole_groups(batches, "part", BLOCK):
+        keys = np.sort(np.concatenate([unpacked(batch["keys"], np.uint64) for batch in block]))
+        same = np.append(False, keys[1:] == keys[:-1])[: len(keys)]
+        once = keys[same & ~np.append(same[1:], False)[: len(keys)]]  # the last of each run of equal ones
+        if len(once):
+            yield pa.RecordBatch.from_pydict({"keys": pa.array([once.tobytes()], pa.binary())})

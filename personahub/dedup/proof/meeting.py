@@ -8,9 +8,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
+from personahub.dedup.arrow import by_priority, whole_groups
 from personahub.dedup.kernels import buckets, sets
 
-BLOCK = 50_000  # rows that are compared at once, or one bucket
+BLOCK = 8 << 20  # bytes of rows that are compared at once, or one bucket
 
 
 def keys_schema(rows: DataFrame) -> T.StructType:
@@ -41,37 +42,26 @@ def pairs(keys: DataFrame, threshold: float, most: int) -> DataFrame:
         ("score", T.DoubleType()),
     ]
     schema = T.StructType([T.StructField(name, one) for name, one in fields])
-    together = keys.repartition("key").sortWithinPartitions("key", "level", "id")
-    return together.mapInArrow(partial(_pairs, threshold, most), schema)
+    return keys.repartition("key").mapInArrow(partial(_pairs, threshold, most), schema)
 
 
 def _pairs(threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for block in _whole_buckets(batches):
-        key = block["key"].to_numpy()
+    for batches_of_block in whole_groups(batches, "key", BLOCK):
+        block = pa.concat_batches(batches_of_block)
+        block = block.take(pa.array(by_priority(_numpy(block["level"]), block["id"], _group(_numpy(block["key"])))))
+        key = _numpy(block["key"])
         starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1], [True]]))
         tokens = sets.from_arrow(block["tokens"])
         low, high, score, _ = buckets.bucket_pairs(starts, tokens, np.zeros(len(key), np.bool_), threshold, most)
         at, above = pa.array(low), pa.array(high)
         level, ids = block["level"], block["id"]
         columns = [ids.take(at), level.take(at), ids.take(above), level.take(above), pa.array(score)]
-        table = pa.Table.from_arrays(columns, names=["low", "low_level", "high", "high_level", "score"])
-        yield from table.to_batches()
+        yield pa.RecordBatch.from_arrays(columns, names=["low", "low_level", "high", "high_level", "score"])
 
 
-def _whole_buckets(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The sorted rows in blocks that end where a key ends."""
-    held: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        if rows >= BLOCK:
-            key = batch["key"].to_numpy()
-            ends = int(np.searchsorted(key, held[-1]["key"][-1].as_py(), "right"))  # here the last key of those held
-            if ends < len(key):
-                yield pa.Table.from_batches([*held, batch.slice(0, ends)])
-                held, rows, batch = [], 0, batch.slice(ends)
-        held.append(batch)
-        rows += batch.num_rows
-    if held:
-        yield pa.Table.from_batches(held)
+def _group(key: np.ndarray) -> np.ndarray:
+    return np.unique(key, return_inverse=True)[1]
+
+
+def _numpy(column: pa.Array) -> np.ndarray:
+    return column.to_numpy(zero_copy_only=False)
