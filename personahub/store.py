@@ -93,7 +93,7 @@ class Store:
         ).collect()
         self.spark.catalog.dropTempView(view)
         self._commits[name] += 1
-        return int(result[0]["num_inserted_rows"])
+        return int(result[0][0])  # that of the rows affected, by whatever name
 
     def delete(self, name: str, condition: str = "true") -> None:
         """Remove the rows of a table that an SQL condition holds for: what is about to be made anew, never what was paid for."""
@@ -120,7 +120,7 @@ class Store:
             f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON t.{key} = s.id WHEN MATCHED AND ({holds}) THEN UPDATE SET {nulls}"
         ).collect()
         self.spark.catalog.dropTempView(view)
-        return int(result[0]["num_updated_rows"])
+        return int(result[0][0])
 
     def remove(self, name: str, key: str, ids: DataFrame, condition: str) -> None:
         """Remove the rows whose `key` is an id of `ids` and that an SQL condition on t holds for: verdicts that are to fall again."""
@@ -186,8 +186,10 @@ class Store:
         """The rows of one window of a scratch table that is partitioned by window and slot."""
         if self.catalog:
             return self.spark.read.table(self._scratch(name)).where(F.col("window") == window)
-        folder = f"{self._scratch(name)}/window={window}"
-        return self.spark.read.schema(schema).option("basePath", self._scratch(name)).parquet(folder)
+        # by itself: an engine that looks at all of them for each would take time quadratic in their number
+        columns = [field for field in schema if field.name not in ("window", "slot")]
+        rows = self.spark.read.schema(T.StructType(columns)).parquet(f"{self._scratch(name)}/window={window}")
+        return rows.select(*(field.name for field in columns))
 
     def drop_scratch(self, *names: str) -> None:
         for name in names:

@@ -1,6 +1,7 @@
 """One Spark session a process of the run, started only by tests that ask for it; real data only where it lies beside the checkout."""
 
 import io
+import os
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stdout
@@ -10,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+ON_SPARK = os.environ.get("PERSONAHUB_ENGINE") == "spark"
 
 
 def pytest_sessionstart(session):
     """Before several processes start a Spark each: where the jars were never fetched, they would all write to Ivy's cache at once."""
-    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
-        start = "from personahub import config, session; session.open_session(config.load()).stop()"
+    if ON_SPARK and session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        start = "from personahub import config, engines; engines.open_session(config.load()).stop()"
         subprocess.run([sys.executable, "-c", start], check=True)
 
 
@@ -31,17 +33,19 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    from personahub import session
+    """A session on the engine that PERSONAHUB_ENGINE names: the embedded one, unless it says spark."""
+    from personahub import engines
     from personahub.config import load
+    from personahub.engines.spark import SHORT_RUN
 
     scratch = tmp_path_factory.mktemp("spark")
     conf = {
-        **session.SHORT_RUN,
+        **SHORT_RUN,
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch / "local"),
         "spark.driver.memory": "2g",
     }
-    session_ = session.open_session(load(overrides=[f"spark.conf={conf}"]))
+    session_ = engines.open_session(load(overrides=[f"spark.conf={conf}"] if ON_SPARK else []))
     yield session_
     session_.stop()
 

@@ -14,7 +14,7 @@ import pytest
 from personahub import pipeline
 from personahub.config import load
 from personahub.llm import mock_server
-from personahub.session import SHORT_RUN
+from personahub.engines.spark import SHORT_RUN
 
 pytestmark = pytest.mark.slow  # each starts a JVM
 

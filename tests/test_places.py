@@ -14,9 +14,10 @@ import numpy as np
 import pyspark
 import pytest
 
-from personahub import archive, pipeline, schemas, session
+from personahub import archive, pipeline, schemas
 from personahub.config import load
 from personahub.demo import corpus
+from personahub.engines.spark import DELTA_SQL, SHORT_RUN, delta_package
 from personahub.llm import mock_server
 
 pytestmark = pytest.mark.slow
@@ -56,9 +57,9 @@ def elsewhere(tmp_path_factory):
 
 def submit(home, *arguments, **conf):
     """The command line of spark-submit."""
-    conf = {"spark.ui.enabled": "false", "spark.executor.memory": "1g", **session.SHORT_RUN, **conf}
+    conf = {"spark.ui.enabled": "false", "spark.executor.memory": "1g", **SHORT_RUN, **conf}
     settings = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
-    return [f"{home}/bin/spark-submit", "--packages", session.delta_package(), *settings, *arguments]
+    return [f"{home}/bin/spark-submit", "--packages", delta_package(), *settings, *arguments]
 
 
 @contextlib.contextmanager
@@ -69,7 +70,7 @@ def connect_server(elsewhere, log):
         port = free.getsockname()[1]
     command = submit(
         environment["SPARK_HOME"], "--master", "local[8]", "--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
-        "spark-internal", **{"spark.connect.grpc.binding.port": port, **session.DELTA_SQL},
+        "spark-internal", **{"spark.connect.grpc.binding.port": port, **DELTA_SQL},
     )  # fmt: skip
     with log.open("wb") as out:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=out, start_new_session=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from personahub import generate, session
+from personahub import engines, generate
 from personahub.buy.missing import Estimate, Missing, Order, characters
 from personahub.buy.recovery import journal_folder
 from personahub.buy.windows import Work, commit_floor
@@ -90,7 +90,7 @@ def ask_executors(
     folder, nonce = journal_folder(store, config), secrets.token_hex(8)
     if folder is not None and not journal.write_nonce(folder, nonce):
         folder = None
-    local = session.is_local(store.spark)
+    local = engines.is_local(store.spark)
     host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
     server = stack.enter_context(GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host))
     found = generate.preflight(store.spark, model, server.address, folder, nonce, PREFLIGHT_TASKS)

@@ -5,7 +5,7 @@ import math
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import session
+from personahub import engines
 from personahub.buy.windows import MAX_WINDOWS, Shape, stage, windows_of
 from personahub.config import Config
 from personahub.errors import RootInUse
@@ -26,7 +26,7 @@ def compute_vectors(store: Store, config: Config, run_id: str, name: str, texts:
     if count:
         store.create("embeddings")
         windows = min(MAX_WINDOWS, max(1, count // max(TEXTS_PER_WINDOW, config.generate.commit_every)))
-        room = session.tasks_per_window(store.spark, config) * config.generate.windows_in_flight
+        room = engines.tasks_per_window(store.spark, config) * config.generate.windows_in_flight
         shape = Shape(windows, max(1, min(room, math.ceil(count / windows / TEXTS_PER_TASK))), in_flight=1, most=1)
         staged = stage(store, f"{name}.windows", missing, "persona_id", shape)
         with store.one_file_per_task():

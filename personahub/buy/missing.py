@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub import schemas
@@ -59,15 +59,13 @@ class Estimate:
 
 def find_missing(store: Store, order: Order) -> Missing:
     """Step 1: distinct by completion_id, anti-joined with the ledger, written once. Nothing is bought from a plan that runs twice."""
-    seen = Observation()
     first_asker = F.min(F.struct("source_id", "sample_index", "stage", "prompt_name", "variables")).alias("first")
     distinct = order.requests.groupBy("completion_id").agg(first_asker).select("completion_id", "first.*")
-    distinct = distinct.observe(seen, F.count(F.lit(1)).alias("requests"))
     ledger = store.table("completions").where("final")
     rows = distinct.join(ledger.select("completion_id"), on="completion_id", how="left_anti")
     rows = store.materialise(rows.select(*schemas.REQUESTS.names), f"{order.stage}.missing")
     calls, longest = rows.agg(F.count("*"), F.max(F.length("variables"))).collect()[0]
-    total = seen.get["requests"]
+    total = order.requests.agg(F.countDistinct("completion_id")).collect()[0][0]
     before = ledger.where(F.col("stage") == order.stage).select("source_id", "sample_index").distinct()
     again = rows.join(before, on=["source_id", "sample_index"], how="left_semi").count() if calls else 0
     return Missing(rows, calls, total - calls, longest or 0, again)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub import generate, session
+from personahub import engines, generate
 from personahub.buy.judging import Judge, Judging
 from personahub.config import Config, Model
 from personahub.errors import PersonahubError
@@ -52,12 +52,12 @@ def shape_of(store: Store, config: Config, rows: int, model: Model, work: Work, 
         windows = min(windows, max(FEW_WINDOWS, math.isqrt(4 * windows), windows // 16))
     windows = min(MAX_WINDOWS, windows)
     in_flight = min(config.generate.windows_in_flight, windows)
-    tasks = session.tasks_per_window(store.spark, config)
+    tasks = engines.tasks_per_window(store.spark, config)
     if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there
         tasks = tasks * config.generate.windows_in_flight // windows
     per_task = work.texts * REQUESTS_PER_TASK if isinstance(work, generate.Vectors) else CALLS_PER_TASK
     tasks = max(1, min(tasks, math.ceil(rows / windows / per_task)))
-    return Shape(windows, tasks, in_flight, min(session.most_windows(config), windows))
+    return Shape(windows, tasks, in_flight, min(engines.most_windows(config), windows))
 
 
 def commit_floor(config: Config, model: Model, work: Work) -> int:
@@ -97,7 +97,7 @@ def run_windows(
     def one(window: int) -> None:
         if governor.stop is None:
             rows = store.window(staged.name, staged.schema, window)
-            store.append(generate.answer(rows, plan), plan.work.table)
+            store.append(generate.answer(rows, plan, window), plan.work.table)
             if plan.journal_folder is not None:
                 journal.forget_window(plan.journal_folder, plan.stage, window)
         if governor.stop is None and judge is not None:

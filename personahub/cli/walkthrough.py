@@ -12,7 +12,7 @@ from personahub.cli import hop_views, views
 from personahub.cli.console import TerminalUI, dollars
 from personahub.demo import corpus
 from personahub.llm import mock_server
-from personahub.session import SHORT_RUN
+from personahub.engines.spark import SHORT_RUN
 
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up

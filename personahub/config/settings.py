@@ -206,6 +206,7 @@ class Synthesis(Settings):
 
 
 class Spark(Settings):
+    engine: Literal["auto", "embedded", "spark"] = "auto"
     master: str | None = None
     conf: dict[str, str] = {}
 

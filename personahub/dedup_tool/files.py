@@ -9,7 +9,7 @@ from typing import Literal
 
 from pyspark.sql import functions as F
 
-from personahub import report, session
+from personahub import engines, report
 from personahub.config import Config
 from personahub.dedup.proof import semantic_recall
 from personahub.dedup.proof.audit import Finding, audit
@@ -20,6 +20,7 @@ from personahub.dedup_tool.input import Source, check_unchanged, complaints, det
 from personahub.dedup_tool.results import RESULTS, Results, all_there
 from personahub.dedup_tool.rows import stage
 from personahub.dedup_tool.scratch import Scratch
+from personahub.engines.spark import DRIVER_MEMORY, LIGHT_JVM, SHORT_RUN
 from personahub.errors import InputError, Interrupted, PersonahubError
 from personahub.store import Store
 
@@ -72,8 +73,8 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     try:
         with results.workplace():
             tell("starting Spark")
-            spark = session.open_session(for_computing(config, source), verbose=verbose)
-            with session.interruptible(spark):
+            spark = engines.open_session(for_computing(config, source), verbose=verbose)
+            with engines.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
                 results.check_remote(spark)
@@ -143,9 +144,9 @@ def for_computing(config: Config, source: Source) -> Config:
     size = LARGE_BYTES if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
     master = config.spark.master or "local[*]"
     full = {"spark.driver.extraJavaOptions": ""}  # both compilers
-    conf = dict(session.SHORT_RUN if size < SMALL_BYTES else session.LIGHT_JVM if size < LARGE_BYTES else full)
+    conf = dict(SHORT_RUN if size < SMALL_BYTES else LIGHT_JVM if size < LARGE_BYTES else full)
     if SMALL_BYTES <= size < LARGE_BYTES:
-        conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', session.DRIVER_MEMORY)}"
+        conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', DRIVER_MEMORY)}"
     spark = config.spark.model_copy(update={"master": master, "conf": conf | config.spark.conf})
     return config.model_copy(update={"spark": spark})
 

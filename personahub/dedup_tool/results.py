@@ -104,7 +104,7 @@ class Results:
         written = {}
         for name, frame in frames.items():
             target = self.place(name) if self.remote else str(self._scratch / "results" / name)
-            frame.write.format(self.format).mode("overwrite" if self.overwrite else "errorifexists").save(target)
+            frame.write.format(self.format).mode("overwrite" if self.overwrite else "error").save(target)
             written[name] = spark.read.format(self.format).load(target).count()
         check_sums(Counts(done.counts.rows, written["kept"], {"": written["duplicates"]}, {"": written.get("rejects", 0)}))
         check_unchanged()

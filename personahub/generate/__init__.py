@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -58,9 +59,12 @@ class Preflight:
     key_problem: str | None
 
 
-def answer(rows: DataFrame, plan: Plan) -> DataFrame:
-    """Staged rows with window and slot, one slot a partition -> rows of `plan.work.table`. A row that was not asked for is not there."""
-    return rows.mapInArrow(partial(_answer, plan), plan.work.schema)
+def answer(rows: DataFrame, plan: Plan, window: int) -> DataFrame:
+    """The staged rows of one window -> rows of `plan.work.table`. A row that was not asked for is not there.
+
+    However the engine cuts the window into tasks, a task works on the rows that it is given, and each is given to one.
+    """
+    return rows.mapInArrow(partial(_answer, plan, window), plan.work.schema)
 
 
 def preflight(
@@ -97,28 +101,26 @@ def _preflight(
     yield pa.RecordBatch.from_pydict(row, schema=schema)
 
 
-def _answer(plan: Plan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    context = TaskContext.get()
-    attempt = context.taskAttemptId() if context is not None else 0
+def _answer(plan: Plan, window: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     staged = (batch.to_pylist() for batch in batches if batch.num_rows)
     first = next(staged, None)
     if first is None:
         return
-    window, slot = first[0]["window"], first[0]["slot"]
-    if context is not None and context.attemptNumber():
-        _fence(plan, f"{window}/{slot}", attempt)
-    writer, bought = _open_journal(plan, window, slot, attempt)
+    task = _task(window)
+    if task.again:
+        _fence(plan, task)
+    bought = _Bought(plan, task)
+    writer = None if plan.journal_folder is None else journal.Writer(plan.journal_folder, plan.stage, window, task.name, task.attempt)
     try:
-        known = {row[plan.work.key] for row in bought if row["final"]}
-        yield from _batches(plan, bought)
-        caller = _start(plan, f"{window}/{slot}", attempt, writer)
-        missing = ([row for row in rows if row[plan.work.key] not in known] for rows in chain([first], staged))
-        for calls in plan.work.calls(missing):
+        caller = _start(plan, task, writer)
+        for calls in plan.work.calls(map(bought.missing, chain([first], staged))):
+            yield from _batches(plan, bought.taken())
             if caller.stopped:
                 continue  # read the input to its end, start nothing
             caller.offer(calls)
             while caller.backlog() > BACKLOG and not caller.stopped:
                 yield from _batches(plan, _taken(plan, caller)[0])
+        yield from _batches(plan, bought.taken())
         caller.close_input()
         ended = False
         while not ended:
@@ -129,8 +131,52 @@ def _answer(plan: Plan, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Record
             writer.close()
 
 
-def _fence(plan: Plan, task: str, attempt: int) -> None:
-    """Before a slot's journal is read, an earlier attempt that may be alive (its executor is lost, its Python worker not yet, or only
+@dataclass(frozen=True)
+class _Task:
+    """What Spark calls a task and its attempt. Another engine does not tell: it tries none again, and each has a name of its own."""
+
+    window: int
+    name: str
+    attempt: int = 0
+    again: bool = False  # an earlier attempt of it may have bought something, or may be alive
+    known: bool = False  # is another attempt of it known by its name?
+
+
+def _task(window: int) -> _Task:
+    context = TaskContext.get()
+    if context is None:
+        return _Task(window, uuid.uuid4().hex[:12])
+    return _Task(window, str(context.partitionId()), context.taskAttemptId(), context.attemptNumber() > 0, known=True)
+
+
+class _Bought:
+    """What the journal holds of a window: what is among a task's rows, and was answered, is not asked again but handed on."""
+
+    def __init__(self, plan: Plan, task: _Task) -> None:
+        self._key = plan.work.key
+        self._rows: dict[str, list[journal.Row]] = {}
+        self._taken: list[journal.Row] = []
+        if plan.journal_folder is not None:
+            rows = journal.read_window(plan.journal_folder, plan.stage, task.window, task.name if task.known else "*")
+            for row in journal.once(rows, self._key):
+                self._rows.setdefault(row[self._key], []).append(row)
+
+    def missing(self, staged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of a task's rows that are to be asked."""
+        if not self._rows:
+            return staged
+        found = {row[self._key]: self._rows.pop(row[self._key], ()) for row in staged}
+        self._taken += chain.from_iterable(found.values())
+        return [row for row in staged if not any(one["final"] for one in found[row[self._key]])]
+
+    def taken(self) -> list[journal.Row]:
+        """What was found since the last time; failures, too, for what they cost."""
+        rows, self._taken = self._taken, []
+        return rows
+
+
+def _fence(plan: Plan, task: _Task) -> None:
+    """Before a task's journal is read, an earlier attempt that may be alive (its executor is lost, its Python worker not yet, or only
     out of the driver's reach) must start nothing more: what it buys after the reading is bought twice, and it would go on until it
     hears of this attempt. So this one reports at once, and reads once the earlier one's next report is due.
     """
@@ -138,33 +184,30 @@ def _fence(plan: Plan, task: str, attempt: int) -> None:
         return
 
     async def report() -> Grant | None:
-        return await _link(plan).report(Report(task, attempt, wants=0, in_flight=0))
+        return await _link(plan).report(Report(_name(task), task.attempt, wants=0, in_flight=0))
 
     grant = asyncio.run_coroutine_threadsafe(report(), _loop()).result()
     if grant is not None and grant.stop is None:
         time.sleep(2 * grant.report_in)  # once for the report to be due, once for its way
 
 
-def _open_journal(plan: Plan, window: int, slot: int, attempt: int) -> tuple[journal.Writer | None, list[journal.Row]]:
-    """The writer, and what earlier attempts of this slot have already paid for."""
-    if plan.journal_folder is None:
-        return None, []
-    bought = journal.once(journal.read_slot(plan.journal_folder, plan.stage, window, slot), plan.work.key)
-    return journal.Writer(plan.journal_folder, plan.stage, window, slot, attempt), bought
-
-
-def _start(plan: Plan, task: str, attempt: int, writer: journal.Writer | None) -> Caller:
+def _start(plan: Plan, task: _Task, writer: journal.Writer | None) -> Caller:
     def record(outcome: Outcome) -> None:
         if writer is not None:
             writer.write(*_rows(plan, outcome))
 
     async def build() -> Caller:
         client = _client(plan)
-        return Caller(client, _link(plan), plan.model, task, attempt, record, asyncio.get_running_loop())
+        return Caller(client, _link(plan), plan.model, _name(task), task.attempt, record, asyncio.get_running_loop())
 
     caller = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
     caller.start()
     return caller
+
+
+def _name(task: _Task) -> str:
+    """By which the governor knows it."""
+    return f"{task.window}/{task.name}"
 
 
 def _taken(plan: Plan, caller: Caller) -> tuple[list[journal.Row], bool]:

@@ -1,11 +1,12 @@
 """The journal: each outcome is on disk as it arrives, before it is yielded, so that a kill costs what is in flight (PAID_STEP 5).
 
-Layout: `<folder>/<stage>/<window>/<slot>-<attempt>.jsonl`, one row of `completions`, or of `embeddings`, a line. An outcome's lines are
+Layout: `<folder>/<stage>/<window>/<task>-<attempt>.jsonl`, one row of `completions`, or of `embeddings`, a line. An outcome's lines are
 appended with one write (O_APPEND), so that a kill tears at most the last outcome.
 """
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -84,8 +85,8 @@ def _storable(text: str | None) -> str | None:
 class Writer:
     """Appends to the file of one task attempt."""
 
-    def __init__(self, folder: str, stage: str, window: int, slot: int, attempt: int) -> None:
-        self._path = window_folder(folder, stage, window) / f"{slot}-{attempt}.jsonl"
+    def __init__(self, folder: str, stage: str, window: int, task: str, attempt: int) -> None:
+        self._path = window_folder(folder, stage, window) / f"{task}-{attempt}.jsonl"
         self._file: int | None = None
 
     def write(self, *rows: Row) -> None:
@@ -106,9 +107,9 @@ def window_folder(folder: str, stage: str, window: int) -> Path:
     return Path(folder) / stage / str(window)
 
 
-def read_slot(folder: str, stage: str, window: int, slot: int) -> list[Row]:
-    """What earlier attempts of this slot have bought."""
-    return [row for path in sorted(window_folder(folder, stage, window).glob(f"{slot}-*.jsonl")) for row in _rows(path)]
+def read_window(folder: str, stage: str, window: int, task: str = "*") -> list[Row]:
+    """What tasks of this window have bought, or earlier attempts of one of them."""
+    return [row for path in sorted(window_folder(folder, stage, window).glob(f"{task}-*.jsonl")) for row in _rows(path)]
 
 
 def read_files(folder: str) -> Iterator[list[Row]]:
@@ -169,7 +170,7 @@ def shares_folder(folder: str, nonce: str) -> bool:
     try:
         if (Path(folder) / NONCE).read_text() != nonce:
             return False
-        probe = Path(folder) / f".probe-{os.getpid()}-{nonce}"
+        probe = Path(folder) / f".probe-{uuid.uuid4().hex}"  # tasks may be threads of one process
         probe.write_text("")
         probe.unlink()
         return True

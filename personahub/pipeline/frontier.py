@@ -64,7 +64,8 @@ def requests(hub: Hub, hop: int) -> DataFrame:
 def _asked(hub: Hub) -> DataFrame:
     """persona_id, asked: the relations that each was asked for, by its frozen requests."""
     frozen = hub.store.table("requests").where(F.col("stage") == STAGE)
-    names = F.from_json("variables", "relations array<struct<name: string>>").getField("relations").getField("name")
+    relations = F.from_json("variables", "relations array<struct<name: string>>").getField("relations")
+    names = F.transform(relations, lambda relation: relation.getField("name"))
     each = frozen.select(F.col("source_id").alias("persona_id"), F.explode(names).alias("name"))
     return each.groupBy("persona_id").agg(F.collect_set("name").alias("asked"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from personahub import session
+from personahub import engines
 from personahub.buy import Buyer, Estimate, drain_journals, lease_folder
 from personahub.config import Config
 from personahub.errors import Interrupted
@@ -52,10 +52,10 @@ def open_hub(config: Config, ui: Buyer | None = None, *, spend: bool = False, ve
     run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     try:
         with Lease(lease_folder(config), run_id) if spend else nullcontext() as lease:
-            spark = session.open_session(config, verbose=verbose)
+            spark = engines.open_session(config, verbose=verbose)
             store = Store(spark, config)
             hub = Hub(spark, store, config, run_id, ui, lease)
-            with session.interruptible(spark):
+            with engines.interruptible(spark):
                 if spend:
                     store.drop_all_scratch()
                     saved = drain_journals(store, config)

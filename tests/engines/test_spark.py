@@ -2,7 +2,7 @@ import importlib.metadata
 
 import pytest
 
-from personahub import session
+from personahub.engines import spark as engine
 from personahub.config import load
 from personahub.errors import ConfigError
 
@@ -17,7 +17,7 @@ from personahub.errors import ConfigError
 )
 def test_the_jars_fit_the_spark_that_is_installed(monkeypatch, spark_version, delta_version, package):
     monkeypatch.setattr(importlib.metadata, "version", {"pyspark": spark_version, "delta-spark": delta_version}.__getitem__)
-    assert session.delta_package() == package
+    assert engine.delta_package() == package
 
 
 def test_without_delta_it_says_what_to_install(monkeypatch):
@@ -26,15 +26,15 @@ def test_without_delta_it_says_what_to_install(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(ConfigError, match=r"personahub\[spark\]"):
-        session.delta_package()
+        engine.delta_package()
 
 
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
-    monkeypatch.setattr(session.os, "cpu_count", lambda: 4)
-    assert session._local_master(load()) == "local[14,3]"
-    assert session._local_master(load(overrides=["generate.tasks_per_window=5", "generate.windows_in_flight=2"])) == "local[17,3]"
-    monkeypatch.setattr(session.os, "cpu_count", lambda: 64)
-    assert session._local_master(load()) == "local[64,3]"
+    monkeypatch.setattr(engine.os, "cpu_count", lambda: 4)
+    assert engine._local_master(load()) == "local[14,3]"
+    assert engine._local_master(load(overrides=["generate.tasks_per_window=5", "generate.windows_in_flight=2"])) == "local[17,3]"
+    monkeypatch.setattr(engine.os, "cpu_count", lambda: 64)
+    assert engine._local_master(load()) == "local[64,3]"
 
 
 def test_an_active_session_is_taken_as_it_is(spark):
@@ -50,5 +50,5 @@ def test_rows_reach_a_worker_in_batches_of_few_bytes(spark):
 
     rows = spark.range(0, 6_000, 1, 1).selectExpr("repeat('x', 1024) AS text")
     told = [row.bytes for row in rows.mapInArrow(bytes_of, "bytes long").collect()]
-    assert sum(told) > 2 * session.BATCH_BYTES
-    assert max(told) < 1.25 * session.BATCH_BYTES
+    assert sum(told) > 2 * engine.BATCH_BYTES
+    assert max(told) < 1.25 * engine.BATCH_BYTES

@@ -2,10 +2,8 @@
 
 import os
 import re
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,6 @@ from personahub.errors import ConfigError, PersonahubError
 
 DRIVER_MEMORY = "2g"
 DAEMON = "personahub.daemon"
-STOP_SECONDS = 0.2  # between two tries to end what runs
 # that Spark hands to a worker at once: both fill and read it while it is in the processor's cache. Spark's own measure, 10,000 rows, is
 # 15 MB of vectors, or all the bundles of a task
 BATCH_BYTES = 2 << 20
@@ -51,22 +48,12 @@ _RUNTIME = {
 }
 
 
-def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
-    """The active session where there is one (a notebook), else Connect if SPARK_REMOTE is set, else spark-submit's, else a local one.
-
-    The local one keeps what the JVM and Ivy print in a file, unless `verbose`. Raises PersonahubError with that file's last lines.
-    """
-    active = SparkSession.getActiveSession()
-    if active is not None:
-        return _prepare(active)
-    if os.environ.get("SPARK_REMOTE"):
-        return _prepare(_connected(config))
-    if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit has started the JVM and knows the master and the packages
-        builder = SparkSession.builder.appName("personahub")
-        for key, value in {**DELTA_SQL, **config.spark.conf}.items():
-            builder = builder.config(key, value)
-        return _prepare(builder.getOrCreate())
-    return _prepare(_local(config, verbose))
+def submitted(config: Config) -> SparkSession:
+    """The session of spark-submit, which has started the JVM and knows the master and the packages."""
+    builder = SparkSession.builder.appName("personahub")
+    for key, value in {**DELTA_SQL, **config.spark.conf}.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
 
 
 def most_windows(config: Config) -> int:
@@ -75,21 +62,14 @@ def most_windows(config: Config) -> int:
 
 
 def tasks_per_window(spark: SparkSession, config: Config) -> int:
-    """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need (PAID_STEP 3)."""
-    if config.generate.tasks_per_window != "auto":
-        return config.generate.tasks_per_window
-    if is_local(spark):
+    """As many as fill the slots but two."""
+    if in_one_process(spark.conf.get("spark.master", "local")):
         return _local_tasks(config)
     cores = int(spark.conf.get("spark.executor.cores", "1")) * int(spark.conf.get("spark.executor.instances", "2"))
     return max(1, (cores - 2) // most_windows(config))
 
 
-def is_local(spark: SparkSession) -> bool:
-    """Do tasks run in the driver's own process? local-cluster[...] has executors, as a cluster has."""
-    return _in_one_process(spark.conf.get("spark.master", "local"))
-
-
-def _in_one_process(master: str) -> bool:
+def in_one_process(master: str) -> bool:
     return re.fullmatch(r"local(\[.*\])?", master) is not None
 
 
@@ -117,7 +97,7 @@ def delta_package() -> str:
     return f"io.delta:delta-spark_2.13:{delta}" if delta.startswith("4.0.") else f"io.delta:delta-spark_{minor}_2.13:{delta}"
 
 
-def _local(config: Config, verbose: bool) -> SparkSession:
+def local(config: Config, verbose: bool) -> SparkSession:
     master = config.spark.master or _local_master(config)
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
@@ -140,11 +120,11 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         "spark.sql.parquet.columnarReaderBatchSize": "64",  # for the same reason: a stored row of dedup has 64 KB
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
         # not for executors, which may have to be sent the package
-        **({"spark.python.daemon.module": DAEMON} if _in_one_process(master) else {}),
+        **({"spark.python.daemon.module": DAEMON} if in_one_process(master) else {}),
         # a sum over each row that is shuffled, for stages that run again when an executor is lost
-        **({"spark.sql.shuffle.orderIndependentChecksum.enabled": "false"} if _in_one_process(master) else {}),
+        **({"spark.sql.shuffle.orderIndependentChecksum.enabled": "false"} if in_one_process(master) else {}),
         # what is sent to tasks is hashes, which do not compress, and goes no further than this process
-        **({"spark.broadcast.compress": "false"} if _in_one_process(master) else {}),
+        **({"spark.broadcast.compress": "false"} if in_one_process(master) else {}),
         **config.spark.conf,
     }
     builder = SparkSession.builder.appName("personahub").master(master)
@@ -162,7 +142,7 @@ def _local(config: Config, verbose: bool) -> SparkSession:
         ) from error
 
 
-def _connected(config: Config) -> SparkSession:
+def connected(config: Config) -> SparkSession:
     """A session of Spark Connect. Its server brings Delta and the Python packages; this package is sent to it."""
     spark = SparkSession.builder.getOrCreate()
     with tempfile.TemporaryDirectory() as folder:
@@ -170,41 +150,6 @@ def _connected(config: Config) -> SparkSession:
     for key, value in config.spark.conf.items():
         spark.conf.set(key, value)
     return spark
-
-
-@contextmanager
-def interruptible(spark: SparkSession) -> Iterator[None]:
-    """Ctrl-C ends the Spark jobs, and then raises KeyboardInterrupt; a second one raises it at once.
-
-    (pyspark's own handler calls the JVM in the midst of another call, which ends in a heap of tracebacks.)
-    """
-    asked, over = threading.Event(), threading.Event()
-
-    def stop() -> None:
-        while not over.wait(STOP_SECONDS):  # again and again: one job may end and another one begin
-            spark.interruptAll()
-
-    def on_interrupt(*_: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        threading.Thread(target=stop, name="stop", daemon=True).start()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    except Exception:
-        if asked.is_set():
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        over.set()
-        signal.signal(signal.SIGINT, before)
-    if asked.is_set():
-        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -229,7 +174,7 @@ def _descriptors_to(path: Path | None) -> Iterator[None]:
             os.close(copy)
 
 
-def _prepare(spark: SparkSession) -> SparkSession:
+def prepared(spark: SparkSession) -> SparkSession:
     for key, value in _RUNTIME.items():
         spark.conf.set(key, value)
     return spark

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from personahub.session import DAEMON
+from personahub.engines.spark import DAEMON
 
 
 def test_it_says_nothing_but_its_port_and_ends_with_its_input():

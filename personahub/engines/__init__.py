@@ -1,0 +1,84 @@
+"""The only room that knows engines: which one runs, how a session on it is opened, and what holds there.
+
+One code path, the DataFrame API of PySpark: over the embedded engine (no Java), local-mode Spark, spark-submit, Spark Connect.
+"""
+
+import os
+import sys
+from importlib.machinery import ModuleSpec
+
+from pyspark.sql import SparkSession
+
+from personahub.config import Config
+from personahub.engines import embedded, spark
+from personahub.engines.interrupts import interruptible
+from personahub.errors import ConfigError
+from personahub.text import nearest
+
+__all__ = ["ENGINES", "interruptible", "is_embedded", "is_local", "most_windows", "open_session", "tasks_per_window"]
+
+VARIABLE = "PERSONAHUB_ENGINE"
+ENGINES = ("auto", "embedded", "spark")
+
+
+def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
+    """A session on the engine that `spark.engine`, or the environment's PERSONAHUB_ENGINE, names.
+
+    auto: the active session where there is one (a notebook), else Connect if SPARK_REMOTE is set, else spark-submit's, else local-mode
+    Spark where spark.master is set or the embedded engine is not installed, else the embedded engine. The engine's log is kept from the
+    terminal, unless `verbose`. Raises ConfigError where something is missing, PersonahubError with the log's end where it does not start.
+    """
+    _name_main_module()
+    engine, active = _wanted(config), SparkSession.getActiveSession()
+    if active is not None and (engine == "auto" or (engine == "embedded") == is_embedded(active)):
+        session = active
+    elif engine == "auto" and os.environ.get("SPARK_REMOTE"):
+        session = spark.connected(config)
+    elif engine != "embedded" and "PYSPARK_GATEWAY_PORT" in os.environ:
+        session = spark.submitted(config)
+    elif engine == "embedded" or (engine == "auto" and config.spark.master is None and embedded.is_installed()):
+        session = embedded.open_session(verbose)
+    else:
+        session = spark.local(config, verbose)
+    return spark.prepared(session)
+
+
+def _name_main_module() -> None:
+    """Connect's client takes a process whose main module has neither file nor spec (python -c, a worker of xdist) for a run of its own
+    doctests, and without Spark's jars ends it.
+    """
+    main = sys.modules["__main__"]
+    if main.__spec__ is None and not hasattr(main, "__file__"):
+        main.__spec__ = ModuleSpec("__main__", None)
+
+
+def _wanted(config: Config) -> str:
+    engine = os.environ.get(VARIABLE) or config.spark.engine
+    if engine not in ENGINES:
+        raise ConfigError(f"{VARIABLE} is {engine!r}: one of {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
+    return engine
+
+
+def is_embedded(session: SparkSession) -> bool:
+    """Is it Sail that answers, in this process's child or anywhere? Spark knows its master; Sail has none."""
+    return session.conf.get("spark.master", None) is None
+
+
+def is_local(session: SparkSession) -> bool:
+    """Do tasks run on this machine, and only here? local-cluster[...] has executors, as a cluster has."""
+    return is_embedded(session) or spark.in_one_process(session.conf.get("spark.master", ""))
+
+
+def most_windows(config: Config) -> int:
+    """Windows that may be open at once: half as many again as are worked on, for those that only wait for their last slow answers."""
+    return spark.most_windows(config)
+
+
+def tasks_per_window(session: SparkSession, config: Config) -> int:
+    """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need (PAID_STEP 3).
+
+    On the embedded engine one: its tasks are threads of one process, and one of them keeps as many calls in flight as the endpoint takes.
+    """
+    if config.generate.tasks_per_window != "auto":
+        return config.generate.tasks_per_window
+    return 1 if is_embedded(session) else spark.tasks_per_window(session, config)

@@ -1,0 +1,25 @@
+"""The process of the embedded engine: it prints its port, serves until its standard input ends, and leaves at once.
+
+The other end of that pipe is held by the process that started it: however that one ends, `kill -9` included, this one does, too.
+"""
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Run by `embedded.start` as `python -m personahub.engines.server`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    from pysail.spark import SparkConnectServer
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    os.write(1, f"{server.listening_address[1]}\n".encode())
+    while os.read(0, 1):
+        pass
+    os._exit(0)  # not sys.exit: what is still running works for nobody
+
+
+if __name__ == "__main__":
+    sys.exit(main())
