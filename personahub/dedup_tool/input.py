@@ -9,24 +9,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
+from personahub.dedup_tool import jsonl
 from personahub.errors import InputError
 from personahub.store import Store
 from personahub.text import nearest
 
-UNREADABLE = "_personahub_unreadable"  # a line of jsonl that is no JSON object, as it stands there
 _PARQUET = (".parquet", ".parq", ".pq")
 _JSONL = tuple(ending + packed for ending in (".jsonl", ".json", ".ndjson") for packed in ("", ".gz", ".bz2", ".zst"))
 _KINDS = "parquet (.parquet, .parq, .pq), jsonl (.jsonl, .ndjson, .json, each also .gz, .bz2, .zst) or a Delta table"
 # Spark's [ERROR_CONDITION] of a file that cannot be read; the line after the last "Caused by" says why
 _DAMAGED = re.compile(r"\[FAILED_READ_FILE[A-Z_.]*\] Encountered error while reading file (?P<file>\S+?)\.\s")
+_PARQUET_ERROR = re.compile(r"\bParquet\b.*\berror: ")  # the embedded engine does not say in which file
 _CONDITION = re.compile(r"\[(?P<name>[A-Z][A-Z0-9_.]+)\] (?P<text>.+)")
 
 
 @dataclass(frozen=True)
 class Source:
-    """An input. `files`: what Spark is told to read, below `folder` where there is one; name: as the user wrote it."""
+    """An input. `files`: what is read, below `folder` where there is one; name: as the user wrote it."""
 
     name: str
     format: str
@@ -35,9 +38,9 @@ class Source:
 
 
 def detect(path: str) -> Source:
-    """What lies at `path`: a file, a folder, a glob or a URL. Needs no Spark. Raises InputError.
+    """What lies at `path`: a file, a folder, a glob or a URL. Needs no engine. Raises InputError.
 
-    A folder is searched to its bottom; names that begin with _ or . are passed over, as Spark does. What lies behind a URL is told from its
+    A folder is searched to its bottom; names that begin with _ or . are passed over, as engines do. What lies behind a URL is told from its
     ending; without one it is a Delta table.
     """
     if is_remote(path):
@@ -59,23 +62,21 @@ def detect(path: str) -> Source:
 
 
 def is_remote(path: str) -> bool:
-    """A URL, which only Spark can look behind."""
+    """A URL: what lies behind it is looked at only when it is read."""
     return "://" in path
 
 
 def read(store: Store, source: Source) -> DataFrame:
-    """The rows of `source`; of jsonl also UNREADABLE, null where the line was a JSON object. Raises InputError."""
+    """The rows of `source`; of jsonl also jsonl.UNREADABLE, null where the line was a JSON object. Raises InputError."""
     with complaints(source, always=True):
         if source.format == "delta":
             return store.read_delta(source.files[0])
+        if source.format == "jsonl":
+            return jsonl.read(store.spark, source.name, source.files, source.folder)
+        _check_parquet(source)
         reader = store.spark.read.option("basePath", source.folder) if source.folder else store.spark.read
-        if source.format == "parquet":
-            merge = "true" if len(source.files) > 1 else "false"  # else the columns of one file would stand for all
-            return reader.option("mergeSchema", merge).parquet(*source.files)
-        rows = reader.option("columnNameOfCorruptRecord", UNREADABLE).json(list(source.files))
-        if not [name for name in rows.columns if name != UNREADABLE]:
-            raise InputError(f"{source.name} is empty, or no line of it is a JSON object that names its columns")
-        return rows
+        merge = "true" if len(source.files) > 1 else "false"  # else the columns of one file would stand for all
+        return reader.option("mergeSchema", merge).parquet(*source.files)
 
 
 def stamps(source: Source) -> tuple[tuple[str, int, int], ...] | None:
@@ -96,9 +97,22 @@ def check_unchanged(source: Source, before: tuple[tuple[str, int, int], ...] | N
         raise InputError(f"{source.name} has changed while it was read: no results were written")
 
 
+def _check_parquet(source: Source, *, wholly: bool = False) -> None:
+    """Raises InputError if the footer of a local file cannot be read, or, `wholly`, any of its rows: not every engine names the file."""
+    for file in source.files if source.format == "parquet" else ():
+        if is_remote(file):
+            continue
+        try:
+            with pq.ParquetFile(file) as opened:
+                for _ in opened.iter_batches() if wholly else ():
+                    pass
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{file} is damaged, or no parquet file: {error}") from None
+
+
 @contextmanager
 def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
-    """What Spark says about a damaged file becomes an InputError; `always`: whatever it says about the input."""
+    """What the engine says about a damaged file becomes an InputError; `always`: whatever it says about the input."""
     try:
         yield
     except InputError:
@@ -108,9 +122,11 @@ def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
         damaged = _DAMAGED.search(text)
         if damaged:
             causes = re.findall(r"Caused by: [\w.$]+: (.*)", text)
-            why = causes[-1] if causes else "Spark cannot read it"
+            why = causes[-1] if causes else "the engine cannot read it"
             file = re.sub(r"^file:/*", "/", damaged["file"])
             raise InputError(f"{file} is damaged, or no {source.format} file: {why}") from None
+        if _PARQUET_ERROR.search(text):
+            _check_parquet(source, wholly=True)
         condition = _CONDITION.search(text)
         if always and condition:
             said = re.sub(r" SQLSTATE: \w+.*", "", condition["text"])
@@ -137,7 +153,7 @@ def _kind(name: str) -> str | None:
 
 def _file(name: str, path: Path) -> Source:
     if path.name.startswith(("_", ".")):
-        raise InputError(f"{name}: Spark passes over files whose names begin with _ or .: rename it")
+        raise InputError(f"{name}: the engine passes over files whose names begin with _ or .: rename it")
     kind = _kind(path.name) or _sniffed(path)
     if kind is None:
         raise InputError(f"{name} is none of {_KINDS}")

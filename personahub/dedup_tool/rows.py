@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub.dedup_tool.input import UNREADABLE
+from personahub.dedup_tool.jsonl import UNREADABLE
 from personahub.errors import InputError
 from personahub.ids import persona_id
 from personahub.text import nearest
@@ -21,7 +21,7 @@ def check_columns(rows: DataFrame, text_column: str, id_column: str | None, vect
     lower = [name.lower() for name in names]
     twice = sorted({name for name in lower if lower.count(name) > 1})
     if twice:
-        raise InputError(f"two columns are named {twice[0]!r} (case does not count): rename one of them")
+        raise InputError(f"two columns are named {twice[0]!r} (names that differ only in case are one name): rename one of them")
     fields = {name: rows.schema[name].dataType for name in names}
     if vector_column is None or text_column in names or id_column is None:  # vectors with ids need no texts beside them
         _check(fields, text_column, "text", "texts are strings", lambda kind: isinstance(kind, T.StringType))

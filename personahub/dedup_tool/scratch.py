@@ -6,6 +6,7 @@ import uuid
 
 from pyspark.sql import DataFrame, SparkSession
 
+from personahub import engines
 from personahub.config import Config
 from personahub.errors import ConfigError
 from personahub.store import Store
@@ -30,7 +31,7 @@ class Scratch:
 
 def temporary(spark: SparkSession) -> str:
     """A folder of this machine; ConfigError where Spark's workers are on others."""
-    if not spark.conf.get("spark.master", "").startswith("local"):
+    if not engines.is_on_this_machine(spark):
         raise ConfigError("name a scratch place that all workers reach: scratch='/a/shared/folder' or scratch='catalog.schema'")
     return tempfile.mkdtemp(prefix="personahub-dedup-")
 

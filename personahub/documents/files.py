@@ -1,5 +1,6 @@
 """Finding files and streaming their lines: URIs (s3://, gs://, hdfs://, ...) through pyarrow.fs, local paths plainly."""
 
+import bz2
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ _WILDCARD = re.compile(r"[*?\[]")
 class Place:
     """Where the files of a `documents.path` lie: the file system, found anew in each process, and the path in it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, setting: str = "documents.path") -> None:
         self.path = path
         try:
             if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
@@ -35,7 +36,7 @@ class Place:
             else:
                 self.filesystem, self.inner = fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
         except (pa.ArrowInvalid, OSError, ValueError) as error:
-            raise InputError(f"documents.path {path!r} cannot be opened: {error}") from None
+            raise InputError(f"{setting} {path!r} cannot be opened: {error}") from None
         self.local = isinstance(self.filesystem, fs.LocalFileSystem)
 
     def kind(self, path: str) -> str:
@@ -57,12 +58,13 @@ class Place:
         return self.filesystem.open_input_file(path)
 
 
-def select(path: str) -> tuple[str, list[str]]:
+def select(path: str, setting: str = "documents.path") -> tuple[str, list[str]]:
     """The folder that names are relative to, and the files, sorted: of a folder (recursively), of a glob, or the one file.
 
-    In a glob `*` and `?` stay within a folder, `**` crosses folders. Raises InputError if there is no such path.
+    In a glob `*` and `?` stay within a folder, `**` crosses folders. Raises InputError, which names the `setting`
+    that the path came from, if there is no such path.
     """
-    place = Place(path)
+    place = Place(path, setting)
     kind = place.kind(place.inner)
     if kind == "file":
         return place.inner.rpartition("/")[0], [place.inner]
@@ -71,9 +73,7 @@ def select(path: str) -> tuple[str, list[str]]:
         return folder, place.below(folder)
     wild = _WILDCARD.search(place.inner)
     if wild is None:
-        raise InputError(
-            f"documents.path {path!r} does not exist: set documents.path to a folder, a file or a glob such as 'corpus/*.gz'"
-        )
+        raise InputError(f"{setting} {path!r} does not exist: set {setting} to a folder, a file or a glob such as 'corpus/*.gz'")
     folder = place.inner[: wild.start()].rpartition("/")[0]
     matches = re.compile(_glob(place.inner)).fullmatch
     return folder, [file for file in place.below(folder or "/") if matches(file)]
@@ -90,7 +90,7 @@ def _glob(pattern: str) -> str:
 
 
 def lines(place: Place, path: str) -> Iterator[bytes]:
-    r"""The lines of a plain, .gz or .zst file without their \n, streamed.
+    r"""The lines of a plain, .gz, .bz2 or .zst file without their \n, streamed.
 
     Raises FileNotFoundError, or one of DAMAGE after every whole line that stands before the damage.
     """
@@ -110,11 +110,30 @@ def lines(place: Place, path: str) -> Iterator[bytes]:
         yield b"".join(rest)
 
 
+def line_blocks(place: Place, path: str, size: int) -> Iterator[bytes]:
+    """The lines of such a file in blocks of whole lines, each of `size` bytes or somewhat more. Raises as `lines` does."""
+    held: list[bytes] = []
+    length = 0
+    for block in _blocks(place, path):
+        held.append(block)
+        length += len(block)
+        end = block.rfind(b"\n") + 1 if length >= size else 0
+        if end:
+            held[-1] = block[:end]
+            yield b"".join(held)
+            held, length = [block[end:]], len(block) - end
+    if last := b"".join(held):
+        yield last
+
+
 def _blocks(place: Place, path: str) -> Iterator[bytes]:
+    ending = path.lower()
     with place.open(path) as stream:
-        if path.endswith(".gz"):
+        if ending.endswith(".gz"):
             yield from _inflate(stream)
-        elif path.endswith((".zst", ".zstd")):
+        elif ending.endswith(".bz2"):
+            yield from _members(stream, bz2.BZ2Decompressor, _decompress)
+        elif ending.endswith((".zst", ".zstd")):
             yield from _members(stream, lambda: zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj(), _decompress)
         else:
             while block := stream.read(_PLAIN_CHUNK):
@@ -126,7 +145,7 @@ def _inflate(stream: Any) -> Iterator[bytes]:
 
 
 def _members(stream: Any, new: Callable[[], Any], decompress: Callable[[Any, bytes], Iterator[bytes]]) -> Iterator[bytes]:
-    """The members of a gzip file, or the frames of a zstandard one, one after another."""
+    """The members of a gzip or bzip2 file, or the frames of a zstandard one, one after another."""
     decoder, empty = new(), True
     while chunk := stream.read(_COMPRESSED_CHUNK):
         empty = False

@@ -91,7 +91,7 @@ def test_a_url_is_known_by_its_ending():
         (["table/_delta_log/0.json"], ".", "folder with a Delta table in it: name the table, .*table"),
         (["README.md"], ".", "holds no file that is one of parquet"),
         (["a.txt"], "a.txt", "is none of parquet"),
-        (["_a.jsonl"], "_a.jsonl", "Spark passes over files whose names begin with _"),
+        (["_a.jsonl"], "_a.jsonl", "the engine passes over files whose names begin with _"),
     ],
 )
 def test_what_cannot_be_an_input(tmp_path, files, path, message):

@@ -1,0 +1,313 @@
+"""Reading JSON lines, the same on every engine: the types of columns are those that Spark infers.
+
+The files are read twice, one file a task: for the types, and for the rows. Blocks of lines go to Arrow's reader, which is fast and does
+not hold the interpreter lock; lines that it refuses, or would read otherwise than JSON is defined, go to orjson.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.json as pj
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from personahub.documents.files import DAMAGE, Place, line_blocks, select
+from personahub.errors import InputError
+from personahub.rows import storable
+
+UNREADABLE = "_personahub_unreadable"  # a line that is no JSON object, as it stands there
+BLOCK_BYTES = 8 << 20
+MAX_DEPTH = 16  # of types: engines pass them on as messages whose nesting is limited
+# Arrow's reader overflows the stack where values are nested deeply. A line of fewer opening brackets is not
+_MAX_BRACKETS = 200
+_NO_JSON = re.compile(rb"[\[:,]\s*-?(?:NaN|Inf)")  # numbers to Arrow's reader
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+_SCALARS = {"null": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "double": pa.float64(), "string": pa.string()}
+
+# the type of a value: a name of _SCALARS, [type of the elements] or {name: type}. It is sent as JSON
+_Kind = str | list[Any] | dict[str, Any]
+_Batches = Iterator[pa.RecordBatch]
+
+
+def read(spark: SparkSession, name: str, files: Sequence[str], folder: str | None = None) -> DataFrame:
+    """The rows of plain, .gz, .bz2 or .zst files of JSON lines, and UNREADABLE: null where the line is a JSON object.
+
+    name: the input as the user wrote it; files: local files, or one URL of a file, folder or glob; folder: where names of folders below
+    it are like lang=en, they become columns. A column of integers is bigint, of other numbers double, of nulls alone string; where values
+    of several types meet it is a string: a JSON string as it is, all else as JSON. Blank lines are no rows.
+
+    A job runs, which finds the types. Raises InputError for a damaged file, and where no line is an object that has a key.
+    """
+    root, paths = _resolved(name, files)
+    kinds = _kinds(spark, root, paths)
+    if not kinds:
+        raise InputError(f"{name} is empty, or no line of it is a JSON object that names its columns")
+    if taken := [key for key in kinds if key.lower() == UNREADABLE]:
+        raise InputError(f"{name} has a column {taken[0]!r}, a name that is taken: rename it")
+    partitions, values = _partitions(paths, folder)
+    replaced = {field.name.lower() for field in partitions}
+    own = pa.schema([(key, _arrow_type(kind)) for key, kind in kinds.items() if key.lower() not in replaced])
+    schema = pa.schema([*own, *partitions, (UNREADABLE, pa.string())])
+
+    def task(batches: _Batches) -> _Batches:
+        for number in _numbers(batches):
+            for columns, unreadable in _parsed(Place(root), paths[number], own):
+                same = [
+                    pa.repeat(pa.scalar(value, field.type), len(unreadable))
+                    for field, value in zip(partitions, values[number], strict=True)
+                ]
+                yield pa.RecordBatch.from_arrays([*columns, *same, unreadable], schema=schema)
+
+    return spark.range(0, len(paths), 1, len(paths)).mapInArrow(task, from_arrow_schema(schema))
+
+
+def _numbers(batches: _Batches) -> Iterator[int]:
+    for batch in batches:
+        yield from batch.column(0).to_pylist()
+
+
+# -- which files -----------------------------------------------------------------------------------------------------------------------
+
+
+def _resolved(name: str, files: Sequence[str]) -> tuple[str, list[str]]:
+    """Where the files lie, and their paths there."""
+    if "://" not in files[0]:
+        return files[0], list(files)
+    url = re.sub(r"^s3[an]://", "s3://", files[0])
+    folder, found = select(url, "the input")
+    paths = [path for path in found if not any(part.startswith(("_", ".")) for part in path.removeprefix(folder).split("/"))]
+    if not paths:
+        raise InputError(f"{name} names no file")
+    return url, paths
+
+
+def _partitions(paths: Sequence[str], folder: str | None) -> tuple[list[pa.Field], list[list[int | str | None]]]:
+    """The columns that names of folders make, and their values for each file."""
+    found: list[dict[str, str | None]] = []
+    for path in paths:
+        pairs = [part.partition("=") for part in Path(path).relative_to(folder).parts[:-1] if "=" in part] if folder else []
+        found.append({unquote(key): None if value == _NULL_PARTITION else unquote(value) for key, _, value in pairs})
+    fields, columns = [], []
+    for key in dict.fromkeys(key for values in found for key in values):
+        column: list[Any] = [values.get(key) for values in found]
+        whole = all(re.fullmatch(r"-?[0-9]{1,18}", value) for value in column if value is not None)
+        fields.append(pa.field(key, pa.int64() if whole else pa.string()))
+        columns.append([int(value) if whole and value is not None else value for value in column])
+    return fields, [list(row) for row in zip(*columns, strict=True)] or [[] for _ in paths]
+
+
+# -- the types -------------------------------------------------------------------------------------------------------------------------
+
+
+def _kinds(spark: SparkSession, root: str, paths: Sequence[str]) -> dict[str, _Kind]:
+    """The types of all columns, in the order in which the files name them."""
+
+    def task(batches: _Batches) -> _Batches:
+        for number in _numbers(batches):
+            kinds, problem = _kinds_of_file(Place(root), paths[number])
+            made = {"file": [number], "kinds": [orjson.dumps(kinds).decode()], "problem": [problem]}
+            yield pa.RecordBatch.from_pydict(
+                made, schema=pa.schema([("file", pa.int64()), ("kinds", pa.string()), ("problem", pa.string())])
+            )
+
+    # the problem is a row, since an exception would come as one of the engine's
+    frame = spark.range(0, len(paths), 1, len(paths)).mapInArrow(task, "file long, kinds string, problem string")
+    found = sorted(frame.collect(), key=lambda row: row.file)
+    for row in found:
+        if row.problem is not None:
+            raise InputError(f"{paths[row.file]} is damaged, or no jsonl file: {row.problem}")
+    return reduce(_merged, (orjson.loads(row.kinds) for row in found), {})
+
+
+def _kinds_of_file(place: Place, path: str) -> tuple[dict[str, _Kind], str | None]:
+    """The types of a file's columns, and why the file cannot be read."""
+    kinds: dict[str, _Kind] = {}
+    try:
+        for block in line_blocks(place, path, BLOCK_BYTES):
+            plain, count, lines = _split(block)
+            table = _arrow(plain, count, pj.ParseOptions())
+            if table is None:
+                lines += plain.split(b"\n")
+            else:
+                kinds = _merged(kinds, {field.name: _kind_of_type(field.type) for field in table.schema})
+            for line in lines:
+                if (record := _object(line)) is not None:
+                    kinds = _merged(kinds, _kind_of(record))
+    except DAMAGE as error:
+        return {}, str(error) or type(error).__name__
+    return kinds, None
+
+
+def _kind_of(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, list):
+        return [reduce(_merged, (_kind_of(one, depth + 1) for one in value), "null")] if depth < MAX_DEPTH else "string"
+    if isinstance(value, dict):
+        return {key: _kind_of(one, depth + 1) for key, one in value.items()} if depth < MAX_DEPTH else "string"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "int" if -(2**63) <= value < 2**63 else "double"
+    return {bool: "bool", float: "double", str: "string", type(None): "null"}[type(value)]
+
+
+def _kind_of_type(kind: pa.DataType, depth: int = 1) -> Any:
+    """Of a type that Arrow's reader inferred. A time is a string: the reader knows it by its form alone."""
+    if pa.types.is_list(kind):
+        return [_kind_of_type(kind.value_type, depth + 1)] if depth < MAX_DEPTH else "string"
+    if pa.types.is_struct(kind):
+        return {field.name: _kind_of_type(field.type, depth + 1) for field in kind} if depth < MAX_DEPTH else "string"
+    return {pa.null(): "null", pa.bool_(): "bool", pa.int64(): "int", pa.float64(): "double"}.get(kind, "string")
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """The type that holds values of both."""
+    if one == other or other == "null":
+        return one
+    if one == "null":
+        return other
+    if isinstance(one, list) and isinstance(other, list):
+        return [_merged(one[0], other[0])]
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one | {key: _merged(one.get(key, "null"), kind) for key, kind in other.items()}
+    return "double" if {str(one), str(other)} == {"int", "double"} else "string"
+
+
+def _arrow_type(kind: Any) -> pa.DataType:
+    if isinstance(kind, list):
+        return pa.list_(_arrow_type(kind[0]))
+    if isinstance(kind, dict):
+        # no engine stores a struct of no fields, or one whose fields differ only in case
+        fits = kind and len({key.lower() for key in kind}) == len(kind)
+        return pa.struct([(key, _arrow_type(one)) for key, one in kind.items()]) if fits else pa.string()
+    return _SCALARS[kind]
+
+
+# -- the rows --------------------------------------------------------------------------------------------------------------------------
+
+
+def _parsed(place: Place, path: str, schema: pa.Schema) -> Iterator[tuple[list[pa.Array], pa.Array]]:
+    """Columns of `schema`, and the lines that are no objects: null where it is one."""
+    for block in line_blocks(place, path, BLOCK_BYTES):
+        plain, count, lines = _split(block)
+        table = _arrow(plain, count, pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"))
+        if table is None:
+            lines += plain.split(b"\n")
+        else:
+            yield [column.combine_chunks() for column in table.columns], pa.nulls(count, pa.string())
+        lines = [line for line in lines if line.strip()]
+        if lines:
+            records = [_object(line) for line in lines]
+            unreadable = [
+                line.decode("utf-8", "replace") if record is None else None for line, record in zip(lines, records, strict=True)
+            ]
+            yield [_column(records, field) for field in schema], pa.array(unreadable, pa.string())
+
+
+def _column(records: Sequence[dict[str, Any] | None], field: pa.Field) -> pa.Array:
+    return pa.array([None if record is None else _fitted(record.get(field.name), field.type) for record in records], field.type)
+
+
+def _fitted(value: Any, kind: pa.DataType) -> Any:
+    """A value as one of the type that holds it."""
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if pa.types.is_list(kind):
+        return [_fitted(one, kind.value_type) for one in value]
+    if pa.types.is_struct(kind):
+        return {field.name: _fitted(value.get(field.name), field.type) for field in kind}
+    return float(value) if pa.types.is_floating(kind) else value
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------------------------
+
+
+def _split(block: bytes) -> tuple[bytes, int, list[bytes]]:
+    """Lines that Arrow's reader may get, how many they are, and the others.
+
+    It ends an object where the object ends, and not with the line: where each line begins and ends with a brace, no object goes over the
+    end of a line, and the number of rows tells whether a line holds several. It must not get null for a row, which it does not survive.
+    """
+    block = block.removeprefix(b"\xef\xbb\xbf")
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(codes == ord("\n"))
+    if not block.endswith(b"\n"):
+        ends = np.append(ends, len(block))
+    starts = np.append(0, ends[:-1] + 1)
+    long = np.flatnonzero(ends - starts > 2 * _MAX_BRACKETS)
+    if (
+        (ends > starts + 1).all()
+        and (codes[starts] == ord("{")).all()
+        and (codes[ends - 1] == ord("}")).all()
+        and all(_brackets(block[starts[line] : ends[line]]) <= _MAX_BRACKETS for line in long)
+    ):
+        return block, len(ends), []
+    fit, others = [], []
+    for line in block.split(b"\n"):
+        line = line.strip()
+        fits = line.startswith(b"{") and line.endswith(b"}") and _brackets(line) <= _MAX_BRACKETS
+        (fit if fits else others).append(line)
+    return b"\n".join(fit), len(fit), others
+
+
+def _brackets(line: bytes) -> int:
+    return line.count(b"{") + line.count(b"[")
+
+
+def _arrow(lines: bytes, count: int, options: pj.ParseOptions) -> pa.Table | None:
+    """The lines as Arrow's reader has them; None where it refuses one, or would take for JSON what is none."""
+    try:
+        lines.decode()  # the reader does not look
+        table = pj.read_json(pa.BufferReader(lines), pj.ReadOptions(use_threads=False, block_size=len(lines) + 1), options)
+    except (pa.ArrowException, UnicodeDecodeError):
+        return None
+    if "double" in str(table.schema) and (b"NaN" in lines or b"Inf" in lines) and _NO_JSON.search(lines):
+        return None
+    return table if table.num_rows == count else None
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line; None if it is none, or nested so deeply that it could not be written again."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        record = _lenient(line)
+    if not isinstance(record, dict):
+        return None
+    if _brackets(line) > _MAX_BRACKETS:
+        try:
+            orjson.dumps(record)
+        except orjson.JSONEncodeError:
+            return None
+    return record
+
+
+def _lenient(line: bytes) -> Any:
+    """What JSON allows, yet orjson refuses: half a surrogate pair, and numbers beyond a double. None if it is no JSON."""
+    try:
+        return _storable(json.loads(line.decode(), parse_int=_integer, parse_constant=_refused))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {storable(key): _storable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return storable(value) if isinstance(value, str) else value
