@@ -90,7 +90,8 @@ def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame, DataFra
     completion_id, position (and source_id, for imported ones).
     """
     good = parsed.where(F.col("reason").isNull())
-    first = F.min(F.struct("hop", "completion_id", "position", "source_id", "persona", "language")).alias("first")
+    asked = F.coalesce("completion_id", F.lit("")).alias("completion_id")  # engines differ in where a null in a struct stands
+    first = F.min(F.struct("hop", asked, "position", "source_id", "persona", "language")).alias("first")
     personas = good.groupBy("persona_id").agg(first).select("persona_id", "first.persona", "first.hop", "first.language")
     lineage = good.select(
         F.col("persona_id").alias("child_id"), F.col("source_id").alias("parent_id"), "relation", "completion_id"

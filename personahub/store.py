@@ -5,23 +5,27 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from deltalake import DeltaTable
+from deltalake import Schema as DeltaSchema
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub import schemas
+from personahub import engines, schemas
 from personahub.config import Config
-from personahub.errors import InputError
-from personahub.rows import frame
+from personahub.errors import ConfigError, InputError
+from personahub.rows import arrow_schema, frame
 
 MANY_COMMITS = 16  # a stage that made so many to a table compacts its small files
 SMALL_FILE = 64 << 20  # bytes: larger files are left as they are
+# what engines say of a table that is not there, in a catalog or behind a URI; anything else may be a table that cannot be read just now
+_ABSENT = ("TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "No commit files found")
 
 
 class Store:
@@ -29,6 +33,12 @@ class Store:
 
     def __init__(self, spark: SparkSession, config: Config) -> None:
         self.spark = spark
+        self.embedded = engines.is_embedded(spark)
+        if self.embedded and config.catalog:
+            raise ConfigError(
+                f"catalog: {config.catalog}: the embedded engine keeps no catalog from one run to the next. Name a folder (root), or take "
+                "Spark (spark.engine: spark)"
+            )
         self.catalog = config.catalog
         self.root = config.root if "://" in config.root else str(Path(config.root).absolute())
         self._known: set[str] = set()  # tables that exist
@@ -41,14 +51,15 @@ class Store:
         return f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
 
     def exists(self, name: str) -> bool:
+        """Is the table there? A local one is looked for in its folder: one that only cannot be read just now must not be taken for
+        absent, or everything in it would be bought again. Raises what the engine says of any other trouble.
+        """
         if name in self._known:
             return True
-        try:
-            self._load(name).schema  # noqa: B018  analysed lazily under Connect: ask for the schema
-        except AnalysisException:
-            return False
-        self._known.add(name)
-        return True
+        local = self.catalog is None and "://" not in self.root
+        if _has_commit(Path(self.root, name)) if local else self._is_there(lambda: self._load(name)):
+            self._known.add(name)
+        return name in self._known
 
     def table(self, name: str) -> DataFrame:
         """The table; an absent one is an empty one."""
@@ -61,9 +72,15 @@ class Store:
         if not self.exists(name):
             self.record([], name)
 
-    def append(self, rows: DataFrame, name: str) -> None:
-        """A blind append: it conflicts with no other. Columns are selected by the table's schema."""
-        self._save(_conform(rows, schemas.TABLES[name]), name)
+    def append(self, rows: DataFrame, name: str, commit: str | None = None) -> None:
+        """A blind append: it conflicts with no other. Columns are selected by the table's schema.
+
+        commit: a name that no other commit has. Spark makes a commit of that name once, also where a client sends it a second time; the
+        embedded engine's client sends nothing twice.
+        """
+        if self.embedded:
+            self._prepare(name)
+        self._save(_conform(rows, schemas.TABLES[name]), name, commit)
         self._known.add(name)
         self._commits[name] += 1
 
@@ -133,23 +150,33 @@ class Store:
 
     def vacuum(self, name: str) -> None:
         """Remove the files of earlier versions, at once: the caller holds the lease, and nobody reads them."""
-        if self.exists(name):
-            # a table has a few folders, and its listing would be 10,000 tasks
-            settings = {
-                "spark.databricks.delta.retentionDurationCheck.enabled": "false",
-                "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
-            }
-            with self._with(settings):
-                self.spark.sql(f"VACUUM {self._sql_name(name)} RETAIN 0 HOURS").collect()
+        if not self.exists(name):
+            return
+        if self.embedded:  # which has no statement for it
+            self._delta(name).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+            return
+        # a table has a few folders, and its listing would be 10,000 tasks
+        settings = {
+            "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+        }
+        with self._with(settings):
+            self.spark.sql(f"VACUUM {self._sql_name(name)} RETAIN 0 HOURS").collect()
 
     def compact(self) -> None:
         """At a stage's end: the many small files that windows leave make every later read slow."""
+        for name, commits in self._commits.items():
+            if commits >= MANY_COMMITS:
+                self._compact(name)
+        self._commits.clear()
+
+    def _compact(self, name: str) -> None:
+        if self.embedded:  # which has no statement for it
+            self._delta(name).optimize.compact(target_size=SMALL_FILE)
+            return
         # by default whatever is below 1 GB is written anew each time: all that a hub holds
         with self._with({"spark.databricks.delta.optimize.minFileSize": str(SMALL_FILE)}):
-            for name, commits in self._commits.items():
-                if commits >= MANY_COMMITS:
-                    self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
-        self._commits.clear()
+            self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
 
     def read_delta(self, path: str) -> DataFrame:
         """A user's own Delta table, by path or by name. Raises InputError."""
@@ -221,12 +248,9 @@ class Store:
 
     def held(self, name: str) -> DataFrame | None:
         """What a run that died was about to insert, or None."""
-        try:
-            rows = self._read_held(name)
-            rows.schema  # noqa: B018
-            return rows
-        except AnalysisException:
-            return None
+        local = self.catalog is None and "://" not in self.root
+        there = _has_commit(Path(self._held(name))) if local else self._is_there(lambda: self._read_held(name))
+        return self._read_held(name) if there else None
 
     def release(self, name: str) -> None:
         """The rows have reached their tables."""
@@ -275,18 +299,45 @@ class Store:
                 else:
                     self.spark.conf.set(key, value)
 
+    def _is_there(self, load: Callable[[], DataFrame]) -> bool:
+        try:
+            load().schema  # noqa: B018  analysed lazily under Connect: ask for the schema
+            return True
+        except AnalysisException as error:
+            if not any(said in str(error) for said in _ABSENT):
+                raise
+            return False
+
+    def _prepare(self, name: str) -> None:
+        """The embedded engine makes a column NOT NULL where the first rows have no null, and leaves out columns that a table lacks: it is
+        given tables of our schema.
+        """
+        schema = schemas.TABLES[name]
+        if not self.exists(name):
+            self._save(frame(self.spark, [], schema), name)
+            self._known.add(name)
+        missing = set(schema.names) - set(self._load(name).columns)
+        if missing:
+            new = DeltaSchema.from_arrow(arrow_schema(T.StructType([field for field in schema if field.name in missing])))
+            self._delta(name).alter.add_columns(new.fields)
+
+    def _delta(self, name: str) -> DeltaTable:
+        return DeltaTable(f"{self.root}/{name}")
+
     def _load(self, name: str) -> DataFrame:
         if self.catalog:
             return self.spark.read.table(f"{self.catalog}.{name}")
         return self.spark.read.format("delta").load(f"{self.root}/{name}")
 
-    def _save(self, rows: DataFrame, name: str) -> None:
+    def _save(self, rows: DataFrame, name: str, commit: str | None = None) -> None:
         # mergeSchema: a table that an earlier version made may lack a column
         writer = rows.write.format("delta").mode("append").options(optimizeWrite="false", mergeSchema="true")
         # of use only at its creation: no query skips files by a hash, and statistics of each column cost more than writing it
         writer = writer.option("delta.dataSkippingStatsColumns", "run_id" if "run_id" in rows.columns else "")
         # a checkpoint costs as much as several commits, whose own files are read fast
-        writer = writer.option("delta.checkpointInterval", "100")
+        writer = writer.options(**{"delta.checkpointInterval": "100", "delta.setTransactionRetentionDuration": "interval 7 days"})
+        if commit is not None:
+            writer = writer.options(txnAppId=commit, txnVersion="1")
         writer = writer.partitionBy(*schemas.PARTITIONS.get(name, ()))
         if self.catalog:
             writer.saveAsTable(f"{self.catalog}.{name}")
@@ -304,6 +355,13 @@ class Store:
 
     def _scratch(self, name: str) -> str:
         return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"
+
+
+def _has_commit(table: Path) -> bool:
+    try:
+        return any(re.match(r"\d{20}\.(json|checkpoint)", name) for name in os.listdir(table / "_delta_log"))
+    except FileNotFoundError:
+        return False
 
 
 def _conform(rows: DataFrame, schema: T.StructType) -> DataFrame:

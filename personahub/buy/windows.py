@@ -2,6 +2,7 @@
 
 import math
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -97,12 +98,13 @@ def run_windows(
     def one(window: int) -> None:
         if governor.stop is None:
             rows = store.window(staged.name, staged.schema, window)
-            store.append(generate.answer(rows, plan, window), plan.work.table)
+            store.append(generate.answer(rows, plan, window), plan.work.table, commit=f"{commits}/{window}")
             if plan.journal_folder is not None:
                 journal.forget_window(plan.journal_folder, plan.stage, window)
         if governor.stop is None and judge is not None:
             judging.put(window)
 
+    commits = f"{plan.run_id}/{plan.stage}/{uuid.uuid4().hex}"
     failure: Exception | None = None
     windows = list(windows_of(store, staged, shape))
     waiting = deque(windows)

@@ -3,6 +3,7 @@
 One code path, the DataFrame API of PySpark: over the embedded engine (no Java), local-mode Spark, spark-submit, Spark Connect.
 """
 
+import functools
 import os
 import sys
 from importlib.machinery import ModuleSpec
@@ -15,7 +16,7 @@ from personahub.engines.interrupts import interruptible
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
-__all__ = ["ENGINES", "interruptible", "is_embedded", "is_local", "most_windows", "open_session", "tasks_per_window"]
+__all__ = ["ENGINES", "interruptible", "is_embedded", "is_local", "is_on_this_machine", "most_windows", "open_session", "tasks_per_window"]
 
 VARIABLE = "PERSONAHUB_ENGINE"
 ENGINES = ("auto", "embedded", "spark")
@@ -59,14 +60,26 @@ def _wanted(config: Config) -> str:
     return engine
 
 
+@functools.cache
 def is_embedded(session: SparkSession) -> bool:
-    """Is it Sail that answers, in this process's child or anywhere? Spark knows its master; Sail has none."""
-    return session.conf.get("spark.master", None) is None
+    """Is it Sail that answers, our own server or another? Its versions are its own; Spark's begin at 4."""
+    if type(session).__module__ != "pyspark.sql.connect.session":
+        return False
+    return session.sql("SELECT version()").collect()[0][0].startswith("0.")
 
 
 def is_local(session: SparkSession) -> bool:
-    """Do tasks run on this machine, and only here? local-cluster[...] has executors, as a cluster has."""
-    return is_embedded(session) or spark.in_one_process(session.conf.get("spark.master", ""))
+    """Do tasks run in processes of this machine that see what this one sees? local-cluster[...] has executors, as a cluster has."""
+    return is_embedded(session) or spark.in_one_process(_master(session))
+
+
+def is_on_this_machine(session: SparkSession) -> bool:
+    """Do they run on this machine, whether as executors or not?"""
+    return is_embedded(session) or _master(session).startswith("local")
+
+
+def _master(session: SparkSession) -> str:
+    return session.conf.get("spark.master", "")
 
 
 def most_windows(config: Config) -> int:

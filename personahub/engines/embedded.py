@@ -36,6 +36,8 @@ def open_session(verbose: bool) -> SparkSession:
         raise ConfigError("the embedded engine is not installed: pip install pysail, or set spark.engine: spark")
     port = _start(verbose)
     session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
+    # nothing is tried again: a server on this machine that does not answer is gone, and a paid plan must not run twice
+    session.client.set_retry_policies([])
     atexit.register(_stop, session)
     return session
 

@@ -57,6 +57,7 @@ def order_of(spark, config, count):
     )
 
 
+@pytest.mark.spark
 def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(spark, config):
     store, shape = Store(spark, config), Shape(windows=2, tasks=4, in_flight=2, most=2)
     order = order_of(spark, config, 400)
@@ -65,15 +66,16 @@ def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(sp
     with store.one_file_per_task():
         for number in range(2):
             window = store.window(staged.name, staged.schema, number)
-            executed = generate.answer(window, plan)._jdf.queryExecution().executedPlan().toString()
+            executed = generate.answer(window, plan, 0)._jdf.queryExecution().executedPlan().toString()
             assert "MapInArrow" in executed
             assert "Exchange" not in executed
-            tasks = window.selectExpr("slot", "spark_partition_id() as task").distinct().collect()
+            tasks = window.selectExpr("input_file_name() as slot", "spark_partition_id() as task").distinct().collect()
             assert len(tasks) == len({row.slot for row in tasks}) == len({row.task for row in tasks}) == 4
     everything = store.scratch(staged.name, staged.schema)
     assert everything.count() == everything.select("completion_id").distinct().count() == 400
 
 
+@pytest.mark.spark
 def test_vectors_are_asked_for_in_windows_that_fill_all_places_and_by_no_exchange_either(spark, config):
     store, model, work = Store(spark, config), Model(max_concurrent_requests=8), generate.Vectors("base64", 256, 300_000)
     assert [shape_of(store, config, texts, model, work, journaled=True) for texts in (1000, 4000, 1_000_000)] == [
@@ -89,7 +91,7 @@ def test_vectors_are_asked_for_in_windows_that_fill_all_places_and_by_no_exchang
     plan = generate.Plan("dedup", "run", model, work, Limits(1))
     with store.one_file_per_task():
         window = store.window(staged.name, staged.schema, 0)
-        executed = generate.answer(window, plan)._jdf.queryExecution().executedPlan().toString()
+        executed = generate.answer(window, plan, 0)._jdf.queryExecution().executedPlan().toString()
     assert "MapInArrow" in executed
     assert "Exchange" not in executed
     assert store.scratch(staged.name, staged.schema).count() == 40
@@ -144,7 +146,7 @@ class Tables:
     def window(self, name, schema, number):
         return Rows(number)
 
-    def append(self, rows, name):
+    def append(self, rows, name, commit):
         self.opened.append(rows.window)
         self.end.wait()
 

@@ -145,6 +145,7 @@ def test_a_column_that_holds_no_vectors_is_named(spark):
         search.vector_column(given, "embedding")
 
 
+@pytest.mark.spark
 def test_each_group_has_a_partition_of_its_own(spark):
     keys = search._keys(13)
     frame = spark.createDataFrame([(key,) for key in keys for _ in range(3)], "key int").repartition(13, "key")

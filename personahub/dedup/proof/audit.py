@@ -82,7 +82,9 @@ def _beside_their_keepers(rows: DataFrame, duplicates: DataFrame, rejects: DataF
         .join(keepers, on="kept_by", how="left")
         .join(fates.unionByName(refused), on="kept_by", how="left")
     )
-    above = F.struct("keeper_level", "kept_by") < F.struct("level", "id")
+    higher = F.col("keeper_level") < F.col("level")
+    first = (F.col("keeper_level") == F.col("level")) & (F.col("kept_by") < F.col("id"))
+    above = F.col("keeper_level").isNull() | higher | first  # of a keeper that is not there `kept` tells
     kept = F.col("keeper_level").isNotNull() & (F.coalesce("fate", F.lit(_NEVER)) > _number("method"))
     texts = [name for side in ("", "keeper_") for name in (f"{side}{one}" for one in content)]
     flat = beside.select("id", "kept_by", "method", "score", _true(above).alias("above"), _true(kept).alias("kept"), *texts)

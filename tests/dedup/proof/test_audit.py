@@ -1,4 +1,3 @@
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +8,6 @@ from personahub import text
 from personahub.config import load
 from personahub.dedup import deduplicate
 from personahub.dedup.kernels import minhash, sets
-from personahub.dedup.proof import meeting
 from personahub.dedup.proof.audit import audit
 from personahub.dedup.proof.recall import recall
 from personahub.dedup.proof.remaining import allowed_misses, cosine_neighbours, lexical_pairs
@@ -162,18 +160,6 @@ def test_nothing_to_miss(spark):
     rows = spark.createDataFrame([("a", 1, "one two"), ("b", 1, "..."), ("c", 1, None)], "id string, level int, text string")
     found = recall(rows, settings(method="minhash").lexical, 3)
     assert (found.pairs, found.found) == (0, 0)
-
-
-def test_blocks_end_where_a_key_ends(monkeypatch):
-    monkeypatch.setattr(meeting, "BLOCK", 4)
-    keys = [1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 4, 5, 5, 5, 6]
-    batches = [pa.record_batch({"key": pa.array(keys[at : at + 3], pa.int64())}) for at in range(0, len(keys), 3)]
-    blocks = [
-        block["key"].to_pylist() for block in meeting._whole_buckets(iter([*batches[:2], batches[0].slice(0, 0), *batches[2:]]))
-    ]
-    assert [key for block in blocks for key in block] == keys
-    assert len(blocks) > 1
-    assert not any(one[-1] == other[0] for one, other in pairwise(blocks))
 
 
 # -- vectors ---------------------------------------------------------------------------------------------------------------------------
