@@ -19,7 +19,9 @@ def main(what: str, requests: str, overrides: list[str]) -> None:
     config = load(overrides=overrides)
     with pipeline.open_hub(config, TerminalUI(yes=True), spend=True) as hub:
         if what == "make":
-            PAID[STAGE].order(hub).requests.write.parquet(requests)
+            made = PAID[STAGE].order(hub).requests
+            made.write.parquet(requests)
+            print(f"{made.count():,} requests lie in {requests}")
             return
         ready = hub.spark.read.schema(schemas.REQUESTS).parquet(requests)
         order = Order(STAGE, ready, config.models[config.synthesis.model], prompts_of(config))

@@ -1,10 +1,11 @@
 """What a call costs beside its answer: CPU and memory of the whole `synthesize` stage at an endpoint that answers at once.
 
-    python benchmarks/calls.py [--calls 10000 100000] [--new 10000] [--ledger 1000000]
+    python benchmarks/calls.py [--calls 10000 100000] [--new 10000] [--ledger 1000000] [--base 1000]
 
-A run of 1,000 calls (of a ledger of 1,000 rows) is subtracted from each, so that what Spark's start costs is in none. The floor is a
-bare asyncio loop that sends the same prompts with the same client and keeps nothing. growth: a call of the longest run by one of the
-first. anti-join: `personahub estimate synthesize` of new personas beside a ledger of so many answers. Linux.
+A run of --base calls (of a ledger of so many rows) is subtracted from each, so that what the engine's start costs is in none. The floor
+is a bare asyncio loop that sends the same prompts with the same client and keeps nothing. growth: a call of the longest run by one of the
+first. The embedded engine runs our functions itself: its goal is that of both together. anti-join: `personahub estimate synthesize` of
+new personas beside a ledger of so many answers. Linux.
 """
 
 import argparse
@@ -14,12 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common import Figure, bare_loop, command, machine, personahub, print_table, settings, write_personas
-from measure import Use, measured
+from common import Figure, bare_loop, command, machine, on_spark, personahub, print_table, settings, write_personas
+from measure import NOTHING, Use, measured
 
 from personahub.llm import mock_server
 
-BASE = 1000  # calls, and rows of a ledger, of the run that is subtracted
+BASE = 1000  # calls, and rows of a ledger, of the run that is subtracted; 0: none is
 PLACES = 64
 AT_ONCE: dict[str, Any] = {"port": 0, "capacity": 10_000, "median": 0.0, "sigma": 0.0}  # of the simulated server
 
@@ -28,35 +29,39 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--new", type=int, default=10_000, help="personas that nothing was asked of yet")
-    parser.add_argument("--ledger", type=int, default=1_000_000)
+    parser.add_argument("--ledger", type=int, default=1_000_000, help="0: no anti-join")
+    parser.add_argument("--base", type=int, default=BASE, help="calls of the run that is subtracted; 0: none is")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     print(f"seed {given.seed}; {machine()}", flush=True)
-    print_table(figures(given.calls, given.new, given.ledger, given.seed))
+    print_table(figures(given.calls, given.new, given.ledger, given.seed, given.base))
 
 
-def figures(calls: list[int], new: int, ledger: int, seed: int) -> list[Figure]:
-    base, *runs = [_stage(count, seed) for count in (BASE, *calls)]
+def figures(calls: list[int], new: int, ledger: int, seed: int, base: int = BASE) -> list[Figure]:
+    few, runs = (_stage(base, seed) if base else NOTHING), [_stage(count, seed) for count in calls]
     with mock_server.start(**AT_ONCE, seed=seed) as server:
         floor = f"bare loop {bare_loop(server, calls[0], seed, PLACES) / calls[0] * 1000:.2f}"
     found = []
     for count, run in zip(calls, runs, strict=True):
-        share = {kind: (run.shares[kind] - base.shares[kind]) / (count - BASE) * 1000 for kind in run.shares}
-        jvm, name = share["jvm"] + share["driver"], f"of {count:,} calls"
-        found.append(
-            Figure(f"workers, CPU ms a call {name}", f"{share['workers']:.2f}", floor, "<= 1.0", share["workers"] <= 1.0)
-        )
-        found.append(Figure(f"JVM and driver, CPU ms a call {name}", f"{jvm:.2f}", "", "<= 1.0", jvm <= 1.0))
-    largest = max(run.largest for run in runs) / 2**20
-    found.append(Figure("the largest worker, MB resident", f"{largest:.0f}", "", "<= 400", largest <= 400))
-    net = [(run.cpu - base.cpu) / (count - BASE) for count, run in zip(calls, runs, strict=True)]
-    growth = net[-1] / net[0]
-    found.append(
-        Figure(f"cost of a call of {calls[-1]:,} by one of {calls[0]:,}", f"{growth:.2f}", "", "<= 1.15", growth <= 1.15)
-    )
-    join = _anti_join(new, ledger, seed) - _anti_join(new, BASE, seed)
-    what = f"anti-join of {new:,} new with a ledger of {ledger:,}, core-seconds"
-    found.append(Figure(what, f"{join:.1f}", "", "<= 30", join <= 30))
+        share = {kind: (run.shares[kind] - few.shares[kind]) / (count - base) * 1000 for kind in run.shares}
+        engine, name = share["engine"] + share["driver"], f"CPU ms a call of {count:,} calls"
+        if on_spark():
+            found.append(Figure(f"workers, {name}", f"{share['workers']:.2f}", floor, "<= 1.0", share["workers"] <= 1.0))
+            found.append(Figure(f"JVM and driver, {name}", f"{engine:.2f}", "", "<= 1.0", engine <= 1.0))
+        else:
+            found.append(Figure(f"engine and driver, {name}", f"{engine:.2f}", floor, "<= 2.0", engine <= 2.0))
+    if on_spark():
+        largest = max(run.largest for run in runs) / 2**20
+        found.append(Figure("the largest worker, MB resident", f"{largest:.0f}", "", "<= 400", largest <= 400))
+    net = [(run.cpu - few.cpu) / (count - base) for count, run in zip(calls, runs, strict=True)]
+    if len(calls) > 1:
+        growth = net[-1] / net[0]
+        what = f"cost of a call of {calls[-1]:,} by one of {calls[0]:,}"
+        found.append(Figure(what, f"{growth:.2f}", "", "<= 1.15", growth <= 1.15))
+    if ledger:
+        join = _anti_join(new, ledger, seed) - (_anti_join(new, base, seed) if base else 0.0)
+        what = f"anti-join of {new:,} new with a ledger of {ledger:,}, core-seconds"
+        found.append(Figure(what, f"{join:.1f}", "", "<= 30", join <= 30))
     return found
 
 

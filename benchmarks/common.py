@@ -12,17 +12,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
 from measure import processes, used
 
-from personahub import prompts
 from personahub.config import Model
 from personahub.llm import mock_server
 from personahub.llm.client import ChatClient
 from personahub.llm.types import Call
+from personahub.synthesis import tasks
 
 _WHO = (
     "nurse teacher plumber sailor chemist farmer judge baker pilot librarian cellist welder midwife broker potter ranger".split()
@@ -55,8 +56,26 @@ def settings(root: Path, server: mock_server.Running, places: int | None = None,
     return [argument for key, value in values.items() for argument in ("--set", f"{key}={value}")]
 
 
+def on_spark() -> bool:
+    """Is it Spark that runs what names no engine? See `engines.open_session`."""
+    engine = os.environ.get("PERSONAHUB_ENGINE", "auto")
+    return engine == "spark" or (engine == "auto" and find_spec("pysail") is None)
+
+
+def two_cores(**conf: str) -> list[str]:
+    """Overrides: Spark on two cores with a driver of 2 GB. The embedded engine takes the cores that it finds."""
+    if not on_spark():
+        return ["spark.engine=embedded"]
+    return ["spark.master=local[2]", f"spark.conf={json.dumps({'spark.driver.memory': '2g', **conf})}"]
+
+
+def has_spark() -> bool:
+    """Is the whole of pyspark installed, with the JVM's jars?"""
+    return find_spec("pyspark.sql.classic") is not None
+
+
 def personahub(*arguments: str | Path) -> float:
-    """Run the command; returns the CPU seconds of it and all its children (driver, JVM, workers), on Linux."""
+    """Run the command; returns the CPU seconds of it and all its children (driver, engine, workers), on Linux."""
     return used(command(*arguments)).cpu
 
 
@@ -103,7 +122,7 @@ def use(server: mock_server.Running) -> Use:
 def bare_loop(server: mock_server.Running, count: int, seed: int, places: int) -> float:
     """The floor: the same prompts by the same client in one asyncio loop, with nothing kept. Returns its CPU seconds."""
     model = Model(base_url=server.base_url)
-    prompt = prompts.load("math")
+    prompt = tasks.load("math").prompts["zero_shot"]
     gate = asyncio.Semaphore(places)
 
     async def one(client: ChatClient, text: str) -> None:
@@ -214,4 +233,4 @@ def exit_with(broken: list[str]) -> NoReturn:
 
 
 def machine() -> str:
-    return f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"
+    return f"{'Spark' if on_spark() else 'embedded engine'}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"

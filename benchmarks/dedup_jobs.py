@@ -16,17 +16,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import corpus
-from common import command
+from common import command, two_cores
 from dedup_peers import NEEDS
 from measure import EVENT_LOG, Use, measured, shuffled, stored
 
-BASE = 1_000  # rows of the run that is subtracted
-SPARK = {"spark.driver.memory": "2g", **EVENT_LOG}
+BASE = 1_000  # rows of the run that is subtracted; 0: none is
 
 
 @dataclass(frozen=True)
 class Run:
-    """A job at one size; `base`: the CPU seconds of the same job on BASE rows. Bytes where Spark's log tells them."""
+    """A job at one size; `base`: the CPU seconds of the same job on `few` rows. Bytes where Spark's log tells them."""
 
     rows: int
     use: Use
@@ -34,6 +33,7 @@ class Run:
     shuffled: int = 0
     stored: int = 0
     base: float = 0.0
+    few: int = BASE
 
     @property
     def seconds(self) -> float:
@@ -41,13 +41,13 @@ class Run:
 
     @property
     def micros(self) -> float:
-        return self.seconds / (self.rows - BASE) * 1e6
+        return self.seconds / (self.rows - self.few) * 1e6
 
 
 def growth(runs: list[Run]) -> float:
     """The cost of ten times the rows over ten times the cost, from the first and the last run; 1 is linear, NaN: too few rows to tell."""
     first, last = runs[0], runs[-1]
-    if first is last or first.rows < 5 * BASE:
+    if first is last or not first.few or first.rows < 5 * first.few:
         return math.nan
     return _tenfold(first.seconds, last.seconds, last.rows / first.rows)
 
@@ -59,31 +59,35 @@ def _tenfold(first: float, last: float, times: float) -> float:
 class Jobs:
     """Runs jobs in one folder; corpora are made once."""
 
-    def __init__(self, folder: Path, seed: int, threshold: float) -> None:
-        self.folder, self.seed, self.threshold = folder, seed, threshold
+    def __init__(self, folder: Path, seed: int, threshold: float, base: int = BASE, repeats: int = 3) -> None:
+        self.folder, self.seed, self.threshold, self.base, self.repeats = folder, seed, threshold, base, repeats
 
     def corpus(self, rows: int) -> Path:
         path = self.folder / f"personas-{rows}.parquet"
         return path if path.exists() else corpus.write(path, rows, self.seed)
 
     def ours(self, method: str, sizes: list[int]) -> list[Run]:
-        """`personahub dedup` with Spark on two cores and a driver of 2 GB; RuntimeError if it fails.
+        """`personahub dedup` with Spark on two cores and a driver of 2 GB, or the embedded engine; RuntimeError if it fails.
 
-        What is not the greatest size is small against the cost of starting Spark: the middle one of three runs is taken.
+        What is not the greatest size is small against the cost of starting the engine: the middle one of three runs is taken.
         """
-        self._ours(method, BASE)  # the kernels are compiled here, and found on disk from now on
-        base = self._middle(method, BASE).use.cpu
-        return [replace(self._middle(method, rows), base=base) for rows in sizes[:-1]] + [
-            replace(self._ours(method, sizes[-1]), base=base)
-        ]
+        base = 0.0
+        if self.base:
+            self._ours(method, self.base)  # the kernels are compiled here, and found on disk from now on
+            base = self._middle(method, self.base).use.cpu
+        runs = [*(self._middle(method, rows) for rows in sizes[:-1]), self._ours(method, sizes[-1])]
+        return [replace(run, base=base, few=self.base) for run in runs]
 
     def growth(self, method: str, sizes: list[int]) -> float:
-        """The same in one session that has compiled its code: of a whole run on few rows, what Spark's start costs hides what they cost.
+        """The same in one session that has compiled its code: of a whole run on few rows, the engine's start hides what they cost.
 
-        The least of the later runs on BASE rows is subtracted from the least of three at the first size, and from the one at the last.
+        The least of the later runs on BASE rows is subtracted from the least of three at the first size, and from the one at the last. NaN
+        where nothing is to be subtracted.
         """
+        if not self.base:
+            return math.nan
         out = self.folder / f"{method}-warm.json"
-        counts = [BASE] * 4 + [sizes[0]] * 3 + [sizes[-1]]
+        counts = [self.base] * 4 + [sizes[0]] * 3 + [sizes[-1]]
         measured(
             [sys.executable, __file__, method, str(out), *(str(self.corpus(rows)) for rows in counts)], out.with_suffix(".log")
         )
@@ -95,18 +99,18 @@ class Jobs:
         """None if the peer is not installed."""
         if name in NEEDS and find_spec(NEEDS[name]) is None:
             return None
-        base = self._peer(name, BASE).use.cpu
-        return [replace(self._peer(name, rows), base=base) for rows in sizes]
+        base = self._peer(name, self.base).use.cpu if self.base else 0.0
+        return [replace(self._peer(name, rows), base=base, few=self.base) for rows in sizes]
 
     def _middle(self, method: str, rows: int) -> Run:
-        return sorted((self._ours(method, rows) for _ in range(3)), key=lambda run: run.use.cpu)[1]
+        return sorted((self._ours(method, rows) for _ in range(self.repeats)), key=lambda run: run.use.cpu)[self.repeats // 2]
 
     def _ours(self, method: str, rows: int) -> Run:
         run = self.folder / f"{method}-{rows}-{time.monotonic_ns()}"
         events = run / "events"
         events.mkdir(parents=True)
-        conf = {**SPARK, "spark.eventLog.dir": events.as_uri(), "spark.local.dir": str(run)}
-        settings = ["--set", "spark.master=local[2]", "--set", f"spark.conf={json.dumps(conf)}"]
+        overrides = two_cores(**EVENT_LOG, **{"spark.eventLog.dir": events.as_uri(), "spark.local.dir": str(run)})
+        settings = [part for override in overrides for part in ("--set", override)]
         options = ["--id-column", "id", "--method", method, "--threshold", str(self.threshold)]
         use = measured(command("dedup", self.corpus(rows), "--out", run / "out", *options, *settings), run / "log")
         return Run(rows, use, run / "out", shuffled(events), stored(run / "out"))
@@ -122,12 +126,12 @@ def _in_one_session(method: str, sources: list[Path]) -> list[float]:
     """CPU seconds of every process, one figure an input."""
     from embedding_jobs import cpu_of_all
 
-    from personahub import session
+    from personahub import engines
     from personahub.config import Config, Dedup, LexicalDedup, load
     from personahub.dedup import deduplicate
     from personahub.store import Store
 
-    spark = session.open_session(load(overrides=["spark.master=local[2]", 'spark.conf={"spark.driver.memory": "2g"}']))
+    spark = engines.open_session(load(overrides=two_cores()))
     config, seconds = Dedup(lexical=LexicalDedup(method=method)), []
     for source in sources:
         began = cpu_of_all()
@@ -147,4 +151,6 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("input", type=Path, nargs="+")
     given = parser.parse_args()
-    given.out.write_text(json.dumps(_in_one_session(given.method, given.input)))
+    spent = _in_one_session(given.method, given.input)
+    given.out.write_text(json.dumps(spent))
+    print(f"{given.method}: CPU s {', '.join(f'{seconds:.2f}' for seconds in spent)}")

@@ -1,6 +1,6 @@
-"""The same verdicts from 1, 7 and 64 partitions, the rows in another order each time: exact, minhash and semantic.
+"""The same verdicts from few and many partitions, the rows in another order each time: exact, minhash and semantic.
 
-    python benchmarks/dedup_partitions.py [--rows 100000] [--seed 1]
+    python benchmarks/dedup_partitions.py [--rows 100000] [--methods exact,minhash,semantic] [--partitions 1,7,64] [--seed 1]
 
 Generated personas, and vectors. A verdict is a row of `duplicates`: id, kept_by, method, score (to the last bit) and round. Exits 1 if one
 differs, and shows how many do.
@@ -17,40 +17,43 @@ import corpus
 import embeddings
 import numpy as np
 import pyarrow.parquet as pq
-from common import machine
-from embedding_jobs import SPARK
+from common import machine, two_cores
 
-PARTITIONS, METHODS, DIMENSION = (1, 7, 64), ("exact", "minhash", "semantic"), 384
+DIMENSION = 384
 
 
 def main() -> None:
-    from personahub import session
+    from personahub import engines
     from personahub.config import load
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--methods", default="exact,minhash,semantic")
+    parser.add_argument("--partitions", default="1,7,64")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     print(
         f"{given.rows:,} rows, seed {given.seed}; {machine()}\n{'':10} {'partitions':>10} {'removed':>8} {'rounds':>6} {'differ':>7}"
     )
-    spark = session.open_session(load(overrides=["spark.master=local[2]", f"spark.conf={SPARK}"]))
+    spark = engines.open_session(load(overrides=two_cores()))
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        for method in METHODS:
-            wrong += _differing(spark, method, Path(folder), given.rows, given.seed)
+        for method in given.methods.split(","):
+            wrong += _differing(
+                spark, method, Path(folder), [int(count) for count in given.partitions.split(",")], given.rows, given.seed
+            )
     spark.stop()
     sys.exit(1 if wrong else 0)
 
 
-def _differing(spark: Any, method: str, folder: Path, rows: int, seed: int) -> int:
-    """Three lines of the table; returns how many verdicts are not those of the first."""
+def _differing(spark: Any, method: str, folder: Path, counts: list[int], rows: int, seed: int) -> int:
+    """A line of the table for each number of partitions; returns how many verdicts are not those of the first."""
     if method == "semantic":
         table = pq.read_table(embeddings.write(folder / "made.parquet", rows, DIMENSION, seed))
     else:
         table = corpus.generate(rows, seed).rename_columns(["id", "text"])
     first, wrong = set(), 0
-    for partitions in PARTITIONS:
+    for partitions in counts:
         source = folder / f"{method}-{partitions}.parquet"
         order = np.random.default_rng(partitions).permutation(rows)
         pq.write_table(table.take(order), source, row_group_size=max(1_000, rows // 64))

@@ -83,7 +83,10 @@ PEERS: dict[str, Callable[[list[frozenset[str]]], tuple[Pairs, np.ndarray]]] = {
     "rensa": rensa,
     "mllib": mllib,
 }
-NEEDS = {"rensa": "rensa"}  # what is not installed with personahub[spark] itself
+NEEDS = {
+    "rensa": "rensa",
+    "mllib": "pyspark.sql.classic",
+}  # what is not installed with personahub itself: its extras peers, spark
 
 
 def banded(signatures: np.ndarray, bands: int, rows: int, star: bool = False) -> Pairs:
@@ -140,6 +143,7 @@ def main() -> None:
     texts = pq.read_table(given.input).sort_by("id").column("persona").to_pylist()
     (low, high), removed = PEERS[given.name]([tokens(text) for text in texts])
     np.savez(given.out, low=low, high=high, removed=removed)
+    print(f"{given.name}: {len(low):,} pairs, {int(removed.sum()):,} of {len(removed):,} rows removed")
 
 
 if __name__ == "__main__":

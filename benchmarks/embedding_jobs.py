@@ -21,14 +21,14 @@ import embeddings
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from common import two_cores
 
 THRESHOLD, PROBES, SEED, MOST = 0.9, 4, 1, 32
-SPARK = {"spark.driver.memory": "2g"}
 WARM = 3  # runs in one session, of which the last counts
 
 
 def ours(source: Path, folder: Path) -> dict[str, Any]:
-    """`deduplicate` with Spark on two cores."""
+    """`deduplicate`, with Spark on two cores or the embedded engine."""
     spark = _session(source)
     _deduplicated(spark, source, folder)
     spark.stop()
@@ -36,7 +36,7 @@ def ours(source: Path, folder: Path) -> dict[str, Any]:
 
 
 def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
-    """The same again and again in one session: what a vector costs when Spark has compiled its code and its workers are there."""
+    """The same again and again in one session: what a vector costs when the engine has compiled its code and its workers are there."""
     spark = _session(None)
     few = embeddings.write(folder.with_suffix(".few.parquet"), 1_000, 384, SEED)
     spent = {}
@@ -63,7 +63,9 @@ def kernel(source: Path, folder: Path) -> dict[str, Any]:
     clock.append(time.process_time())
     count, clusters = len(vectors), round(1.5 * len(vectors) ** 0.5)
     order = np.random.default_rng(SEED).permutation(count)
-    held, rest = np.split(order[: search.HELD_OUT + min(search.MOST_SAMPLED, search.PER_CLUSTER * clusters)], [search.HELD_OUT])
+    held_out = min(search.HELD_OUT, count // 2)
+    sampled = order[: held_out + min(search.MOST_SAMPLED, search.PER_CLUSTER * clusters)]
+    held, rest = np.split(sampled, [held_out])
     centroids = kmeans.train(vectors[np.sort(rest)], clusters, SEED, THRESHOLD)
     margin = borders.margin(vectors[held], centroids, PROBES, THRESHOLD)
     clock.append(time.process_time())
@@ -122,13 +124,13 @@ JOBS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 
 def _session(tool_reads: Path | None) -> Any:
     """On two cores: as `personahub dedup --vectors` has it for this input, or, for None, as a hub has it."""
-    from personahub import session
+    from personahub import engines
     from personahub.config import load
     from personahub.dedup_tool.files import for_computing
     from personahub.dedup_tool.input import detect
 
-    config = load(overrides=["spark.master=local[2]", f"spark.conf={SPARK}"])
-    return session.open_session(for_computing(config, detect(str(tool_reads))) if tool_reads else config)
+    config = load(overrides=two_cores())
+    return engines.open_session(for_computing(config, detect(str(tool_reads))) if tool_reads else config)
 
 
 def _deduplicated(spark: Any, source: Path, folder: Path) -> None:
@@ -200,4 +202,6 @@ if __name__ == "__main__":
     parser.add_argument("input", type=Path)
     parser.add_argument("out", type=Path)
     given = parser.parse_args()
-    np.savez(given.out, **JOBS[given.name](given.input, given.out.with_suffix("")))
+    found = JOBS[given.name](given.input, given.out.with_suffix(""))
+    np.savez(given.out, **found)
+    print(f"{given.name}: {len(found['low']):,} pairs, {int(found['removed'].sum()):,} of {len(found['removed']):,} rows removed")

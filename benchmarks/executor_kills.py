@@ -29,6 +29,7 @@ from common import (
     descendants,
     exit_with,
     final_rows,
+    has_spark,
     judge,
     kill_all,
     machine,
@@ -37,15 +38,16 @@ from common import (
     write_personas,
 )
 
-from personahub import archive, session
+from personahub import archive
+from personahub.engines import spark
 from personahub.llm import journal, mock_server
 
 JOB = Path(__file__).resolve().parents[1] / "jobs" / "run.py"
 CONF = {
-    **session.SHORT_RUN,
+    **spark.SHORT_RUN,
     "spark.ui.enabled": "false",
     "spark.executor.memory": "1g",
-    "spark.executor.extraJavaOptions": session.LIGHT_JVM["spark.driver.extraJavaOptions"],  # another one is sooner ready
+    "spark.executor.extraJavaOptions": spark.LIGHT_JVM["spark.driver.extraJavaOptions"],  # another one is sooner ready
     "spark.executor.instances": "2",
     "spark.executor.cores": "4",
     "spark.task.maxFailures": "20",  # each kill is a failure of every task that it hits
@@ -63,6 +65,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dies", choices=("executor", "all", "orphans"), default="executor")
     given = parser.parse_args()
+    if not has_spark():
+        sys.exit("executor_kills.py kills executors, which the embedded engine has not: pip install 'personahub[spark]'")
+    os.environ["PERSONAHUB_ENGINE"] = "spark"
     print(f"{given.kills} kills ({given.dies}), {given.calls} calls, {given.places} places, seed {given.seed}; {machine()}")
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -157,7 +162,7 @@ def _submit(folder: Path, *arguments: str) -> list[str]:
     conf = [part for key, value in CONF.items() for part in ("--conf", f"{key}={value}")]
     package = archive.write_zip(folder / "personahub.zip")
     command = [str(folder / "spark/bin/spark-submit"), "--master", "local-cluster[2,4,1024]", *conf]
-    return [*command, "--packages", session.delta_package(), "--py-files", str(package), str(JOB), "synthesize", *arguments]
+    return [*command, "--packages", spark.delta_package(), "--py-files", str(package), str(JOB), "synthesize", *arguments]
 
 
 if __name__ == "__main__":

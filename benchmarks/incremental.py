@@ -1,10 +1,11 @@
 """Deduplication in ten batches, each against what the hub holds by then, beside one run over all rows: cost, and the same invariants.
 
-    python benchmarks/incremental.py [--rows 200000] [--vectors 50000] [--methods exact,minhash,semantic] [--seed 1]
+    python benchmarks/incremental.py [--rows 200000] [--vectors 50000] [--methods exact,minhash,semantic] [--base 1000] [--seed 1]
 
-Both take the road of the hub, `deduplicate`, with Spark on two cores, and write down what the next batch is compared with. CPU of every
-process of the job, Spark's start included. Of ten batches much is what ten times a job costs in Spark, however few the rows are: `net` is
-the ratio of the costs with a run of BASE rows, in as many batches, subtracted.
+Both take the road of the hub, `deduplicate`, with Spark on two cores or the embedded engine, and write down what the next batch is
+compared with. CPU of every process of the job, the engine's start included. Of ten batches much is what ten times a job costs there,
+however few the rows are: `net` is the ratio of the costs with a run of --base rows, in as many batches, subtracted (0: of none, and then
+no goal is set to it).
 
     later     what the last batch costs, over the second one's, in the same session: how the size of the hub is felt
     kept      rows that are kept; the order of the batches is another priority, so the two differ a little
@@ -31,8 +32,8 @@ import embeddings
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from common import machine
-from embedding_jobs import SPARK, cpu_of_all
+from common import machine, two_cores
+from embedding_jobs import cpu_of_all
 from measure import measured
 
 BATCHES, BASE, RATIO, OUTGROWN = 10, 1_000, 1.3, 4
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--vectors", type=int, default=50_000)
     parser.add_argument("--methods", default="exact,minhash,semantic")
+    parser.add_argument("--base", type=int, default=BASE, help="rows of the run that is subtracted; 0: none is")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--job", nargs=4, metavar=("METHOD", "INPUT", "OUT", "BATCHES"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -59,17 +61,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for method in given.methods.split(","):
             rows = given.vectors if method == "semantic" else given.rows
-            missed += _compare(Path(folder), method, rows, given.seed)
+            missed += _compare(Path(folder), method, rows, given.base, given.seed)
     for text in missed:
         print(f"MISSED: {text}")
     sys.exit(1 if missed else 0)
 
 
-def _compare(folder: Path, method: str, rows: int, seed: int) -> list[str]:
+def _compare(folder: Path, method: str, rows: int, base: int, seed: int) -> list[str]:
     """One line of the table; returns what is missed."""
     told: dict[tuple[int, int], dict[str, Any]] = {}
     # the first job of all may have to compile the kernels, which the others find on the disk: it is told of by the next of its kind
-    for count, batches in [(BASE, 1), *itertools.product((BASE, rows), (1, BATCHES))]:
+    jobs = [(base, 1), *itertools.product((base, rows), (1, BATCHES))] if base else [(rows, 1), (rows, BATCHES)]
+    for count, batches in jobs:
         source, out = folder / f"{method}-{count}-in", folder / f"{method}-{count}-{batches}"
         if not source.exists():
             _write(source, method, count, seed)
@@ -77,7 +80,7 @@ def _compare(folder: Path, method: str, rows: int, seed: int) -> list[str]:
         measured(command, out.with_suffix(".log"))
         told[count, batches] = json.loads((out / "told.json").read_text())
     one, ten = told[rows, 1], told[rows, BATCHES]
-    net_one, net_ten = (told[rows, batches]["cpu"] - told[BASE, batches]["cpu"] for batches in (1, BATCHES))
+    net_one, net_ten = (told[rows, many]["cpu"] - (told[base, many]["cpu"] if base else 0.0) for many in (1, BATCHES))
     spent, ratio = ten["seconds"], net_ten / net_one
     print(
         f"{method:10} {rows:9,} {one['cpu']:10.1f} {ten['cpu']:10.1f} {ten['cpu'] / one['cpu']:6.2f} {net_one:6.1f} {net_ten:6.1f} "
@@ -85,7 +88,7 @@ def _compare(folder: Path, method: str, rows: int, seed: int) -> list[str]:
     )
     print(f"{'':10} CPU s of each batch: " + ", ".join(f"{seconds:.1f}" for seconds in spent), flush=True)
     broken = [f"{method}, {each}" for each in one["broken"] + ten["broken"]]
-    return broken + ([f"{method}: ten batches cost {ratio:.2f} times one shot, not <= {RATIO}"] if ratio > RATIO else [])
+    return broken + ([f"{method}: ten batches cost {ratio:.2f} times one shot, not <= {RATIO}"] if base and ratio > RATIO else [])
 
 
 def _write(folder: Path, method: str, rows: int, seed: int) -> None:
@@ -102,11 +105,11 @@ def _write(folder: Path, method: str, rows: int, seed: int) -> None:
 
 def job(method: str, source: Path, out: Path, batches: int) -> None:
     """All rows in so many batches; what became of them, and what it cost, goes to `out`."""
-    from personahub import session
+    from personahub import engines
     from personahub.config import Dedup, LexicalDedup, SemanticDedup, load
 
     shutil.rmtree(out, ignore_errors=True)
-    spark = session.open_session(load(overrides=["spark.master=local[2]", f"spark.conf={SPARK}"]))
+    spark = engines.open_session(load(overrides=two_cores()))
     if method == "semantic":
         config = Dedup(semantic=SemanticDedup(enabled=True, threshold=THRESHOLD, seed=1))
     else:
@@ -128,6 +131,7 @@ class Hub:
     def __init__(self, spark: Any, config: Any, folder: Path) -> None:
         self.spark, self.config, self.folder = spark, config, folder
         self.centroids, self.trained_on = None, 0
+        self.schemas: dict[str, Any] = {}
 
     def decide(self, rows: Any, batch: int) -> None:
         from pyspark.sql import functions as F
@@ -142,6 +146,7 @@ class Hub:
         else:
             answer = by_words(rows, self.config.lexical, self._materialise(batch), self._standing("stored", batch))
         for name, verdicts in zip(("duplicates", "rejects"), answer[:2], strict=True):
+            self.schemas[name] = verdicts.schema
             verdicts.write.mode("append").parquet(str(self.folder / name))
         gone = answer[0].select("id").unionByName(answer[1].select("id"))
         if self.config.semantic.enabled:
@@ -160,10 +165,15 @@ class Hub:
 
         level = F.col("batch") if batches > 1 else F.lit(1)
         rows = rows.withColumn("level", level).drop("batch")
-        duplicates, rejects = (self.spark.read.parquet(str(self.folder / name)) for name in ("duplicates", "rejects"))
+        duplicates, rejects = self._verdicts("duplicates"), self._verdicts("rejects")
         findings = audit(rows, duplicates, rejects, self.config, self._materialise(batches))
         broken = [f"{batches} batches: {each.claim}: {each.figures}" for each in findings if not each.holds]
         return {"kept": rows.count() - duplicates.count() - rejects.count(), "broken": broken}
+
+    def _verdicts(self, name: str) -> Any:
+        """The embedded engine writes no file of no rows."""
+        folder, schema = self.folder / name, self.schemas[name]
+        return self.spark.read.schema(schema).parquet(str(folder)) if folder.exists() else self.spark.createDataFrame([], schema)
 
     def _standing(self, name: str, batch: int) -> Any:
         return self.spark.read.parquet(str(self.folder / name)) if batch else None

@@ -6,6 +6,7 @@ table that differs in anything but run_id, created_at, latency_s and attempts, a
 
 import argparse
 import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -51,8 +52,8 @@ def _trial(
 ) -> list[str]:
     people = write_personas(folder / "people.jsonl", given.people, given.seed)
     whole, killed = (settings(folder / name, server, given.places, **keys) for name in ("whole", "killed"))
-    for arguments in (whole, killed):
-        personahub("import", "personas", people, *arguments)
+    personahub("import", "personas", people, *whole)
+    shutil.copytree(folder / "whole", folder / "killed")
     personahub(*command, *whole)
     calls = server.stats()["requests"]
     print(f"nobody kills it: {calls} requests", flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from personahub import ids, schemas, session
+from personahub import engines, ids, schemas
 from personahub.config import load
 from personahub.rows import arrow_schema
 from personahub.store import Store
@@ -18,9 +18,10 @@ ANSWER = '{"problem": "' + "Of twelve clocks, each gains one minute more a day t
 
 def main(root: str, rows: int) -> None:
     config = load(overrides=[f"root={root}"])
-    spark = session.open_session(config)
+    spark = engines.open_session(config)
     numbers = spark.range(0, rows, 1, max(1, rows // 50_000))
     Store(spark, config).append(numbers.mapInArrow(_answers, schemas.COMPLETIONS), "completions")
+    print(f"{rows:,} answers: {root}")
 
 
 def _answers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

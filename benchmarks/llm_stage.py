@@ -3,7 +3,7 @@
     python benchmarks/llm_stage.py [--calls 12000] [--places 64] [--median 0.4] [--sigma 0.9] [--cores 2]
 
 util: busy places over all places, from the first request to the last answer; body: up to the last request's arrival. With --cores the
-command (driver, JVM, workers) and the bare loop have so many cores, and the server has the others (Linux). The server simulates
+command (driver, engine, workers) and the bare loop have so many cores, and the server has the others (Linux). The server simulates
 latency and capacity only; nothing here is a model's figure.
 """
 
@@ -65,7 +65,9 @@ def figures(
             body >= 0.97,
         ),
         Figure("seconds", f"{ours.span:.1f}", f"bare loop {floor.span:.1f}"),
-        Figure("CPU ms a call, Spark's start included", f"{cpu / calls * 1000:.2f}", f"bare loop {floor_cpu / calls * 1000:.2f}"),
+        Figure(
+            "CPU ms a call, the engine's start included", f"{cpu / calls * 1000:.2f}", f"bare loop {floor_cpu / calls * 1000:.2f}"
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 EVENT_LOG = {"spark.eventLog.enabled": "true", "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false"}
-KINDS = ("jvm", "driver", "workers")
+KINDS = ("engine", "driver", "workers")
 
 # The JVM outlives the driver by a moment: whoever adopts it (PR_SET_CHILD_SUBREAPER) and waits for it knows what it has used.
 _ADOPT = """
@@ -35,11 +35,16 @@ class Use:
 
     cpu: float  # user and system, of every process of the job
     wall: float
-    jvm: int  # resident: Spark's driver, and its executor in local mode
+    engine: (
+        int  # resident: the JVM (Spark's driver, its executor in local mode), or the embedded engine with the functions it runs
+    )
     driver: int  # resident: the Python process that was started
-    workers: int  # resident: Spark's Python workers together; pages that a fork shares count in each
+    workers: int  # resident: Spark's Python workers together, which the embedded engine has not; pages that a fork shares count in each
     largest: int  # resident: the largest of them
     shares: dict[str, float]  # the CPU seconds of each of the three, as last seen
+
+
+NOTHING = Use(0.0, 0.0, 0, 0, 0, 0, dict.fromkeys(KINDS, 0.0))
 
 
 def used(arguments: list[str], output: IO[bytes] | None = None) -> Use:
@@ -137,8 +142,8 @@ def processes(of: int) -> list[tuple[int, int, str, int, float]]:
 
 
 def _kind(arguments: list[str]) -> str:
-    if Path(arguments[0]).name == "java":
-        return "jvm"
+    if Path(arguments[0]).name == "java" or "personahub.engines.server" in arguments:
+        return "engine"
     if "personahub.llm.mock_server" in arguments:
         return "server"
     return "workers" if any(part.startswith("pyspark.") for part in arguments) else "driver"

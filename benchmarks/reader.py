@@ -1,9 +1,9 @@
-"""Reading RedPajama-V2: `documents.read` into Spark's noop sink against one process that loops over the lines with gzip and orjson.
+"""Reading RedPajama-V2: `documents.read` into the noop sink against one process that loops over the lines with gzip and orjson.
 
     python benchmarks/reader.py [--files 8] [--megabytes 30] [--cores 2] [--rounds 3]
 
-MB/s/core: 10^6 bytes of uncompressed JSON lines per CPU second, the driver's, the JVM's and the workers' together. Both sides read
-documents/ and quality_signals/, and the bytes of both are counted. Spark runs already and has read a tree of one document a file.
+MB/s/core: 10^6 bytes of uncompressed JSON lines per CPU second, the driver's, the engine's and the workers' together. Both sides read
+documents/ and quality_signals/, and the bytes of both are counted. The engine runs already and has read a tree of one document a file.
 The filters are off, then on (the defaults). Loop and reader take turns in each round, so that both feel what else the machine does;
 the figures are those of the middle round. The text is generated: words by Zipf's law, pages as long as those of the web.
 """
@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-from common import machine
+from common import machine, on_spark
 from measure import KINDS, processes
 from pyarrow import parquet
-from pyspark.sql import Observation, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 
-from personahub import documents, session
+from personahub import documents, engines
 from personahub.config import load
 
 FILTERS_OFF = "{min_characters: null, max_characters: null, max_symbol_ratio: null, max_repeated_line_ratio: null}"
@@ -50,27 +49,31 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, default=8)
     parser.add_argument("--megabytes", type=float, default=30.0, help="of documents, a file")
-    parser.add_argument("--cores", type=int, default=2, help="files that Spark reads at a time")
+    parser.add_argument(
+        "--cores", type=int, default=2, help="files that Spark reads at a time; the embedded engine takes the cores that it finds"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(f"{given.files} files of {given.megabytes:g} MB of documents, local[{given.cores}], seed {given.seed}; {machine()}")
+    print(f"{given.files} files of {given.megabytes:g} MB of documents, seed {given.seed}; {machine()}")
     with tempfile.TemporaryDirectory() as folder:
         tiny, tree = Path(folder) / "tiny", Path(folder) / "tree"
         lay_out(tiny, given.files, 0.0, given.seed)
         count = lay_out(tree, given.files, given.megabytes, given.seed)
         stored, size = sum(file.stat().st_size for file in tree.rglob("*.gz")), _loop(tree)
         print(f"{count} documents; with their signals {size / 1e6:.0f} MB of JSON lines, {stored / 1e6:.0f} MB compressed")
-        spark = session.open_session(load(overrides=[f"spark.master=local[{given.cores}]"]))
-        _read(spark, tiny, given.files)
+        spark = engines.open_session(load(overrides=[f"spark.master=local[{given.cores}]"] if on_spark() else []))
+        if (rows := _rows(spark, tree).count()) != count:
+            raise RuntimeError(f"{count} lines became {rows} rows")  # each is a document or a reject
+        _read(spark, tiny)
         work = {
             "loop": lambda: _loop(tree),
-            "no filters": lambda: _read(spark, tree, count, f"documents.filters={FILTERS_OFF}"),
-            "filters": lambda: _read(spark, tree, count),
+            "no filters": lambda: _read(spark, tree, f"documents.filters={FILTERS_OFF}"),
+            "filters": lambda: _read(spark, tree),
         }
         rounds = [{name: _seconds(each) for name, each in work.items()} for _ in range(given.rounds)]
         for each in rounds:
-            each["loop"] |= {"jvm": 0.0, "workers": 0.0}  # idle beside it, they are no part of it
+            each["loop"] |= {"engine": 0.0, "workers": 0.0}  # idle beside it, they are no part of it
         spark.stop()
     ratios = [sum(each["loop"].values()) / sum(each["no filters"].values()) for each in rounds]
     _, middle = sorted(zip(ratios, rounds, strict=True), key=lambda pair: pair[0])[given.rounds // 2]
@@ -144,13 +147,12 @@ def _loop(tree: Path) -> int:
     return size
 
 
-def _read(spark: SparkSession, tree: Path, expected: int, *overrides: str) -> None:
-    """Raises RuntimeError unless each line has led to a row, a document or a reject."""
-    config, seen = load(overrides=[f"documents.path={tree}", *overrides]), Observation()
-    rows = documents.read(spark, config.documents).observe(seen, F.count(F.lit(1)).alias("rows"))
-    rows.write.format("noop").mode("overwrite").save()
-    if seen.get["rows"] != expected:
-        raise RuntimeError(f"{expected} lines became {seen.get['rows']} rows")
+def _rows(spark: SparkSession, tree: Path, *overrides: str) -> DataFrame:
+    return documents.read(spark, load(overrides=[f"documents.path={tree}", *overrides]).documents)
+
+
+def _read(spark: SparkSession, tree: Path, *overrides: str) -> None:
+    _rows(spark, tree, *overrides).write.format("noop").mode("overwrite").save()
 
 
 def _seconds(work: Callable[[], object]) -> dict[str, float]:

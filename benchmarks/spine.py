@@ -1,9 +1,10 @@
 """The whole spine, documents to examples, at an endpoint that answers at once: personas a second and core, and each stage's share.
 
-    python benchmarks/spine.py [--documents 10000] [--seed 1]
+    python benchmarks/spine.py [--documents 10000] [--base 1000] [--seed 1]
 
-A run of 1,000 documents is subtracted, so that what Spark's start costs is not in it. CPU: driver, JVM and workers, not the simulated
-server. The documents are generated (RedPajama-V2, words by Zipf's law), the answers simulated: nothing here is a model's figure. Linux.
+A run of --base documents is subtracted, so that what the engine's start costs is not in it. CPU: driver, engine and workers, not the
+simulated server. The documents are generated (RedPajama-V2, words by Zipf's law), the answers simulated: nothing here is a model's
+figure. Linux.
 """
 
 import argparse
@@ -17,10 +18,9 @@ from reader import lay_out
 
 from personahub.llm import mock_server
 
-BASE = 1000  # documents of the run that is subtracted
+BASE = 1000  # documents of the run that is subtracted; 0: none is
 FILES = 4
 MEGABYTES = 7.0  # of a file, for a thousand documents and some to spare
-STAGES = ("documents", "text-to-persona", "dedup", "synthesize")
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,25 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--documents", type=int, default=10_000)
+    parser.add_argument("--base", type=int, default=BASE, help="documents of the run that is subtracted; 0: none is")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     print(f"seed {given.seed}; {machine()}", flush=True)
-    print_table(figures(given.documents, given.seed))
+    print_table(figures(given.documents, given.seed, given.base))
 
 
-def figures(documents: int = 10_000, seed: int = 1) -> list[Figure]:
+def figures(documents: int = 10_000, seed: int = 1, base: int = BASE) -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         there = lay_out(tree, FILES, MEGABYTES * documents / 1000 / FILES, seed)
         if there < documents:
             raise RuntimeError(f"only {there} documents were generated")
-        base, run = (_run(Path(folder) / f"hub-{count}", tree, count, seed) for count in (BASE, documents))
-    more = documents - BASE
-    cpu, personas, examples = run.use.cpu - base.use.cpu, run.personas - base.personas, run.examples - base.examples
-    seconds = {stage: run.seconds[stage] - base.seconds[stage] for stage in STAGES}
+        few = _run(Path(folder) / f"hub-{base}", tree, base, seed) if base else None
+        run = _run(Path(folder) / f"hub-{documents}", tree, documents, seed)
+    more, cpu, personas, examples, seconds = documents, run.use.cpu, run.personas, run.examples, run.seconds
+    if few is not None:
+        more, cpu, personas, examples = more - base, cpu - few.use.cpu, personas - few.personas, examples - few.examples
+        seconds = {stage: took - few.seconds[stage] for stage, took in seconds.items()}
     found = [
         Figure("documents, personas, examples", f"{more:,}, {personas:,}, {examples:,}"),
         Figure("personas a second and core, to their examples", f"{personas / cpu:.1f}"),

@@ -1,11 +1,11 @@
 """What synthesis costs beside its calls: CPU of the whole stage by that of the bare purchase of the same requests.
 
-    python benchmarks/synthesis_cost.py [--calls 100000] [--repeats 1] [--seed 1]
+    python benchmarks/synthesis_cost.py [--calls 100000] [--base 1000] [--prompts zero_shot,few_shot] [--repeats 1] [--seed 1]
 
 stage: `personahub run synthesize`, which builds the requests, buys, parses and inserts. bare: `buy` of the same requests, which lie ready
-as a file (bare_purchase.py). Each in a fresh process on a hub of its own, at an endpoint that answers at once. CPU: driver, JVM and
-workers, not the simulated server. A run of 1,000 calls is subtracted from each, so that what Spark's start costs is in none; that varies
-by some seconds, which 30,000 calls do not drown. Of several repeats the least counts. The answers are simulated. Linux.
+as a file (bare_purchase.py). Each in a fresh process on a hub of its own, at an endpoint that answers at once. CPU: driver, engine
+and workers, not the simulated server. A run of --base calls is subtracted from each (0: none), so that what the engine's start costs is in
+none; that varies by some seconds, which 30,000 calls do not drown. Of several repeats the least counts. The answers are simulated. Linux.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from common import Figure, command, machine, personahub, personas, print_table, settings, write_personas
-from measure import Use, measured
+from measure import NOTHING, Use, measured
 
 from personahub.llm import mock_server
 
-BASE = 1000  # calls of the run that is subtracted
+BASE = 1000  # calls of the run that is subtracted; 0: none is
 PLACES = 64
 GOAL = 1.3
 TASKS = ["math", "logic", "instruction", "knowledge", "npc", "tool"]  # conversations buy turn by turn: no request lies ready
@@ -31,26 +31,28 @@ BARE = Path(__file__).with_name("bare_purchase.py")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--base", type=int, default=BASE, help="calls of the run that is subtracted; 0: none is")
+    parser.add_argument("--prompts", default="zero_shot,few_shot")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    print(f"{given.calls} calls less {BASE}, seed {given.seed}; {machine()}", flush=True)
+    print(f"{given.calls} calls less {given.base}, seed {given.seed}; {machine()}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         few_shot = {
             "synthesis.tasks": json.dumps(TASKS),
             "synthesis.mode": "persona_few_shot",
             "synthesis.few_shot.file": _examples(Path(folder) / "examples.jsonl"),
         }
-        figures = [
-            _figure("math, zero_shot", given, 1, {"synthesis.tasks": "[math]"}),
-            _figure(f"{len(TASKS)} tasks, persona_few_shot of 3", given, len(TASKS), few_shot),
-        ]
-    print_table(figures)
+        prompts = {
+            "zero_shot": ("math, zero_shot", 1, {"synthesis.tasks": "[math]"}),
+            "few_shot": (f"{len(TASKS)} tasks, persona_few_shot of 3", len(TASKS), few_shot),
+        }
+        print_table([_figure(given, *prompts[name]) for name in given.prompts.split(",")])
 
 
-def _figure(what: str, given: argparse.Namespace, tasks: int, keys: dict[str, Any]) -> Figure:
-    few, many = (_least(count // tasks, tasks, given, keys) for count in (BASE, given.calls))
-    more = (given.calls // tasks - BASE // tasks) * tasks
+def _figure(given: argparse.Namespace, what: str, tasks: int, keys: dict[str, Any]) -> Figure:
+    few, many = (_least(count // tasks, tasks, given, keys) for count in (given.base, given.calls))
+    more = (given.calls // tasks - given.base // tasks) * tasks
     stage, bare = ((many[way].cpu - few[way].cpu) / more * 1000 for way in ("stage", "bare"))
     ours, beside = (f"{cost:.2f} ({_shares(few[way], many[way], more)})" for way, cost in (("stage", stage), ("bare", bare)))
     return Figure(f"{what}: CPU ms a call", f"{ours}: {stage / bare:.2f} of it", beside, f"<= {GOAL}", stage <= GOAL * bare)
@@ -62,6 +64,8 @@ def _shares(few: Use, many: Use, calls: int) -> str:
 
 
 def _least(people: int, tasks: int, given: argparse.Namespace, keys: dict[str, Any]) -> dict[str, Use]:
+    if not people:
+        return {"stage": NOTHING, "bare": NOTHING}
     runs = [_run(people, tasks, given.seed, keys) for _ in range(given.repeats)]
     return {way: min((run[way] for run in runs), key=lambda use: use.cpu) for way in runs[0]}
 

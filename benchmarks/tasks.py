@@ -80,9 +80,8 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     else:
         file = given.personas or write_personas(folder / "personas.jsonl", given.people, given.seed)
         personahub("import", "personas", file, *arguments)
-    personahub("run", "dedup", *arguments)
     for mode in given.modes:
-        command = ["run", "synthesize", "--yes", *arguments, "--set", f"synthesis.mode={mode}"]
+        command = ["run", "dedup", "synthesize", "--yes", *arguments, "--set", f"synthesis.mode={mode}"]
         before = server.stats()["requests"]
         personahub(*command)
         requests = server.stats()["requests"]

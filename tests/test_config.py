@@ -134,9 +134,10 @@ def test_a_stage_that_names_no_model():
         load(overrides=["synthesis.model=defalt"])
 
 
-def test_a_budget_needs_prices():
-    with pytest.raises(ConfigError, match=r"set models\.default\.in_mtok_cost and models\.default\.out_mtok_cost"):
-        load(overrides=["generate.budget_usd=5"])
+def test_a_budget_needs_the_prices_of_what_is_asked():
+    assert load(overrides=["generate.budget_usd=5"]).models["default"].unpriced() == ["in_mtok_cost", "out_mtok_cost"]
+    half = load(overrides=["generate.budget_usd=5", "models.default.in_mtok_cost=0"]).models["default"]  # nothing is a price
+    assert (half.unpriced(), half.unpriced(answers=False)) == (["out_mtok_cost"], [])
     priced = ["generate.budget_usd=5", "models.default.in_mtok_cost=0.1", "models.default.out_mtok_cost=0.4"]
     assert load(overrides=priced).models["default"].cost_usd(1_000_000, 2_000_000) == pytest.approx(0.9)
 

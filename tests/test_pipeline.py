@@ -156,16 +156,34 @@ def test_the_budget_stops_the_run_and_a_higher_one_goes_on(people, endpoint, hub
     assert endpoint.stats()["requests"] == len(PERSONAS)
 
 
-def test_a_refused_key_and_a_dead_endpoint_buy_nothing(people, hub_of, monkeypatch):
+@pytest.fixture
+def wrong_key(tmp_path):
+    """In a file: an engine that runs already does not see what is set in this process's environment."""
+    (tmp_path / "key").write_text("sk-wrong-key-123456")
+    return ["models.default.api_key_env=null", f"models.default.api_key_file={tmp_path / 'key'}"]
+
+
+def test_a_refused_key_and_a_dead_endpoint_buy_nothing(people, hub_of, monkeypatch, wrong_key):
     monkeypatch.setenv("TEST_KEY", "sk-wrong-key-123456")
     with mock_server.start(port=0, key="sk-right") as server:
         config = hub_of(server, "models.default.api_key_env=TEST_KEY")
         with pytest.raises(AuthorisationError) as refused:
             run(config, "synthesize")
+        where = f"models.default: {server.base_url} (model mock) refused the key from"
+        assert str(refused.value).startswith(f"{where} $TEST_KEY: HTTP 401 ")
         assert "wrong-key" not in str(refused.value)
-        blind = hub_of(server, "models.default.api_key_env=TEST_KEY", "models.default.response_format=json_schema")
-        with pytest.raises(AuthorisationError, match="refused the key"):  # without a probe, by the first calls
+        blind = hub_of(server, *wrong_key, "models.default.response_format=json_schema")
+        with pytest.raises(AuthorisationError) as refused:  # without a probe, by the first calls
             run(blind, "synthesize")
+        assert str(refused.value).startswith(f"{where} the file /")
+        assert "wrong-key" not in str(refused.value)
+        with pytest.raises(
+            AuthorisationError, match=r"models\.default: .* refused a request without a key, as api_key_env is null"
+        ):
+            run(hub_of(server, "models.default.api_key_env=null"), "synthesize")
+        unread = hub_of(server, "models.default={api_key_env: UNSET_KEY, api_key_file: /nowhere/key}")
+        with pytest.raises(AuthorisationError, match=r"models\.default: cannot read the key from api_key_file /nowhere/key"):
+            run(unread, "synthesize")
         assert server.stats()["sold"] == 0
     with pytest.raises(EndpointError, match="does not answer as"), pipeline.open_hub(config) as hub:
         response_format_of(hub.store, hub.run_id, config.models["default"])
@@ -249,6 +267,7 @@ def test_a_run_that_dies_between_two_tables_is_finished_by_the_next(demo, tmp_pa
     assert pairs.join(refused, on="completion_id", how="left_anti").count() == 0
 
 
+@pytest.mark.spark
 def test_tables_may_lie_in_a_catalog(tmp_path, endpoint, spark):
     spark.sql("CREATE SCHEMA IF NOT EXISTS pipeline_test")
     overrides = [
@@ -278,13 +297,12 @@ def test_a_budget_that_nobody_can_hold_buys_nothing(people, endpoint, hub_of, mo
     assert unbounded["examples"] == len(PERSONAS)  # on fixed shares, without a budget
 
 
-def test_what_tasks_meet_that_no_governor_hears_is_told(people, hub_of, monkeypatch):
+def test_what_tasks_meet_that_no_governor_hears_is_told(people, hub_of, monkeypatch, wrong_key):
     found = generate.Preflight(governed=False, journaled=True, key_problem=None)
     monkeypatch.setattr(generate, "preflight", lambda *_: found)
-    monkeypatch.setenv("TEST_KEY", "sk-wrong-key-123456")
     with mock_server.start(port=0, key="sk-right") as server:
-        config = hub_of(server, "models.default.api_key_env=TEST_KEY", "models.default.response_format=json_schema")
-        with pytest.raises(AuthorisationError, match="refused the key"):
+        config = hub_of(server, *wrong_key, "models.default.response_format=json_schema")
+        with pytest.raises(AuthorisationError, match=r"models\.default: .* refused the key from the file /.*key: HTTP 401 "):
             run(config, "synthesize")
     with pytest.raises(EndpointError, match="no request was answered"):
         run(config, "synthesize")

@@ -157,8 +157,9 @@ def test_nothing_is_decided_while_vectors_are_missing(hub_of):
 
 
 def test_the_budget_counts_vectors_and_needs_their_price(endpoint, hub_of):
-    with pytest.raises(ConfigError, match=r"models.vectors.in_mtok_cost \("):
-        hub_of(endpoint, "generate.budget_usd=1.0", "models.default.in_mtok_cost=1.0", "models.default.out_mtok_cost=1.0")
+    priced = ["models.default.in_mtok_cost=1.0", "models.default.out_mtok_cost=1.0"]
+    with pytest.raises(ConfigError, match=r"dedup asks models.vectors, .*: set models.vectors.in_mtok_cost \("):
+        dedup(hub_of(endpoint, *priced, "generate.budget_usd=1.0"))
     priced = ["models.default.in_mtok_cost=1.0", "models.default.out_mtok_cost=1.0", "models.vectors.in_mtok_cost=100"]
     small = hub_of(endpoint, *priced, "generate.budget_usd=0.02")
     add(small, [text(n) for n in range(40)])  # 9 tokens each, and 18 at most: 0.0072 a request at most

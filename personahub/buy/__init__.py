@@ -19,6 +19,7 @@ from personahub.buy.checks import (
     BUDGET_MESSAGE,
     Buyer,
     ask_executors,
+    check_prices,
     encoding_of,
     limits_of,
     longest_request,
@@ -56,6 +57,7 @@ __all__ = [
     "VectorOrder",
     "buy",
     "buy_vectors",
+    "check_prices",
     "compute_vectors",
     "drain_journals",
     "estimate",
@@ -88,17 +90,19 @@ def buy(store: Store, config: Config, run_id: str, order: Order, ui: Buyer, leas
     next are asked; what it returns, if not None, ends the purchase: it says why what is there is enough.
 
     Raises what ended it early, after everything in flight was committed: Interrupted, EndpointError, AuthorisationError,
-    BudgetExceeded, RootInUse.
+    BudgetExceeded, RootInUse. Before anything is bought ConfigError, where there is a budget and a price is not known.
     """
     missing = find_missing(store, order)
     if not missing.calls:
         return Bought(reused=missing.reused)
+    check_prices(config, order.model, order.stage)
     if not ui.confirm(estimate(store, order, missing)):
         raise Interrupted("nothing was bought")
-    work = generate.Chats(response_format_of(store, run_id, order.model), dict(order.prompts))
-    limits = limits_of(store, config, order.model, longest_request(order, missing), order.model.max_answer_tokens)
-    purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.calls, limits)
-    return _buy(store, config, run_id, purchase, missing.reused, ui, lease, judge)
+    with _with_alias(config.alias_of(order.model)):
+        work = generate.Chats(response_format_of(store, run_id, order.model), dict(order.prompts))
+        limits = limits_of(store, config, order.model, longest_request(order, missing), order.model.max_answer_tokens)
+        purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.calls, limits)
+        return _buy(store, config, run_id, purchase, missing.reused, ui, lease, judge)
 
 
 def buy_vectors(store: Store, config: Config, run_id: str, order: VectorOrder, ui: Buyer, lease: Lease) -> Bought:
@@ -106,14 +110,25 @@ def buy_vectors(store: Store, config: Config, run_id: str, order: VectorOrder, u
     missing = find_missing_vectors(store, order)
     if not missing.texts:
         return Bought(reused=missing.reused)
+    check_prices(config, order.model, order.stage, answers=False)
     if not ui.confirm(estimate_vectors(order, missing)):
         raise Interrupted("nothing was bought")
-    limits = limits_of(store, config, order.model, missing.largest_request, 0)
-    settings = order.settings
-    encoding = encoding_of(store, run_id, order.model)
-    work = generate.Vectors(encoding, settings.texts_per_request, settings.tokens_per_request)
-    purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.texts, limits)
-    return _buy(store, config, run_id, purchase, missing.reused, ui, lease)
+    with _with_alias(config.alias_of(order.model)):
+        limits = limits_of(store, config, order.model, missing.largest_request, 0)
+        settings = order.settings
+        encoding = encoding_of(store, run_id, order.model)
+        work = generate.Vectors(encoding, settings.texts_per_request, settings.tokens_per_request)
+        purchase = _Purchase(order.stage, order.model, work, missing.rows, missing.texts, limits)
+        return _buy(store, config, run_id, purchase, missing.reused, ui, lease)
+
+
+@contextmanager
+def _with_alias(alias: str) -> Iterator[None]:
+    """An error about a key says under which model it is set."""
+    try:
+        yield
+    except AuthorisationError as error:
+        raise AuthorisationError(f"models.{alias}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -209,7 +224,7 @@ def _told_by_the_ledger(failed: DataFrame, purchase: _Purchase, answered: int) -
         row.error_kind: row.message for row in failed.groupBy("error_kind").agg(F.max("error_message").alias("message")).collect()
     }
     if ErrorKind.AUTHORISATION.value in told:
-        raise AuthorisationError(f"{where} refused the key: {told[ErrorKind.AUTHORISATION.value]}")
+        raise AuthorisationError(told[ErrorKind.AUTHORISATION.value])
     fatal = [told[kind.value] for kind in FATAL if kind.value in told]
     if fatal or not answered:
         raise EndpointError(f"{where}: {'; '.join(fatal) or 'no request was answered'}. Run again to go on")
@@ -225,6 +240,6 @@ def _error_of(governor: Governor, purchase: _Purchase, got: str) -> PersonahubEr
         case "lease":
             return RootInUse(f"another run has taken over this root; {got}")
         case "authorisation":
-            return AuthorisationError(f"{where} refused the key: {governor.stop}; {got}")
+            return AuthorisationError(f"{governor.stop}; {got}")
         case _:
             return EndpointError(f"{where}: {governor.stop}; {got}. Run again to go on")

@@ -18,7 +18,7 @@ from personahub.buy.missing import Estimate, Missing, Order, characters
 from personahub.buy.recovery import journal_folder
 from personahub.buy.windows import Work, commit_floor
 from personahub.config import Config, Model
-from personahub.errors import AuthorisationError, BudgetExceeded, ConfigError, EndpointError
+from personahub.errors import AuthorisationError, BudgetExceeded, ConfigError, EndpointError, ErrorKind
 from personahub.llm import journal
 from personahub.llm.connection import read_key
 from personahub.llm.embeddings import key_of
@@ -43,6 +43,17 @@ class Buyer(Protocol):
     def watch(self, stage: str, total: int, snapshot: Callable[[], Snapshot]) -> AbstractContextManager[Any]: ...
 
     def say(self, text: str) -> None: ...
+
+
+def check_prices(config: Config, model: Model, stage: str, *, answers: bool = True) -> None:
+    """Raises ConfigError where there is a budget, and a price of what `stage` asks the model for, answers or vectors, is not known."""
+    unknown, alias = model.unpriced(answers=answers), config.alias_of(model)
+    if config.generate.budget_usd is not None and unknown:
+        names = " and ".join(f"models.{alias}.{name}" for name in unknown)
+        raise ConfigError(
+            f"generate.budget_usd is set, but {stage} asks models.{alias}, whose price is not known: "
+            f"set {names} ($ per million tokens), or no budget"
+        )
 
 
 def limits_of(store: Store, config: Config, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
@@ -138,6 +149,7 @@ def _found(
     if rows:
         store.append(store.spark.createDataFrame(pa.Table.from_batches([generate.completions_batch(rows)])), "completions")
     if found.response_format is None:
-        problem = AuthorisationError if found.kind == "authorisation" else EndpointError
-        raise problem(f"{model.base_url} does not answer as {model.model}: {found.message}")
+        if found.kind is ErrorKind.AUTHORISATION:
+            raise AuthorisationError(str(found.message))
+        raise EndpointError(f"{model.base_url} does not answer as {model.model}: {found.message}")
     return found.response_format

@@ -87,7 +87,7 @@ def run(
     from personahub.cli import views
 
     settings = configuration.load(config or (), sets or ())
-    chosen = pipeline.check(settings, stages or ())
+    chosen = pipeline.check(settings, stages or (), of=of.value)
     ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
         for result in pipeline.run(hub, chosen, rebuild=rebuild, of=of.value):
@@ -109,7 +109,8 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
     from personahub.cli import hop_views, views
 
     settings = configuration.load(config or (), sets or ())
-    chosen = pipeline.check(settings, stages or [stage for stage in pipeline.STAGES if stage != "documents"])
+    named = stages or [stage for stage in pipeline.STAGES if stage != "documents"]
+    chosen = pipeline.check(settings, named, spend=False)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
@@ -214,8 +215,13 @@ def told(command: Callable[[], object]) -> None:
         _complain("interrupted: what was answered is kept; run again to go on")
         sys.exit(130)
     except Exception:
+        engines = sys.modules.get("personahub.engines")
+        ended = engines and engines.why_it_ended()
+        if ended:
+            _complain(f"{ended}: what was answered is kept; run again to go on")
+            sys.exit(1)
         traceback.print_exc()
-        _complain("personahub did not expect this: please report it with the lines above (--verbose shows Spark's log, too)")
+        _complain("personahub did not expect this: please report it with the lines above (--verbose shows the engine's log, too)")
         sys.exit(1)
 
 

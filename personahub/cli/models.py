@@ -20,8 +20,9 @@ def check(config: Config, console: Console) -> None:
         kind, finding = _probe(model)
         rows.append((alias, model.model, model.base_url, finding))
         if kind is not None:
-            refused = refused or kind is ErrorKind.AUTHORISATION
-            problems.append(f"{alias} ({model.base_url}): {finding}")
+            key = kind is ErrorKind.AUTHORISATION  # what is wrong with it names the endpoint
+            refused = refused or key
+            problems.append(f"models.{alias}: {finding}" if key else f"{alias} ({model.base_url}): {finding}")
     views.models(console, rows)
     if problems:
         raise (AuthorisationError if refused else EndpointError)("\n".join(problems))

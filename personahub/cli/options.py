@@ -13,4 +13,4 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. generate.budget_usd=5; may be given again."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what Spark and Ivy print.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints.")]

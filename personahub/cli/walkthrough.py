@@ -11,8 +11,8 @@ from personahub import pipeline, report
 from personahub.cli import hop_views, views
 from personahub.cli.console import TerminalUI, dollars
 from personahub.demo import corpus
-from personahub.llm import mock_server
 from personahub.engines.spark import SHORT_RUN
+from personahub.llm import mock_server
 
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
@@ -41,11 +41,10 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "persona_to_persona.max_frontier": FRONTIER,
             "synthesis.tasks": _tasks(world),
             "synthesis.conversation.turns": TURNS,
-            "spark.conf": SHORT_RUN,
+            "spark.conf": SHORT_RUN,  # where a local Spark is asked for
         }
         settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
         ui = TerminalUI(console, yes=True)
-        ui.say("starting Spark (the first start on a machine fetches its jars)")
         with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
             for result in pipeline.run(hub, pipeline.STAGES):
                 views.result(console, result)

@@ -67,6 +67,10 @@ class Model(Settings):
         params = self.generation_params
         return int(params.get("max_completion_tokens") or params.get("max_tokens") or 4096)
 
+    def unpriced(self, *, answers: bool = True) -> list[str]:
+        """The settings of the prices that a budget needs and that are unknown. answers: are there answer tokens? Embeddings have none."""
+        return [name for name in ("in_mtok_cost", "out_mtok_cost")[: 1 + answers] if getattr(self, name) is None]
+
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Dollars; None where a price that counts is unknown. Embeddings have no answer tokens, and need no price for them."""
         if self.in_mtok_cost is None or (self.out_mtok_cost is None and completion_tokens):
@@ -238,17 +242,13 @@ class Config(Settings):
         semantic = self.dedup.semantic
         embeds = {"dedup.semantic.model": semantic.model} if semantic.enabled or self.synthesis.needs_vectors else {}
         for key, alias in (chats | embeds).items():
-            if alias is None:
-                continue
-            if alias not in self.models:
+            if alias is not None and alias not in self.models:
                 raise ValueError(f"{key} names {alias!r}, which is not under models{nearest(alias, self.models)}")
-            model, needed = self.models[alias], ["in_mtok_cost"] if key in embeds else ["in_mtok_cost", "out_mtok_cost"]
-            if self.generate.budget_usd is not None and any(getattr(model, price) is None for price in needed):
-                raise ValueError(
-                    f"generate.budget_usd is set, but models.{alias} has no prices: "
-                    f"set {' and '.join(f'models.{alias}.{price}' for price in needed)} ($ per million tokens)"
-                )
         return self
+
+    def alias_of(self, model: Model) -> str:
+        """The name under `models` of a model with these settings, of several the first; that of the model itself if it is none of them."""
+        return next((alias for alias, known in self.models.items() if known == model), model.model)
 
     @property
     def fingerprint(self) -> str:

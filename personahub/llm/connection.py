@@ -45,9 +45,8 @@ def read_key(model: Model) -> str | None:
         if not key:
             raise AuthorisationError(f"api_key_file {file} is blank: put the endpoint's key into it")
     if key and not (key.isascii() and key.isprintable() and " " not in key):
-        where = f"environment variable {env}" if env and os.environ.get(env, "").strip() else f"file {file}"
         raise AuthorisationError(
-            f"the key in the {where} holds spaces, line breaks or characters outside ASCII: is it the right one?"
+            f"the key from {_origin(model)} holds spaces, line breaks or characters outside ASCII: is it the right one?"
         )
     if key or _is_loopback(model.base_url) or not (env or file):
         return key or None
@@ -55,6 +54,18 @@ def read_key(model: Model) -> str | None:
         f"no key for {model.base_url}: set the environment variable {env or 'that api_key_env names'} where the calls are made "
         "(on a cluster: on the executors), or name a file with api_key_file; if the endpoint needs none, set api_key_env to null"
     )
+
+
+def _origin(model: Model) -> str:
+    """Where `read_key` found a key."""
+    if model.api_key_env and os.environ.get(model.api_key_env, "").strip():
+        return f"${model.api_key_env}"
+    return f"the file {model.api_key_file}"
+
+
+def _why_without(model: Model) -> str:
+    """Why `read_key` gives no key."""
+    return f"${model.api_key_env} is not set" if model.api_key_env else "api_key_env is null"
 
 
 def _is_loopback(base_url: str) -> bool:
@@ -71,6 +82,7 @@ class Connection:
     def __init__(self, model: Model, key: str | None) -> None:
         self._model = model
         self._key = key
+        self._sent = f"the key from {_origin(model)}" if key else f"a request without a key, as {_why_without(model)}"
         self._base_url = model.base_url.rstrip("/")
         self._proxy = _proxy_for(model.base_url)
         self._session: aiohttp.ClientSession | None = None
@@ -86,6 +98,8 @@ class Connection:
         except Exception as error:
             result = _failed(error, self._model)
         message, text = self._scrub(result.message), self._scrub(result.text)
+        if result.kind is ErrorKind.AUTHORISATION:
+            message = f"{self._base_url} (model {self._model.model}) refused {self._sent}: {message}"
         return dataclasses.replace(
             result, message=message and message[:_MESSAGE], text=text, latency_s=time.perf_counter() - started
         )

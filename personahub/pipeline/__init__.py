@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from personahub import documents, persona_to_persona, personas, report, schemas, synthesis, text_to_persona
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import ConfigError, InputError, TransientFailures
-from personahub.pipeline import dedup, example_dedup, hops, semantic
+from personahub.pipeline import dedup, example_dedup, hops, prices, semantic
 from personahub.pipeline.forecast import Forecast, forecast
 from personahub.pipeline.hub import Hub, Silent, open_hub
 from personahub.pipeline.paid import OF_PERSONAS, PAID, buy_and_parse, insert_all
@@ -68,10 +68,11 @@ class StageResult:
     utilisation: float | None = None
 
 
-def check(config: Config, stages: Sequence[str]) -> list[str]:
+def check(config: Config, stages: Sequence[str], *, spend: bool = True, of: str = "personas") -> list[str]:
     """What can be known to be wrong before anything starts. Returns the stages, all of them if none is named.
 
-    Raises ConfigError for an unknown stage or task and for settings of dedup that can not work, InputError for a path that is not there.
+    spend: may they buy? of: see `run`. Raises ConfigError for an unknown stage or task, for settings of dedup that can not work, and for a
+    budget where the price of a model that a stage asks is not known; InputError for a path that is not there.
     """
     for stage in stages:
         if stage not in STAGES:
@@ -87,6 +88,8 @@ def check(config: Config, stages: Sequence[str]) -> list[str]:
         synthesis.check(config)
         if config.synthesis.needs_vectors:
             semantic.check(config)
+    if spend:
+        prices.check(config, chosen, of)
     return chosen
 
 
@@ -96,6 +99,7 @@ def run(hub: Hub, stages: Sequence[str], *, rebuild: bool = False, of: str = "pe
 
     Calls that failed in passing stop no stage behind them, which works on what there is; TransientFailures is raised at the end.
     """
+    prices.check(hub.config, stages, of)
     missing = {}
     for stage, work in chain.from_iterable(_steps(hub, stage, rebuild, of) for stage in stages):
         result = _recorded(hub, stage, work)

@@ -23,7 +23,7 @@ def _order_personas(hub: Hub, model: Model) -> Order:
     gone = hub.store.table("tombstones").where(F.col("kind") == "document").select(F.col("id").alias("document_id"))
     documents = hub.store.table("documents").join(gone, on="document_id", how="left_anti")
     requests = text_to_persona.build(documents, hub.config)
-    return Order("text-to-persona", requests, model, text_to_persona.prompts_of(hub.config))
+    return Order(text_to_persona.STAGE, requests, model, text_to_persona.prompts_of(hub.config))
 
 
 def _examples(hub: Hub, requests: DataFrame, completions: DataFrame) -> DataFrame:
@@ -50,7 +50,7 @@ class Paid:
 
 
 PAID: dict[str, Paid] = {
-    "text-to-persona": Paid(
+    text_to_persona.STAGE: Paid(
         lambda config: config.text_to_persona.model,
         _order_personas,
         lambda hub, requests, completions: text_to_persona.parse(requests, completions, hub.config, hub.run_id),

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from personahub import synthesis
 from personahub.buy import Buyer, Estimate, Order, buy, estimate, find_missing
 from personahub.errors import ConfigError
-from personahub.pipeline import dedup, frontier
+from personahub.pipeline import dedup, frontier, prices
 from personahub.pipeline.hub import Hub
 from personahub.pipeline.paid import PAID
 from personahub.pipeline.synthesize import foreseen
@@ -48,6 +48,7 @@ def preview(hub: Hub, stage: str, n: int) -> list[Preview]:
     """The exact prompts and answers of `n` requests, always the same ones. What they cost goes into the ledger: a run reuses them."""
     if stage not in PAID and stage != frontier.STAGE:
         raise ConfigError(f"{stage!r} asks no model: preview takes one of {', '.join([*PAID, frontier.STAGE])}")
+    prices.check(hub.config, [stage])
     order = PAID[stage].order(hub) if stage in PAID else frontier.next_order(hub)
     few = hub.store.materialise(order.requests.orderBy("completion_id", "source_id").limit(n), f"{stage}.preview")
     order = replace(order, requests=few)

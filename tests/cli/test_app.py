@@ -125,6 +125,7 @@ def test_check_models_with_a_wrong_key(personahub, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         code, out, err = personahub("check-models", "--set", f"models.default.base_url={endpoint.base_url}")
     assert code == 5
+    assert f"models.default: {endpoint.base_url} (model mock) refused the key from $OPENAI_API_KEY: HTTP 401 " in err
     assert KEY not in out + err
 
 

@@ -241,6 +241,31 @@ def test_cancelling_ends_the_attempt(mock_server):
     assert time.perf_counter() - started < 5
 
 
+@pytest.mark.parametrize(
+    ("keys", "sent"),
+    [
+        ({"api_key_env": "MY_KEY"}, "the key from $MY_KEY"),
+        ({"api_key_env": "MY_KEY", "api_key_file": "FILE"}, "the key from $MY_KEY"),  # the variable goes first
+        ({"api_key_env": "UNSET_KEY", "api_key_file": "FILE"}, "the key from the file FILE"),
+        ({"api_key_env": None, "api_key_file": "FILE"}, "the key from the file FILE"),
+        ({"api_key_env": "UNSET_KEY"}, "a request without a key, as $UNSET_KEY is not set"),
+        ({"api_key_env": None}, "a request without a key, as api_key_env is null"),
+    ],
+)
+def test_a_refusal_says_where_the_key_came_from(mock_server, monkeypatch, tmp_path, keys, sent):
+    monkeypatch.setenv("MY_KEY", KEY)
+    monkeypatch.delenv("UNSET_KEY", raising=False)
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    keys = {name: str(file) if value == "FILE" else value for name, value in keys.items()}
+    base_url = mock_server(key="sk-right").base_url
+    (attempt,) = ask(base_url, call_of("hi"), key=read_key(Model(base_url=base_url, **keys)), **keys)
+    assert attempt.kind is ErrorKind.AUTHORISATION
+    told = f"{base_url} (model mock) refused {sent.replace('FILE', str(file))}: HTTP 401 invalid_api_key"
+    assert attempt.message.startswith(told)
+    assert KEY not in repr(attempt)
+
+
 REMOTE = "https://api.example.com/v1"
 
 

@@ -34,7 +34,7 @@ def examples(hub: Hub) -> list[Example]:
     if settings.mode != "zero_shot" and settings.few_shot.file is None:
         return own_examples.frozen(hub)
     pool = synthesis.examples_of(hub.config)
-    if not _nameless(hub.config, pool):
+    if not nameless(hub.config, pool):
         return pool
     order = _order(hub, pool)
     if hub.lease is None:
@@ -78,7 +78,7 @@ def with_vectors(hub: Hub, people: DataFrame, pool: list[Example]) -> tuple[Data
 def estimates(hub: Hub, people: DataFrame) -> list[Estimate]:
     """What `examples` and `with_vectors` would buy now."""
     found, pool = [], synthesis.examples_of(hub.config)
-    if _nameless(hub.config, pool):
+    if nameless(hub.config, pool):
         order = _order(hub, pool)
         found.append(replace(estimate(hub.store, order, find_missing(hub.store, order)), part="the personas of examples"))
     if _nearest(hub.config):
@@ -100,7 +100,8 @@ def _compared(hub: Hub, people: DataFrame, pool: list[Example]) -> DataFrame:
     return people.select(F.col("persona_id").alias("id"), F.col("persona").alias("text")).unionByName(rows).dropDuplicates(["id"])
 
 
-def _nameless(config: Config, pool: list[Example]) -> bool:
+def nameless(config: Config, pool: list[Example]) -> bool:
+    """Are personas of examples to be shown that are not known?"""
     return config.synthesis.mode == "persona_few_shot" and any(one.persona is None for one in pool)
 
 
