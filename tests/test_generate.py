@@ -17,7 +17,7 @@ from personahub.llm.governor_server import GovernorServer
 from personahub.rows import arrow_schema
 from personahub.synthesis import tasks
 
-STAGED = pa.schema([*arrow_schema(schemas.REQUESTS), ("window", pa.int32()), ("slot", pa.int32())])
+STAGED = arrow_schema(schemas.REQUESTS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,20 +43,20 @@ def plan_of(server, **more):
     return generate.Plan("synthesize", "run-1", model, work, Limits(8), **more)
 
 
-def staged(count, window=0, slot=0):
+def staged(count):
     """Batches of two."""
     rows = [
         {
             "stage": "synthesize", "source_id": f"s{n}", "sample_index": 0, "completion_id": f"c{n}", "prompt_name": "math",
-            "variables": canonical_json({"persona": f"A baker who keeps {n} bees"}), "window": window, "slot": slot,
+            "variables": canonical_json({"persona": f"A baker who keeps {n} bees"}),
         }
         for n in range(count)
     ]  # fmt: skip
     return (pa.RecordBatch.from_pylist(rows[start : start + 2], schema=STAGED) for start in range(0, count, 2))
 
 
-def answered(plan, batches):
-    made = list(generate._answer(plan, batches))
+def answered(plan, batches, window=0):
+    made = list(generate._answer(plan, window, batches))
     assert all(batch.schema == arrow_schema(schemas.COMPLETIONS) for batch in made)
     return [row for batch in made for row in batch.to_pylist()]
 
@@ -75,12 +75,38 @@ def test_each_request_becomes_a_row_with_what_it_cost(server):
 
 def test_a_task_that_is_tried_again_asks_only_for_what_its_journal_does_not_hold(server, tmp_path):
     plan = plan_of(server, journal_folder=str(tmp_path))
-    first = answered(plan, staged(5, window=3, slot=1))
-    assert len(journal.read_slot(str(tmp_path), "synthesize", 3, 1)) == 5
-    again = answered(plan, staged(8, window=3, slot=1))
+    first = answered(plan, staged(5), window=3)
+    assert len(journal.read_window(str(tmp_path), "synthesize", 3)) == 5
+    again = answered(plan, staged(8), window=3)
     assert sorted(row["completion_id"] for row in again) == [f"c{n}" for n in range(8)]
     assert server.stats()["requests"] == 8
     assert {row["text"] for row in first} <= {row["text"] for row in again}
+
+
+def test_tasks_that_share_a_window_leave_each_other_what_the_journal_holds_of_theirs(server, tmp_path):
+    """However an engine cuts a window: here the first try was two tasks, the second one is three, cut elsewhere."""
+    plan = plan_of(server, journal_folder=str(tmp_path))
+    first, second = list(staged(10))[:2], list(staged(10))[2:]
+    assert len(answered(plan, iter(first))) + len(answered(plan, iter(second))) == 10
+    batches = list(staged(20))
+    parts = [answered(plan, iter(part)) for part in (batches[:3], batches[3:4], batches[4:])]
+    assert [len(part) for part in parts] == [6, 2, 12]
+    assert sorted(row["completion_id"] for part in parts for row in part) == sorted(f"c{n}" for n in range(20))
+    assert server.stats()["requests"] == 20
+
+
+def test_all_that_was_asked_lies_in_the_journal_and_is_handed_on(server, tmp_path):
+    plan = plan_of(server, journal_folder=str(tmp_path))
+    first = answered(plan, staged(5))
+    assert sorted(map(str, answered(plan, staged(5)))) == sorted(map(str, first))
+    assert server.stats()["requests"] == 5
+
+
+def test_a_window_takes_nothing_from_the_journal_of_another(server, tmp_path):
+    plan = plan_of(server, journal_folder=str(tmp_path))
+    answered(plan, staged(5), window=1)
+    assert len(answered(plan, staged(3), window=2)) == 3
+    assert server.stats()["requests"] == 8
 
 
 def test_an_earlier_attempt_that_is_alive_starts_nothing_more_before_its_journal_is_read(tmp_path, monkeypatch):
@@ -89,7 +115,7 @@ def test_an_earlier_attempt_that_is_alive_starts_nothing_more_before_its_journal
 
     def context():
         attempt = next(attempts)
-        return SimpleNamespace(taskAttemptId=lambda: attempt, attemptNumber=lambda: attempt - 7)
+        return SimpleNamespace(partitionId=lambda: 0, taskAttemptId=lambda: attempt, attemptNumber=lambda: attempt - 7)
 
     monkeypatch.setattr(generate.TaskContext, "get", context)
     with mock_server.start(port=0, median=0.05, sigma=0) as server, GovernorServer(Governor(Limits(8))) as carrier:

@@ -20,7 +20,7 @@ from personahub.demo import corpus
 from personahub.engines.spark import DELTA_SQL, SHORT_RUN, delta_package
 from personahub.llm import mock_server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.spark
 JOB = Path(__file__).resolve().parents[1] / "jobs" / "run.py"
 DIFFERENT = {
     "run_id",

@@ -13,8 +13,8 @@ import pytest
 
 from personahub import pipeline
 from personahub.config import load
-from personahub.llm import mock_server
 from personahub.engines.spark import SHORT_RUN
+from personahub.llm import mock_server
 
 TEXTS, PLACES, BATCH = 1200, 8, 8
 

@@ -185,5 +185,5 @@ def test_a_commit_of_one_name_is_made_once(store, spark):
 def test_the_embedded_engine_has_no_catalog_and_says_so(spark):
     if not is_embedded(spark):
         pytest.skip("Spark has one")
-    with pytest.raises(ConfigError, match="spark.engine: spark"):
+    with pytest.raises(ConfigError, match=r"spark\.engine: spark"):
         Store(spark, load(overrides=["catalog=main.hub"]))

@@ -19,7 +19,9 @@ BLOCK = 16 << 20  # bytes of bundles that are unpacked at once, or one part if t
 def pairs(kind: pa.DataType, threshold: float, most: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Bundles, all that have their parts -> the rows that lexical.found tells of. kind: of the ids."""
     for block in whole_groups(batches, "part", BLOCK):
-        refused = [int(np.searchsorted(batch["part"].to_numpy(), REFUSED, side="right")) for batch in block]  # it is the lowest part
+        refused = [
+            int(np.searchsorted(batch["part"].to_numpy(), REFUSED, side="right")) for batch in block
+        ]  # it is the lowest part
         if any(refused):
             keyed = from_bundles([batch.slice(0, end) for batch, end in zip(block, refused, strict=True)], kind)
             yield refused_rows(keyed.id, keyed.level, keyed.tokens.sizes)

@@ -80,7 +80,9 @@ def found(bundles: DataFrame, kind: T.DataType, threshold: float, most: int) -> 
     For each text its first `most` matches above it in each of its buckets. A copy of a set is paired with the first that has the set, and
     with nothing else. A refused text (empty_text, too_long) is a row without `high`. What has level 0 is no `low`.
     """
-    return bundles.repartition("part").mapInArrow(partial(comparing.pairs, to_arrow_type(kind), threshold, most), found_rows.schema(kind))
+    return bundles.repartition("part").mapInArrow(
+        partial(comparing.pairs, to_arrow_type(kind), threshold, most), found_rows.schema(kind)
+    )
 
 
 def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -72,8 +72,8 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     results, written = _results(request), False
     try:
         with results.workplace():
-            tell("starting Spark")
-            spark = engines.open_session(for_computing(config, source), verbose=verbose)
+            tell("starting")
+            spark = engines.open_session(for_computing(config, source), verbose=verbose, calls=False)
             with engines.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
@@ -137,17 +137,16 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
 
 
 def for_computing(config: Config, source: Source) -> Config:
-    """A session of our own: one slot a core, since nothing waits for answers here; little compiling where there is little to read.
+    """Settings of a local Spark of our own: little compiling where there is little to read. Another engine does not look at them.
 
     The heap has its full size from the start, or it would be collected at each size on the way.
     """
     size = LARGE_BYTES if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
-    master = config.spark.master or "local[*]"
     full = {"spark.driver.extraJavaOptions": ""}  # both compilers
     conf = dict(SHORT_RUN if size < SMALL_BYTES else LIGHT_JVM if size < LARGE_BYTES else full)
     if SMALL_BYTES <= size < LARGE_BYTES:
         conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', DRIVER_MEMORY)}"
-    spark = config.spark.model_copy(update={"master": master, "conf": conf | config.spark.conf})
+    spark = config.spark.model_copy(update={"conf": conf | config.spark.conf})
     return config.model_copy(update={"spark": spark})
 
 

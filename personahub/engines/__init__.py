@@ -6,32 +6,50 @@ One code path, the DataFrame API of PySpark: over the embedded engine (no Java),
 import functools
 import os
 import sys
+import warnings
 from importlib.machinery import ModuleSpec
 
 from pyspark.sql import SparkSession
 
 from personahub.config import Config
 from personahub.engines import embedded, spark
+from personahub.engines.embedded import why_it_ended
 from personahub.engines.interrupts import interruptible
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
-__all__ = ["ENGINES", "interruptible", "is_embedded", "is_local", "is_on_this_machine", "most_windows", "open_session", "tasks_per_window"]
+__all__ = [
+    "ENGINES",
+    "interruptible",
+    "is_embedded",
+    "is_local",
+    "is_on_this_machine",
+    "most_windows",
+    "open_session",
+    "tasks_per_window",
+    "why_it_ended",
+]
 
 VARIABLE = "PERSONAHUB_ENGINE"
 ENGINES = ("auto", "embedded", "spark")
 
 
-def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
+def open_session(config: Config, *, verbose: bool = False, calls: bool = True) -> SparkSession:
     """A session on the engine that `spark.engine`, or the environment's PERSONAHUB_ENGINE, names.
 
     auto: the active session where there is one (a notebook), else Connect if SPARK_REMOTE is set, else spark-submit's, else local-mode
     Spark where spark.master is set or the embedded engine is not installed, else the embedded engine. The engine's log is kept from the
-    terminal, unless `verbose`. Raises ConfigError where something is missing, PersonahubError with the log's end where it does not start.
+    terminal, unless `verbose`. calls: tasks will wait for answers, so that there may be more of them than cores. Raises ConfigError
+    where something is missing, PersonahubError with the log's end where it does not start.
     """
     _name_main_module()
+    warnings.filterwarnings("ignore", "WARN WindowExpression")  # of Connect's client; where we mean all rows, they are few
     engine, active = _wanted(config), SparkSession.getActiveSession()
-    if active is not None and (engine == "auto" or (engine == "embedded") == is_embedded(active)):
+    if (
+        active is not None
+        and (engine == "auto" or (engine == "embedded") == is_embedded(active))
+        and embedded.serves(active, config)
+    ):
         session = active
     elif engine == "auto" and os.environ.get("SPARK_REMOTE"):
         session = spark.connected(config)
@@ -40,7 +58,7 @@ def open_session(config: Config, *, verbose: bool = False) -> SparkSession:
     elif engine == "embedded" or (engine == "auto" and config.spark.master is None and embedded.is_installed()):
         session = embedded.open_session(verbose)
     else:
-        session = spark.local(config, verbose)
+        session = spark.local(config, verbose, calls)
     return spark.prepared(session)
 
 

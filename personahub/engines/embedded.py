@@ -1,8 +1,10 @@
 """The embedded engine: Sail, a Spark Connect server in a wheel, in a child process of its own. No Java.
 
-A child and not a thread: a Python function that the engine runs would hold the interpreter lock against the driver, whose governor and
-lease must not wait. It listens on loopback, on a port that the system chooses, and asks no caller who he is: on a machine that is shared
-with people who must not run code as this user, take Spark (`spark.engine: spark`).
+A child and not a thread: the functions that the engine runs do not hold the interpreter lock against the driver, whose governor and lease
+must not wait, and what ends the engine (the system, for want of memory) leaves a driver that can say so. It costs 0.3 s at the start.
+
+The server listens on loopback, on a port that the system chooses, and asks no caller for a password: on a machine that is shared with
+people who must not run code as this user, take Spark (`spark.engine: spark`).
 """
 
 import atexit
@@ -10,10 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import IO
 
 from pyspark.sql import SparkSession
 
+from personahub.config import Config
 from personahub.errors import ConfigError, PersonahubError
 
 # of Sail, for a laptop's hub
@@ -25,6 +31,16 @@ _SETTINGS = {
 _MODULE = "personahub.engines.server"
 
 
+@dataclass(frozen=True)
+class _Server:
+    process: subprocess.Popen
+    log: IO[bytes] | None
+    environment: Mapping[str, str]  # that it was started with
+
+
+_servers: dict[str, _Server] = {}  # by the session
+
+
 def is_installed() -> bool:
     """Is there a wheel of the engine here?"""
     return find_spec("pysail") is not None
@@ -33,39 +49,66 @@ def is_installed() -> bool:
 def open_session(verbose: bool) -> SparkSession:
     """A session on a new server, which ends with this process. Raises ConfigError where the engine is not installed."""
     if not is_installed():
-        raise ConfigError("the embedded engine is not installed: pip install pysail, or set spark.engine: spark")
-    port = _start(verbose)
+        raise ConfigError("the embedded engine is not installed: pip install pysail, or take Spark (spark.engine: spark)")
+    server, port = _start(verbose)
     session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
     # nothing is tried again: a server on this machine that does not answer is gone, and a paid plan must not run twice
     session.client.set_retry_policies([])
-    atexit.register(_stop, session)
+    _servers[session.session_id] = server
     return session
 
 
-def _start(verbose: bool) -> int:
+def serves(session: SparkSession, config: Config) -> bool:
+    """Can a run of `config` use this session, if it is one of ours? Its server must be alive and see the keys that this process sees."""
+    server = _servers.get(session.session_id) if hasattr(session, "session_id") else None
+    if server is None:
+        return True
+    if server.process.poll() is not None:
+        del _servers[session.session_id]
+        return False
+    keys = {model.api_key_env for model in config.models.values()} - {None}
+    return all(os.environ.get(key) == server.environment.get(key) for key in keys)
+
+
+def why_it_ended() -> str | None:
+    """What to tell of a server that is gone though this process is not; None: all are alive."""
+    for server in _servers.values():
+        code = server.process.poll()
+        if code is not None:
+            lines = _end_of(server.log)
+            killed = "killed, by the system if memory was short" if code == -9 else f"exit code {code}"
+            return f"the embedded engine has ended ({killed}){f': {lines}' if lines else ''}"
+    return None
+
+
+def _start(verbose: bool) -> tuple[_Server, int]:
     environment = os.environ | _SETTINGS | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    log = None if verbose else tempfile.TemporaryFile()
+    log = None if verbose else tempfile.TemporaryFile()  # noqa: SIM115  open as long as the server
     # a session of its own: Ctrl-C reaches only the process that started it, and that decides what ends
-    server = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", _MODULE],
-        stdin=subprocess.PIPE,
+        stdin=subprocess.PIPE,  # closed by the end of this process, however it ends: the server's sign to end
         stdout=subprocess.PIPE,
         stderr=log,
         env=environment,
         start_new_session=True,
     )
-    told = server.stdout.readline().strip()
+    told = process.stdout.readline().strip()  # type: ignore[union-attr]
     if not told:
-        server.wait()
-        if log is not None:
-            log.seek(0)
-        raise PersonahubError(f"the embedded engine did not start:\n{log.read().decode(errors='replace') if log else ''}")
-    atexit.register(server.stdin.close)  # keeps it open until then
-    return int(told)
+        process.wait()
+        raise PersonahubError(f"the embedded engine did not start:\n{_end_of(log)}")
+    return _Server(process, log, environment), int(told)
 
 
-def _stop(session: SparkSession) -> None:
-    try:
-        session.stop()
-    except Exception:  # it ends in any case
-        pass
+def _end_of(log: IO[bytes] | None) -> str:
+    if log is None:
+        return ""
+    log.seek(0)
+    return "\n".join(log.read().decode(errors="replace").splitlines()[-15:])
+
+
+@atexit.register
+def _end() -> None:
+    for server in _servers.values():
+        server.process.stdin.close()  # type: ignore[union-attr]
+        server.process.wait()

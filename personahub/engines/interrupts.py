@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from pyspark.sql import SparkSession
 
@@ -20,7 +20,8 @@ def interruptible(spark: SparkSession) -> Iterator[None]:
 
     def stop() -> None:
         while not over.wait(STOP_SECONDS):  # again and again: one job may end and another one begin
-            spark.interruptAll()
+            with suppress(Exception):  # the session may be gone
+                spark.interruptAll()
 
     def on_interrupt(*_: object) -> None:
         if asked.is_set():

@@ -1,4 +1,4 @@
-"""The only builder of a SparkSession: local mode with Delta, spark-submit, an active notebook session, or Spark Connect."""
+"""Sessions on Spark: local mode with Delta, spark-submit, Spark Connect."""
 
 import os
 import re
@@ -97,8 +97,9 @@ def delta_package() -> str:
     return f"io.delta:delta-spark_2.13:{delta}" if delta.startswith("4.0.") else f"io.delta:delta-spark_{minor}_2.13:{delta}"
 
 
-def local(config: Config, verbose: bool) -> SparkSession:
-    master = config.spark.master or _local_master(config)
+def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
+    """Local-mode Spark, or the cluster that spark.master names."""
+    master = config.spark.master or (_local_master(config) if calls else "local[*]")
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

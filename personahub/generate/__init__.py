@@ -110,7 +110,9 @@ def _answer(plan: Plan, window: int, batches: Iterator[pa.RecordBatch]) -> Itera
     if task.again:
         _fence(plan, task)
     bought = _Bought(plan, task)
-    writer = None if plan.journal_folder is None else journal.Writer(plan.journal_folder, plan.stage, window, task.name, task.attempt)
+    writer = (
+        None if plan.journal_folder is None else journal.Writer(plan.journal_folder, plan.stage, window, task.name, task.attempt)
+    )
     try:
         caller = _start(plan, task, writer)
         for calls in plan.work.calls(map(bought.missing, chain([first], staged))):

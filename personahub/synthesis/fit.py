@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
+import numpy as np
 import orjson
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub.ids import content_id
+from personahub.rows import map_rows
 from personahub.synthesis.parsed import PARSED
 from personahub.synthesis.tasks import Task
 
@@ -38,11 +39,14 @@ def _topic(settings: Mapping[str, Any]) -> str | None:
 
 
 def scored(rows: DataFrame) -> DataFrame:
-    """WITH_TOPIC and two vectors (mine, theirs; null where there is none) -> PARSED with their cosine."""
+    """WITH_TOPIC and two vectors (mine, theirs; null where there is none) -> PARSED with their cosine; null without two of a length."""
+    return map_rows(rows.select(*(name for name in PARSED.names if name != "fit"), "mine", "theirs"), _scored, PARSED)
 
-    def dot(one: str, other: str) -> Any:
-        products = F.zip_with(one, other, lambda a, b: a.cast("double") * b.cast("double"))
-        return F.aggregate(products, F.lit(0.0), lambda total, product: total + product)
 
-    cosine = dot("mine", "theirs") / F.sqrt(dot("mine", "mine") * dot("theirs", "theirs"))
-    return rows.withColumn("fit", cosine).select(*PARSED.names)
+def _scored(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    fit = None
+    if row["mine"] is not None and row["theirs"] is not None:
+        mine, theirs = (np.array(row[name], np.float64) for name in ("mine", "theirs"))
+        length = np.sqrt((mine * mine).sum() * (theirs * theirs).sum())
+        fit = float((mine * theirs).sum() / length) if length else None
+    yield {**{name: row.get(name) for name in PARSED.names}, "fit": fit}

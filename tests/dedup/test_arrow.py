@@ -8,7 +8,9 @@ from personahub.dedup import arrow
 @pytest.mark.parametrize("size", [1, 100, 1 << 20])
 def test_groups_come_whole_whatever_order_their_rows_come_in(size):
     keys = np.random.default_rng(1).integers(0, 40, 500)
-    rows = [pa.record_batch({"key": pa.array(part), "row": pa.array(part * 1000)}) for part in np.split(keys, [0, 7, 7, 200, 411])]
+    rows = [
+        pa.record_batch({"key": pa.array(part), "row": pa.array(part * 1000)}) for part in np.split(keys, [0, 7, 7, 200, 411])
+    ]
     blocks = [pa.concat_batches(block) for block in arrow.whole_groups(iter(rows), "key", size)]
     seen = [set(block["key"].to_pylist()) for block in blocks]
     assert sum(map(len, seen)) == len(set().union(*seen)) == 40

@@ -2,8 +2,9 @@ import importlib.metadata
 
 import pytest
 
-from personahub.engines import spark as engine
+from personahub import engines
 from personahub.config import load
+from personahub.engines import spark as engine
 from personahub.errors import ConfigError
 
 
@@ -37,12 +38,14 @@ def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
     assert engine._local_master(load()) == "local[64,3]"
 
 
+@pytest.mark.engines
 def test_an_active_session_is_taken_as_it_is(spark):
-    assert session.open_session(load(overrides=["spark.conf={spark.app.name: other}"])) is spark
+    assert engines.open_session(load(overrides=["spark.conf={spark.app.name: other}"])) is spark
     assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
-    assert session.tasks_per_window(spark, load(overrides=["generate.tasks_per_window=7"])) == 7
+    assert engines.tasks_per_window(spark, load(overrides=["generate.tasks_per_window=7"])) == 7
 
 
+@pytest.mark.spark
 def test_rows_reach_a_worker_in_batches_of_few_bytes(spark):
     def bytes_of(batches):
         for batch in batches:
