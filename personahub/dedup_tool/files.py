@@ -14,7 +14,6 @@ from personahub.config import Config
 from personahub.dedup.proof import semantic_recall
 from personahub.dedup.proof.audit import Finding, audit
 from personahub.dedup.proof.recall import Recall, recall
-from personahub.dedup.search import prepare
 from personahub.dedup_tool.frame import Counts, Deduplicated, comparable, for_columns, separate
 from personahub.dedup_tool.input import Source, check_unchanged, complaints, detect, is_remote, read, stamps
 from personahub.dedup_tool.results import RESULTS, Results, all_there
@@ -114,9 +113,8 @@ def _separated(frames: Scratch, source: Source, request: Request, config: Config
 
 def _measured(done: Deduplicated, request: Request, config: Config) -> Recall | semantic_recall.Recall | None:
     """What was found of what is there, where not all is by proof."""
-    if request.vector_column is not None:
-        search = prepare(done.compared, config.dedup.semantic)  # the same again: it depends on nothing but the rows
-        return semantic_recall.recall(done.compared, search, config.dedup.semantic)
+    if done.search is not None:
+        return semantic_recall.recall(done.compared, done.search, config.dedup.semantic)
     if config.dedup.lexical.method == "exact":
         return None
     compared = done.compared.join(done.rejects.select("id"), on="id", how="left_anti")

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -20,6 +21,9 @@ from personahub.dedup_tool.rows import check_columns, stage, text_of
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
 from personahub.store import Store
+
+if TYPE_CHECKING:
+    from personahub.dedup.search import Search
 
 FEW = 1_000_000  # ids that every executor is given, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
@@ -49,8 +53,8 @@ class Deduplicated:
     """Who is kept, who is not and for whom, and who was not compared.
 
     kept: the rows and columns as they came. duplicates: id, kept_by, method, score, round. rejects: id (null: a line that is no row),
-    reason, detail. texts: id, text of every row. compared: id, level, and text or vector. All read scratch files, which `close` removes,
-    and so does the end of a `with`.
+    reason, detail. texts: id, text of every row. compared: id, level, and text or vector. search: where vectors were looked for, if they
+    were. All read scratch files, which `close` removes, and so does the end of a `with`.
     """
 
     kept: DataFrame
@@ -58,6 +62,7 @@ class Deduplicated:
     rejects: DataFrame
     texts: DataFrame
     compared: DataFrame
+    search: "Search | None"
     counts: Counts
     close: Callable[[], None]
 
@@ -128,7 +133,8 @@ def separate(
     tell("comparing")
     whole = staged.where(F.col("unreadable").isNull())
     compared = comparable(whole, text_column, vector_column)
-    duplicates, refused = deduplicate(compared, config, frames.materialise)
+    search = _search(compared, config) if vector_column is not None else None
+    duplicates, refused = deduplicate(compared, config, frames.materialise, search=search)
     duplicates = frames.materialise(duplicates, "tool.duplicates")
     texts = whole.select("id", text_of(rows.schema, text_column).alias("text"))
     rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
@@ -137,7 +143,13 @@ def separate(
     kept = whole.join(F.broadcast(gone) if few else gone, on="id", how="left_anti")
     tell("counting")
     counted = _counts(staged, kept, duplicates, rejects, _slow(texts, config.lexical) if vector_column is None else None)
-    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, counted, close)
+    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, search, counted, close)
+
+
+def _search(compared: DataFrame, config: Dedup) -> "Search":
+    from personahub.dedup.search import prepare  # here, because numba takes its time to import
+
+    return prepare(compared, config.semantic)
 
 
 def for_columns(config: Dedup, vector_column: str | None) -> Dedup:

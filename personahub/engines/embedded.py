@@ -27,6 +27,9 @@ _SETTINGS = {
     "SAIL_SPARK__SESSION_TIMEOUT_SECS": "31536000",  # a session may wait for its user's answer as long as he likes
     "SAIL_PARQUET__COMPRESSION": "snappy",  # zstd takes more time than it saves of what is mostly hashes and vectors
     "RUST_LOG": "error",
+    # tasks are threads already, one a core: more of BLAS's wait for each other with the cores busy, a third of the time
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # glibc's keeps memory for the next batch, where touching new pages takes longer than the work
 }
 _MODULE = "personahub.engines.server"
 

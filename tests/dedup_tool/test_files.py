@@ -361,6 +361,7 @@ def test_ids_from_texts_do_not_depend_on_the_order(spark):
 
 
 @pytest.mark.slow
+@pytest.mark.spark
 def test_scratch_may_be_tables_of_a_catalog(spark):
     spark.sql("CREATE DATABASE IF NOT EXISTS dedup_scratch")
     frame = spark.createDataFrame([(text,) for text in COOKS], "persona string")

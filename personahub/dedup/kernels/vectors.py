@@ -93,11 +93,15 @@ def all_pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
     squared = squared_lengths(left)
-    bounds = threshold * np.sqrt(squared)[:, None] * np.sqrt(right_squared) - error_bound(left.shape[1])
-    row, other = np.nonzero(left @ right.T >= bounds)
+    near = _unit(left, squared) @ _unit(right, right_squared).T
+    row, other = np.nonzero(near >= np.float32(threshold - 2 * error_bound(left.shape[1])))
     score = _scores(left, right, squared, right_squared, row, other)
     reach = score >= threshold
     return row[reach], other[reach], score[reach]
+
+
+def _unit(rows: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    return rows / np.sqrt(squared).astype(np.float32)[:, None]
 
 
 @compiled
