@@ -138,7 +138,8 @@ class Store:
         view = f"blank_{name}_{uuid.uuid4().hex}"
         ids.select("id").distinct().createOrReplaceTempView(view)
         holds = " OR ".join(f"t.{column} IS NOT NULL" for column in columns)
-        nulls = ", ".join(f"t.{column} = NULL" for column in columns)
+        kinds = {column: schemas.TABLES[name][column].dataType.simpleString() for column in columns}
+        nulls = ", ".join(f"t.{column} = CAST(NULL AS {kind})" for column, kind in kinds.items())
         result = self.spark.sql(
             f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON t.{key} = s.id WHEN MATCHED AND ({holds}) THEN UPDATE SET {nulls}"
         ).collect()

@@ -70,7 +70,7 @@ def test_entry_points_are_thin():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["java", "JAVA_HOME=/nowhere"], "personahub needs Java 17 or 21: apt-get install openjdk-17-jre-headless"),
+        (["java", "JAVA_HOME=/nowhere"], "local-mode Spark needs Java 17 or 21: apt-get install openjdk-17-jre-headless"),
         (["setup", "PYTHON=false", "-W", "pyproject.toml"], "personahub needs Python 3.10 or newer"),
     ],
 )

@@ -53,6 +53,7 @@ def decided(settings):
 
 
 @pytest.mark.slow
+@pytest.mark.engines
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes of a run in /proc")
 def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(spark, tmp_path):
     personas = tmp_path / "personas.jsonl"

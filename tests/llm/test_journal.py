@@ -19,17 +19,17 @@ def test_a_row_costs_all_its_tokens():
 
 def test_what_was_written_is_read_back_without_the_torn_last_line(tmp_path):
     folder = str(tmp_path)
-    first = journal.Writer(folder, "stage", 0, 3, attempt=1)
+    first = journal.Writer(folder, "stage", 0, "3", attempt=1)
     first.write(row("a"))
     first.write(row("b", final=False))
     first.close()
     path = tmp_path / "stage" / "0" / "3-1.jsonl"
     path.write_bytes(path.read_bytes() + b'{"completion_id": "to')
-    second = journal.Writer(folder, "stage", 0, 3, attempt=2)
+    second = journal.Writer(folder, "stage", 0, "3", attempt=2)
     second.write(row("c"))
     second.close()
-    assert [each["completion_id"] for each in journal.read_slot(folder, "stage", 0, 3)] == ["a", "b", "c"]
-    assert journal.read_slot(folder, "stage", 0, 4) == []
+    assert [each["completion_id"] for each in journal.read_window(folder, "stage", 0, "3")] == ["a", "b", "c"]
+    assert journal.read_window(folder, "stage", 0, "4") == []
     assert [each["completion_id"] for rows in journal.read_files(folder) for each in rows] == ["a", "b", "c"]
     journal.forget_window(folder, "stage", 0)
     assert list(journal.read_files(folder)) == []
