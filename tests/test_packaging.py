@@ -25,6 +25,15 @@ def test_spark_and_delta_are_the_pair_whose_jars_exist():
     assert (pins()["pyspark"], pins()["delta-spark"]) == ("4.2.0", "4.4.0")
 
 
+def test_a_cluster_installs_all_dependencies_but_its_own_pyspark_and_the_embedded_engine():
+    needs = [one for one in map(Requirement, metadata.requires("personahub")) if "extra ==" not in str(one.marker)]
+    left = {str(one) for one in needs if one.name not in ("pysail", "pyspark-client")}
+    lines = (HOUSE / "conf" / "cluster-requirements.txt").read_text().splitlines()
+    listed = [str(Requirement(line)) for line in lines if not line.startswith("#")]
+    assert len(left) == len(needs) - 2
+    assert sorted(listed) == sorted(left)
+
+
 def test_every_dependency_is_pinned_within_its_range():
     for line in metadata.requires("personahub"):
         one = Requirement(line)

@@ -199,7 +199,10 @@ def _buy(
 
 @contextmanager
 def _drain_on_interrupt(governor: Governor, ui: Buyer) -> Iterator[None]:
-    """The first Ctrl-C lets what is in flight end and be committed; the second leaves at once. PySpark's own handler cancels all jobs."""
+    """The first Ctrl-C lets what is in flight end and be committed; the second leaves at once.
+
+    (Where PySpark has a JVM, a handler of its own cancels all jobs.)
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -13,7 +13,8 @@ from personahub.generate import local
 from personahub.lease import Lease
 from personahub.store import Store
 
-TEXTS_PER_WINDOW, TEXTS_PER_TASK = 4096, 64  # what a kill costs; fewer are not worth loading the model in another process
+# what a kill costs; fewer are not worth a task of their own: on Spark, loading the model in another process
+TEXTS_PER_WINDOW, TEXTS_PER_TASK = 4096, 64
 
 
 def compute_vectors(store: Store, config: Config, run_id: str, name: str, texts: DataFrame, lease: Lease) -> int:

@@ -24,7 +24,7 @@ from personahub.store import Store
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
 FEW_WINDOWS = 8  # enough that few places stand empty while the last window waits for its last answers
-CALLS_PER_TASK = 100  # fewer are not worth the start of another worker process
+CALLS_PER_TASK = 100  # fewer are not worth another task: on Spark, the start of another worker process
 REQUESTS_PER_TASK = 4  # of vectors, each of many texts
 OPENING_SECONDS = 2.0  # until a window that was opened wants places
 Work = generate.Chats | generate.Vectors
@@ -49,7 +49,7 @@ class Staged:
 def shape_of(store: Store, config: Config, rows: int, model: Model, work: Work, *, journaled: bool) -> Shape:
     windows = max(1, rows // commit_floor(config, model, work))
     if journaled and isinstance(work, generate.Chats):
-        # a commit costs the driver as much as a thousand answers cost the workers, and a kill costs what is in flight, not a window
+        # on Spark a commit costs the driver what a thousand answers cost the workers; a kill costs what is in flight, not a window
         windows = min(windows, max(FEW_WINDOWS, math.isqrt(4 * windows), windows // 16))
     windows = min(MAX_WINDOWS, windows)
     in_flight = min(config.generate.windows_in_flight, windows)

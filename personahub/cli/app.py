@@ -1,6 +1,6 @@
 """The commands. Each loads the config, opens the hub, makes one call of the pipeline and prints what came of it.
 
-Spark and the pipeline are imported inside the commands that need them: `--help`, `validate` and `mock-server` do without.
+PySpark and the pipeline are imported inside the commands that need them: `--help`, `validate` and `mock-server` do without.
 """
 
 import sys

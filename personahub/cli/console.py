@@ -16,7 +16,7 @@ from rich.text import Text
 
 from personahub.errors import ConfigError
 
-if TYPE_CHECKING:  # Spark stays out of `personahub --help`
+if TYPE_CHECKING:  # PySpark stays out of `personahub --help`
     from personahub.buy import Estimate
     from personahub.llm.governor import Snapshot
 

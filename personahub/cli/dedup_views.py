@@ -14,7 +14,7 @@ from personahub.cli.views import new_table, plain, short
 from personahub.config import Dedup, LexicalDedup
 from personahub.errors import ConfigError
 
-if TYPE_CHECKING:  # Spark stays out of `personahub --help`
+if TYPE_CHECKING:  # PySpark stays out of `personahub --help`
     from personahub.dedup.proof import semantic_recall
     from personahub.dedup.proof.audit import Finding
     from personahub.dedup.proof.recall import Recall

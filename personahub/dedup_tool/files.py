@@ -23,8 +23,9 @@ from personahub.engines.spark import DRIVER_MEMORY, LIGHT_JVM, SHORT_RUN
 from personahub.errors import InputError, Interrupted, PersonahubError
 from personahub.store import Store
 
+# of local-mode Spark
 SMALL_BYTES = 32 * 1024 * 1024  # an input up to here is a short run
-LARGE_BYTES = 512 * 1024 * 1024  # from here on it takes so long that compiling well pays
+LARGE_BYTES = 512 * 1024 * 1024  # from here on it takes so long that the JVM's second compiler pays
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Summary:
 
 
 def check(request: Request, config: Config) -> Source:
-    """What can be known to be wrong before Spark starts. Raises InputError, or ConfigError for settings and for the folder."""
+    """What can be known to be wrong before the engine starts. Raises InputError, or ConfigError for settings and for the folder."""
     for_columns(config.dedup, request.vector_column)
     source = detect(request.input)
     _results(request).check(source)
@@ -135,7 +136,7 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
 
 
 def for_computing(config: Config, source: Source) -> Config:
-    """Settings of a local Spark of our own: little compiling where there is little to read. Another engine does not look at them.
+    """Settings of a local-mode Spark of our own: little compiling where there is little to read. Another engine does not look at them.
 
     The heap has its full size from the start, or it would be collected at each size on the way.
     """

@@ -25,7 +25,7 @@ from personahub.store import Store
 if TYPE_CHECKING:
     from personahub.dedup.search import Search
 
-FEW = 1_000_000  # ids that every executor is given, some 100 MB, so that the rows need not be shuffled
+FEW = 1_000_000  # ids that Spark gives to every executor, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
 _WHY = {
     "empty_text": "no word in it",
@@ -87,7 +87,7 @@ def deduplicate_frame(
     id_column: strings or whole numbers, distinct; of rows that are alike the one with the least id is kept. Without it the id is
     `personahub.ids.persona_id` of the text, with -1, -2, ... on further rows of one normalised text. vector_column: arrays of numbers,
     of one dimension; then they are compared, by cosine, and the texts are not. config: `dedup` of a configuration. scratch: a folder
-    that all workers reach, or `catalog.schema`; None: a temporary folder, where Spark runs on this machine alone.
+    that all workers reach, or `catalog.schema`; None: a temporary folder, where the engine runs on this machine alone.
 
     Raises InputError for columns that are wrong and ids that are null or repeat, ConfigError for settings.
     """

@@ -44,7 +44,7 @@ class Results:
         return f"{self.out.rstrip('/')}/{name}" if self.remote else str(self.folder / name)
 
     def check(self, source: Source) -> None:
-        """Before Spark starts. Raises ConfigError: DIR is a file, holds results already, or holds or is held by the input."""
+        """Before the engine starts. Raises ConfigError: DIR is a file, holds results already, or holds or is held by the input."""
         if self.remote:
             return
         if self.folder.exists() and not self.folder.is_dir():
@@ -62,7 +62,7 @@ class Results:
             )
 
     def check_remote(self, spark: SparkSession) -> None:
-        """The same for a DIR that only Spark can look into."""
+        """The same for a DIR that only the engine can look into."""
         if self.remote:
             self._check_free([name for name in RESULTS if self.load(spark, name) is not None])
 

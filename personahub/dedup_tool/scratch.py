@@ -30,7 +30,7 @@ class Scratch:
 
 
 def temporary(spark: SparkSession) -> str:
-    """A folder of this machine; ConfigError where Spark's workers are on others."""
+    """A folder of this machine; ConfigError where tasks run on others."""
     if not engines.is_on_this_machine(spark):
         raise ConfigError("name a scratch place that all workers reach: scratch='/a/shared/folder' or scratch='catalog.schema'")
     return tempfile.mkdtemp(prefix="personahub-dedup-")

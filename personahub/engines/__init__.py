@@ -53,6 +53,8 @@ def open_session(config: Config, *, verbose: bool = False, calls: bool = True) -
         session = active
     elif engine == "auto" and os.environ.get("SPARK_REMOTE"):
         session = spark.connected(config)
+        if not is_embedded(session):  # Sail's process imports what is installed beside it
+            spark.send_package(session)
     elif engine != "embedded" and "PYSPARK_GATEWAY_PORT" in os.environ:
         session = spark.submitted(config)
     elif engine == "embedded" or (engine == "auto" and config.spark.master is None and embedded.is_installed()):
@@ -83,6 +85,8 @@ def is_embedded(session: SparkSession) -> bool:
     """Is it Sail that answers, our own server or another? Its versions are its own; Spark's begin at 4."""
     if type(session).__module__ != "pyspark.sql.connect.session":
         return False
+    if embedded.is_ours(session):
+        return True
     return session.sql("SELECT version()").collect()[0][0].startswith("0.")
 
 

@@ -61,6 +61,11 @@ def open_session(verbose: bool) -> SparkSession:
     return session
 
 
+def is_ours(session: SparkSession) -> bool:
+    """Does a server of this process answer it?"""
+    return session.session_id in _servers
+
+
 def serves(session: SparkSession, config: Config) -> bool:
     """Can a run of `config` use this session, if it is one of ours? Its server must be alive and see the keys that this process sees."""
     server = _servers.get(session.session_id) if hasattr(session, "session_id") else None

@@ -144,13 +144,17 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
 
 
 def connected(config: Config) -> SparkSession:
-    """A session of Spark Connect. Its server brings Delta and the Python packages; this package is sent to it."""
+    """A session of Spark Connect. Its server brings Delta and the Python packages."""
     spark = SparkSession.builder.getOrCreate()
-    with tempfile.TemporaryDirectory() as folder:
-        spark.addArtifacts(str(archive.write_zip(Path(folder) / "personahub.zip")), pyfile=True)
     for key, value in config.spark.conf.items():
         spark.conf.set(key, value)
     return spark
+
+
+def send_package(session: SparkSession) -> None:
+    """This package to a server of Spark Connect, whose executors may not have it."""
+    with tempfile.TemporaryDirectory() as folder:
+        session.addArtifacts(str(archive.write_zip(Path(folder) / "personahub.zip")), pyfile=True)
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def run(hub: Hub, stages: Sequence[str], *, rebuild: bool = False, of: str = "pe
 
 
 def personas_file(path: str, column: str = "persona") -> Documents:
-    """A jsonl(.gz/.zst) or parquet file of personas, as something to be read. Raises InputError if it is not there; needs no Spark."""
+    """A jsonl(.gz/.zst) or parquet file of personas, as something to be read. Raises InputError if it is not there; needs no engine."""
     if not Path(path).exists():
         raise InputError(f"there is no file {path}: name a jsonl, jsonl.gz, jsonl.zst or parquet file")
     kind = "parquet" if ".parquet" in Path(path).name else "jsonl"

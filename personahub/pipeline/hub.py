@@ -46,7 +46,7 @@ class Hub:
 def open_hub(config: Config, ui: Buyer | None = None, *, spend: bool = False, verbose: bool = False) -> Iterator[Hub]:
     """The hub of `config`. With `spend` its lease is held (RootInUse) and what a run that died has paid for is saved first.
 
-    Ctrl-C within ends what Spark is at and raises Interrupted; while answers are bought, what is in flight ends first (see `buy`).
+    Ctrl-C within ends what the engine is at and raises Interrupted; while answers are bought, what is in flight ends first (see `buy`).
     """
     ui = ui or Silent()
     run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 STEPS = 3  # from a duplicate to the row that stands for it: one a method
-FEW = 100_000  # members of groups that every executor is given
+FEW = 100_000  # members of groups that Spark gives to every executor
 EXCERPT = 300  # characters of a text
 
 
@@ -39,7 +39,7 @@ def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: 
         )
     largest = ends.groupBy("root").agg(F.count("*").alias("size")).orderBy(F.col("size").desc(), "root").limit(n)
     wanted = ends.join(F.broadcast(largest), on="root", how="inner")
-    if sum(row.size for row in largest.select("size").collect()) <= FEW:  # so that the texts need not be shuffled
+    if sum(row.size for row in largest.select("size").collect()) <= FEW:  # on Spark, so that the texts need not be shuffled
         wanted = F.broadcast(wanted)
     excerpt = texts.select("id", F.substring("text", 1, EXCERPT).alias("text"))
     members = wanted.join(excerpt, on="id", how="inner")

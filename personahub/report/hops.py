@@ -47,7 +47,7 @@ class Hop:
 
 
 def hops(tables: Mapping[str, DataFrame]) -> tuple[Hop, ...]:
-    """One Spark query over the tables of `schemas.TABLES`; empty where there are no personas."""
+    """One query over the tables of `schemas.TABLES`; empty where there are no personas."""
     hop_of = tables["personas"].select(F.col("persona_id").alias("id"), "hop")
     requests = tables["requests"].where(F.col("stage") == STAGE)
     asked = requests.join(_next_hop(hop_of, "source_id"), on="source_id", how="inner").select("hop", "source_id", "completion_id")

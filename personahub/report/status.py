@@ -81,7 +81,7 @@ class Status:
 
 
 def status(tables: Mapping[str, DataFrame]) -> Status:
-    """Figures of the tables of `schemas.TABLES`, by name. One Spark query; no row of text is read."""
+    """Figures of the tables of `schemas.TABLES`, by name. One query; no row of text is read."""
     aggregates = [
         _count("documents", tables["documents"]),
         _count("asked_documents", _asked_documents(tables)),
