@@ -146,7 +146,7 @@ def final_rows(root: Path) -> list[dict[str, Any]]:
 
 
 def rows_of(root: Path, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """From the files that its log names; needs no Spark."""
+    """From the files that its log names; needs no engine."""
     files: dict[str, None] = {}
     for entry in sorted((root / table / "_delta_log").glob("*.json")):
         for line in entry.read_text().splitlines():

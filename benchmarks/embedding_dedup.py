@@ -4,8 +4,8 @@
 
 Ours is `deduplicate` with Spark on two cores and a driver of 2 GB, or the embedded engine. CPU of every process of the job, a run of
 --base rows subtracted (0: none); the middle one of three runs is taken. `ours, warm` is the third run in one session with the settings of
-a hub: at 100,000 rows much of the cost is the engine compiling its code and starting workers. `kernel` is ours on one core without an
-engine. --growth runs ours at ten times the rows, too.
+a hub: at 100,000 rows much of the cost on Spark is the JVM compiling its code, and workers that start. `kernel` is ours on one core
+without an engine. --growth runs ours at ten times the rows, too.
 
     us        core-microseconds a vector
     r[t,.93)  recall of the pairs from the threshold to 0.03 above it

@@ -36,7 +36,7 @@ def ours(source: Path, folder: Path) -> dict[str, Any]:
 
 
 def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
-    """The same again and again in one session: what a vector costs when the engine has compiled its code and its workers are there."""
+    """The same again and again in one session: what a vector costs once the engine is warm (Spark: compiled, its workers there)."""
     spark = _session(None)
     few = embeddings.write(folder.with_suffix(".few.parquet"), 1_000, 384, SEED)
     spent = {}
@@ -50,7 +50,7 @@ def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
 
 
 def kernel(source: Path, folder: Path) -> dict[str, Any]:
-    """Ours without Spark, on one core: the clusters, the visits and the pairs."""
+    """Ours without an engine, on one core: the clusters, the visits and the pairs."""
     from personahub.dedup import search
     from personahub.dedup.kernels import borders, kmeans
     from personahub.dedup.kernels import vectors as checked

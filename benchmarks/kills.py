@@ -1,4 +1,4 @@
-"""Kill -9 of the whole run (driver, JVM, workers) at random moments, again and again, until all is answered.
+"""Kill -9 of the whole run (driver, engine, workers) at random moments, again and again, until all is answered.
 
     python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--commit-every 250]
 
@@ -57,7 +57,7 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     before: Counter[str] = Counter()
     done_kills = 0
     for kill in range(1, given.kills + 1):
-        # every third at any moment from its start on (Spark's start, the journal's rescue, staging), the others while it buys
+        # every third at any moment from its start on (the engine's start, the journal's rescue, staging), the others while it buys
         moment = draw.uniform(2, 20) if kill % 3 == 0 else None
         if not killed_run(
             ["run", "synthesize", "--yes", *arguments], server, after=draw.randint(1, 2 * share - 1), moment=moment

@@ -92,13 +92,19 @@ def delta_package() -> str:
     try:
         delta, spark = version("delta-spark"), version("pyspark")
     except PackageNotFoundError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'personahub[spark]', or `make setup`") from None
+        raise ConfigError(
+            f"{error.name} is not installed: pip install 'personahub[spark]', or leave spark.engine at auto"
+        ) from None
     minor = ".".join(spark.split(".")[:2])
     return f"io.delta:delta-spark_2.13:{delta}" if delta.startswith("4.0.") else f"io.delta:delta-spark_{minor}_2.13:{delta}"
 
 
 def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
-    """Local-mode Spark, or the cluster that spark.master names."""
+    """Local-mode Spark, or the cluster that spark.master names. Raises ConfigError where a package is missing or SPARK_REMOTE is set,
+    PersonahubError where the JVM does not start.
+    """
+    if os.environ.get("SPARK_REMOTE"):
+        raise ConfigError("spark.engine: spark is a Spark of this process, yet SPARK_REMOTE is set: leave one of them out")
     master = config.spark.master or (_local_master(config) if calls else "local[*]")
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
@@ -152,7 +158,7 @@ def connected(config: Config) -> SparkSession:
 
 
 def send_package(session: SparkSession) -> None:
-    """This package to a server of Spark Connect, whose executors may not have it."""
+    """To a server of Spark Connect, whose executors may not have it."""
     with tempfile.TemporaryDirectory() as folder:
         session.addArtifacts(str(archive.write_zip(Path(folder) / "personahub.zip")), pyfile=True)
 
