@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -13,7 +12,6 @@ from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.errors import InputError
 
 if TYPE_CHECKING:
-    from personahub.dedup.keying import Texts
     from personahub.dedup.search import Search
 
 __all__ = ["ByVectors", "ByWords", "by_vectors", "by_words", "deduplicate"]
@@ -80,15 +78,12 @@ def deduplicate(
 
 def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None = None) -> ByWords:
     """`deduplicate` by the words alone: rows (id, level, text)."""
-    from personahub.dedup import lexical, rounds, sending, sieving  # here, because numba takes its time to import
+    from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
 
     if hub_texts is not None:
         kind = T.ArrayType(rows.schema["id"].dataType)
         hub_texts = hub_texts.withColumn("ids", F.col("ids").cast(kind))  # bundles hold ids as bytes: of one type
-    sent = None if hub_texts is None else sending.gathered(rows, config)
-    copies, near, refused = (
-        _compared(rows, config, materialise, hub_texts) if sent is None else _sent(rows, config, sent, hub_texts)
-    )
+    copies, near, refused = _compared(rows, config, materialise, hub_texts)
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         asked = rows.join(pending, on="id", how="left_semi")
@@ -103,18 +98,7 @@ def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
     identical = copies.select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
     removed = rounds.resolve(near, lexical.MOST, again, materialise, "dedup.lexical")
     duplicates = _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, removed))
-    stored = partial(lexical.stored_without, rows, config) if sent is None else partial(sending.stored, sent)
-    return ByWords(duplicates, refused, stored)
-
-
-def _sent(rows: DataFrame, config: LexicalDedup, sent: "Texts", hub_texts: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
-    """See `_compared`."""
-    from personahub.dedup import found, lexical, sending
-
-    schema = found.schema(rows.schema["id"].dataType)
-    tables = sending.compared(sent, config.threshold, hub_texts, lexical.MOST)
-    copies, near, refused = (rows.sparkSession.createDataFrame(table, schema) for table in tables)
-    return copies, near, _without_refused(refused)[1]
+    return ByWords(duplicates, refused, partial(lexical.stored_without, rows, config))
 
 
 def _compared(
@@ -145,28 +129,18 @@ def by_vectors(
     search: "Search | None" = None,
 ) -> ByVectors:
     """`deduplicate` by the vectors alone: rows (id, level, vector)."""
-    from personahub.dedup import found, rounds, semantic, visiting
+    from personahub.dedup import rounds, semantic
 
-    search, beside = search or semantic.prepare(rows, config), hub_vectors
-    packed = partial(semantic.pack_without, rows, search)
-    if hub_vectors is not None and visiting.fit(rows, search):
-        visitors, refused = visiting.gathered(rows, search)
-        pairs = visiting.compared(visitors, config.threshold, hub_vectors, rounds.MOST)
-        schema, session = found.schema(rows.schema["id"].dataType), rows.sparkSession
-        compared = session.createDataFrame(pairs, schema)
-        refused = _without_refused(session.createDataFrame(pa.Table.from_batches([refused]), schema))[1]
-        packed = partial(visiting.packed, visitors)
-        beside = None  # whom it has within reach of one is told: the others need not be looked for again
-    else:
-        pairs = semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST)
-        compared, refused = _without_refused(materialise(pairs, "dedup.semantic.found"))
+    search = search or semantic.prepare(rows, config)
+    pairs = semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST)
+    compared, refused = _without_refused(materialise(pairs, "dedup.semantic.found"))
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         left = rows.join(removed, on="id", how="left_anti")
-        return _without_refused(semantic.found(left, search, config.threshold, beside, most))[0]
+        return _without_refused(semantic.found(left, search, config.threshold, hub_vectors, most))[0]
 
     duplicates = _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic"))
-    return ByVectors(duplicates, refused, packed)
+    return ByVectors(duplicates, refused, partial(semantic.pack_without, rows, search))
 
 
 def _without_refused(found: DataFrame) -> Verdicts:

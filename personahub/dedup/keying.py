@@ -1,6 +1,6 @@
 """Texts to keyed rows. See lexical for the rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -102,14 +102,6 @@ def refused(texts: Texts) -> Keyed:
     many = np.minimum(texts.tokens.sizes[rows], 1)
     tokens = TokenSets(np.append(0, np.cumsum(many)), np.zeros(many.sum(), np.uint64))
     return Keyed(np.zeros(len(rows), np.uint64), texts.level[rows], texts.ids.take(pa.array(rows)), tokens)
-
-
-def joined(pieces: Sequence[Keyed]) -> Keyed:
-    """Keyed rows of all pieces, one at least, one after the other."""
-    if len(pieces) == 1:
-        return pieces[0]
-    key, level = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("key", "level"))
-    return Keyed(key, level, pa.concat_arrays([piece.id for piece in pieces]), sets.stacked([piece.tokens for piece in pieces]))
 
 
 def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:

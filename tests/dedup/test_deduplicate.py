@@ -7,7 +7,7 @@ import reference
 import samples
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate, lexical, rounds, sending, sieving
+from personahub.dedup import deduplicate, lexical, rounds, sieving
 from personahub.errors import InputError
 
 ROWS = samples.rows(250, 11)
@@ -52,10 +52,8 @@ def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, 
     assert any("open" in name for name in asked)
 
 
-@pytest.mark.parametrize("sent", [sending.MOST, 0])
 @pytest.mark.parametrize("method", ["exact", "minhash"])
-def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise, monkeypatch, method, sent):
-    monkeypatch.setattr(sending, "MOST", sent)
+def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise, method):
     config = Dedup(lexical=LexicalDedup(method=method))
     first, second = (
         ROWS[:150],

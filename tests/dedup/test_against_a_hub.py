@@ -1,0 +1,89 @@
+"""A batch against what a hub has stored of earlier ones: who is told of, and what is stored of the batch."""
+
+import math
+
+import samples
+from test_semantic import CONFIG, frame, some_rows, true_pairs
+
+from personahub.config import LexicalDedup
+from personahub.dedup import by_vectors, by_words, lexical, search, semantic
+
+SCHEMA = "level int, id string, text string"
+TEXTS = [(0, "b", "a cook who knows all fish of the cold river Inn"), (0, "a", "a mason of old and new stone bridges")]
+EVERYONE = some_rows(350, 1)
+HUB, NEW = [(id_, vector) for id_, _, vector in EVERYONE[:150]], EVERYONE[150:]
+KNOWN = {name for name, _ in HUB}
+
+
+def by_text(spark, rows, stored, config, write):
+    """Duplicates, rejects, and the ids of what a hub would store of the others."""
+    words = by_words(spark.createDataFrame(rows, SCHEMA).repartition(3), config, write, stored)
+    gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
+    kept = [name for row in words.stored(gone).collect() for name in row.ids]
+    return sorted(words.duplicates.collect()), sorted(words.rejects.collect()), sorted(kept)
+
+
+def test_what_is_kept_is_stored_and_nothing_else(spark, materialise):
+    rows = samples.rows(300, 8, longest=12)
+    stored = materialise(lexical.stored(spark.createDataFrame(rows[:80], SCHEMA), LexicalDedup()), "stored")
+    duplicates, rejects, kept = by_text(spark, rows[80:], stored, LexicalDedup(), materialise)
+    assert {row.method for row in duplicates} == {"identical", "exact"}
+    assert sorted([*kept, *(row.id for row in duplicates), *(row.id for row in rejects)]) == sorted(
+        name for _, name, _ in rows[80:]
+    )
+
+
+def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materialise):
+    config = LexicalDedup(threshold=0.8)
+    stored = materialise(lexical.stored(spark.createDataFrame(TEXTS, SCHEMA), config), "stored")
+    cook = TEXTS[0][2]
+    rows = [
+        (1, "1", f"{cook}!"),
+        (1, "2", cook.upper()),
+        (1, "3", f"{cook} now"),
+        (1, "4", f"NOW {cook}"),
+        (1, "5", ""),
+        (1, "6", None),
+    ]
+    rows.append((2, "7", " ".join(map(str, range(3000)))))
+    duplicates, rejects, kept = by_text(spark, rows, stored, config, materialise)
+    assert not kept
+    told = [(row.id, row.kept_by, row.method, row.round) for row in duplicates]
+    assert told == [("1", "b", "identical", 0), ("2", "b", "identical", 0), ("3", "b", "exact", 1), ("4", "3", "identical", 0)]
+    assert rejects == [("5", "empty_text"), ("6", "empty_text"), ("7", "too_long")]
+
+
+def by_vector(spark, rows, write):
+    """With the hub in several packed rows a cluster."""
+    frames = [spark.createDataFrame(part, "id string, vector array<float>").coalesce(1) for part in (HUB[:80], HUB[80:])]
+    given = frame(spark, rows).repartition(3)
+    prepared = search.prepare(given, CONFIG, frames[0].unionByName(frames[1]))
+    packed = write(semantic.pack(frames[0], prepared).unionByName(semantic.pack(frames[1], prepared)), "packed")
+    told = by_vectors(given, CONFIG, write, packed, prepared)
+    kept = told.packed(told.duplicates.select("id").unionByName(told.rejects.select("id"))).collect()
+    return sorted(told.duplicates.collect()), sorted(told.rejects.collect()), [name for row in kept for name in row.ids]
+
+
+def test_vectors_meet_those_of_the_hub_and_each_other(spark, materialise):
+    rows = [*NEW, (HUB[3][0], 1, HUB[3][1]), ("none", 1, None), ("nan", 2, [math.nan] * 12)]
+    duplicates, rejects, kept = by_vector(spark, rows, materialise)
+    assert [(row.id, row.reason) for row in rejects] == [("nan", "vector_not_finite"), ("none", "no_vector")]
+    assert len([row for row in duplicates if row.kept_by in KNOWN]) > 20
+    assert any(row.kept_by not in KNOWN for row in duplicates)
+    assert all(row.id != row.kept_by for row in duplicates)
+    assert len(kept) == len(rows) - len(duplicates) - len(rejects)
+
+
+def test_of_the_hub_the_first_is_told(spark, materialise):
+    told, *_ = by_vector(spark, NEW, materialise)
+    first = {}
+    for low, high in true_pairs(NEW, HUB):
+        if high in KNOWN:
+            first[low] = min(high, first.get(low, high))
+    named = {row.id: row.kept_by for row in told if row.kept_by in KNOWN}
+    assert named.keys() <= first.keys()
+    assert sum(first[name] == by for name, by in named.items()) > 0.95 * len(first)
+
+
+def test_nothing_new_is_no_error(spark, materialise):
+    assert by_vector(spark, [("none", 1, None)], materialise)[0] == []
