@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -105,6 +106,9 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
     """
     if os.environ.get("SPARK_REMOTE"):
         raise ConfigError("spark.engine: spark is a Spark of this process, yet SPARK_REMOTE is set: leave one of them out")
+    package = delta_package()
+    if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+        raise ConfigError("local-mode Spark needs Java 17 or 21, on the PATH or in JAVA_HOME; the embedded engine needs none")
     master = config.spark.master or (_local_master(config) if calls else "local[*]")
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
@@ -114,7 +118,7 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
     settings = {
         **DELTA_SQL,
         **LIGHT_JVM,
-        "spark.jars.packages": delta_package(),
+        "spark.jars.packages": package,
         "spark.driver.memory": DRIVER_MEMORY,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -145,7 +149,7 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else ""
         raise PersonahubError(
             f"Spark did not start: {error}\n{tail}\n(the whole log: {log}; Java 17 or 21 must be on the PATH or in JAVA_HOME, and "
-            f"the first start fetches {delta_package()} and what it needs)"
+            f"the first start fetches {package} and what it needs)"
         ) from error
 
 

@@ -30,6 +30,20 @@ def test_without_delta_it_says_what_to_install(monkeypatch):
         engine.delta_package()
 
 
+def test_without_java_it_says_so_in_one_line(monkeypatch):
+    monkeypatch.setattr(engine, "delta_package", lambda: "delta")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match=r"^local-mode Spark needs Java 17 or 21.*needs none$"):
+        engine.local(load(), verbose=False, calls=True)
+
+
+def test_a_local_spark_is_not_mixed_up_with_a_remote_one(monkeypatch):
+    monkeypatch.setenv("SPARK_REMOTE", "sc://somewhere")
+    with pytest.raises(ConfigError, match="SPARK_REMOTE is set"):
+        engine.local(load(), verbose=False, calls=True)
+
+
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
     monkeypatch.setattr(engine.os, "cpu_count", lambda: 4)
     assert engine._local_master(load()) == "local[14,3]"
