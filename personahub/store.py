@@ -245,7 +245,7 @@ class Store:
 
     def hold(self, rows: DataFrame, name: str) -> DataFrame:
         """Write `rows` in one commit and return them. Unlike scratch they outlive the run, until `release`."""
-        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer = _conform(rows, rows.schema).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
         writer = writer.option("delta.dataSkippingStatsColumns", "")  # it is read once, and whole
         if self.catalog:
             writer.saveAsTable(self._held(name))
@@ -372,4 +372,5 @@ def _has_commit(table: Path) -> bool:
 
 
 def _conform(rows: DataFrame, schema: T.StructType) -> DataFrame:
-    return rows.select(*(F.col(field.name).cast(field.dataType) for field in schema))
+    # by the types' names: Connect sends a StringType as one with a collation, which Delta writes down and other engines cannot read
+    return rows.select(*(F.col(field.name).cast(field.dataType.simpleString()) for field in schema))
