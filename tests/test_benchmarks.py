@@ -78,7 +78,7 @@ def marked(name):
     return pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", list(map(marked, CASES))
+@pytest.mark.parametrize("name", [marked(name) for name in CASES])
 def test_it_runs_and_prints_its_figures(name, corpora, tmp_path):
     arguments, figures = CASES[name]
     arguments = arguments.split() if isinstance(arguments, str) else arguments
