@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from deltalake import DeltaTable
+from pyarrow import parquet
 
 from personahub import schemas
 from personahub.engines.spark import DELTA_SQL, SHORT_RUN, delta_package
@@ -94,7 +95,9 @@ def tables(root):
     found = {}
     for name in schemas.TABLES:
         if (root / name / "_delta_log").exists():
-            rows = DeltaTable(root / name).to_pyarrow_table().to_pylist()
+            # each file by pyarrow itself: deltalake's own reader may abort the process when that ends
+            files = DeltaTable(root / name).file_uris()
+            rows = [row for file in files for row in parquet.read_table(file, partitioning="hive").to_pylist()]
             rows = [row for row in rows if row.get("stage") != "probe" and row.get("prompt_name") not in ("probe", "embeddings")]
             if name == "embeddings":  # which texts share a request, and so its tokens, hangs on the order in which they are read
                 rows = [{**row, "prompt_tokens": None, "cost_usd": None} for row in rows] + [
