@@ -9,8 +9,10 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyarrow import parquet
 
@@ -95,9 +97,7 @@ def tables(root):
     found = {}
     for name in schemas.TABLES:
         if (root / name / "_delta_log").exists():
-            # each file by pyarrow itself: deltalake's own reader may abort the process when that ends
-            files = DeltaTable(root / name).file_uris()
-            rows = [row for file in files for row in parquet.read_table(file, partitioning="hive").to_pylist()]
+            rows = list(_rows(root / name))
             rows = [row for row in rows if row.get("stage") != "probe" and row.get("prompt_name") not in ("probe", "embeddings")]
             if name == "embeddings":  # which texts share a request, and so its tokens, hangs on the order in which they are read
                 rows = [{**row, "prompt_tokens": None, "cost_usd": None} for row in rows] + [
@@ -106,6 +106,14 @@ def tables(root):
             rows = [one for row in rows for one in EXPANDED.get(name, lambda row: [row])(row)]
             found[name] = sorted(repr({key: _plain(row[key]) for key in sorted(row.keys() - DIFFERENT)}) for row in rows)
     return found
+
+
+def _rows(table):
+    """Each file by pyarrow itself: deltalake's own reader may abort the process when that ends. Of partitions only the log must tell."""
+    for file in pa.table(DeltaTable(table).get_add_actions(flatten=True)).to_pylist():
+        partitions = {key.removeprefix("partition."): value for key, value in file.items() if key.startswith("partition.")}
+        for row in parquet.read_table(table / unquote(file["path"]), partitioning=None).to_pylist():
+            yield {**row, **partitions}
 
 
 def _plain(value):
