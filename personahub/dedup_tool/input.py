@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
-from personahub.dedup_tool import jsonl
+from personahub.dedup_tool import jsonl, parquet
 from personahub.errors import InputError
 from personahub.store import Store
 from personahub.text import nearest
@@ -74,9 +74,7 @@ def read(store: Store, source: Source) -> DataFrame:
         if source.format == "jsonl":
             return jsonl.read(store.spark, source.name, source.files, source.folder)
         _check_parquet(source)
-        reader = store.spark.read.option("basePath", source.folder) if source.folder else store.spark.read
-        merge = "true" if len(source.files) > 1 else "false"  # else the columns of one file would stand for all
-        return reader.option("mergeSchema", merge).parquet(*source.files)
+        return parquet.read(store.spark, source.files, source.folder)
 
 
 def stamps(source: Source) -> tuple[tuple[str, int, int], ...] | None:

@@ -8,9 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import orjson
@@ -19,6 +17,7 @@ import pyarrow.json as pj
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from personahub.dedup_tool.folders import partitions
 from personahub.documents.files import DAMAGE, Place, line_blocks, select
 from personahub.errors import InputError
 from personahub.rows import storable
@@ -29,7 +28,6 @@ MAX_DEPTH = 16  # of types: engines pass them on as messages whose nesting is li
 # Arrow's reader overflows the stack where values are nested deeply. A line of fewer opening brackets is not
 _MAX_BRACKETS = 200
 _NO_JSON = re.compile(rb"[\[:,]\s*-?(?:NaN|Inf)")  # numbers to Arrow's reader
-_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _SCALARS = {"null": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "double": pa.float64(), "string": pa.string()}
 
 # the type of a value: a name of _SCALARS, [type of the elements] or {name: type}. It is sent as JSON
@@ -52,17 +50,17 @@ def read(spark: SparkSession, name: str, files: Sequence[str], folder: str | Non
         raise InputError(f"{name} is empty, or no line of it is a JSON object that names its columns")
     if taken := [key for key in kinds if key.lower() == UNREADABLE]:
         raise InputError(f"{name} has a column {taken[0]!r}, a name that is taken: rename it")
-    partitions, values = _partitions(paths, folder)
-    replaced = {field.name.lower() for field in partitions}
+    fields, values = partitions(paths, folder)
+    replaced = {field.name.lower() for field in fields}
     own = pa.schema([(key, _arrow_type(kind)) for key, kind in kinds.items() if key.lower() not in replaced])
-    schema = pa.schema([*own, *partitions, (UNREADABLE, pa.string())])
+    schema = pa.schema([*own, *fields, (UNREADABLE, pa.string())])
 
     def task(batches: _Batches) -> _Batches:
         for number in _numbers(batches):
             for columns, unreadable in _parsed(Place(root), paths[number], own):
                 same = [
                     pa.repeat(pa.scalar(value, field.type), len(unreadable))
-                    for field, value in zip(partitions, values[number], strict=True)
+                    for field, value in zip(fields, values[number], strict=True)
                 ]
                 yield pa.RecordBatch.from_arrays([*columns, *same, unreadable], schema=schema)
 
@@ -87,21 +85,6 @@ def _resolved(name: str, files: Sequence[str]) -> tuple[str, list[str]]:
     if not paths:
         raise InputError(f"{name} names no file")
     return url, paths
-
-
-def _partitions(paths: Sequence[str], folder: str | None) -> tuple[list[pa.Field], list[list[int | str | None]]]:
-    """The columns that names of folders make, and their values for each file."""
-    found: list[dict[str, str | None]] = []
-    for path in paths:
-        pairs = [part.partition("=") for part in Path(path).relative_to(folder).parts[:-1] if "=" in part] if folder else []
-        found.append({unquote(key): None if value == _NULL_PARTITION else unquote(value) for key, _, value in pairs})
-    fields, columns = [], []
-    for key in dict.fromkeys(key for values in found for key in values):
-        column: list[Any] = [values.get(key) for values in found]
-        whole = all(re.fullmatch(r"-?[0-9]{1,18}", value) for value in column if value is not None)
-        fields.append(pa.field(key, pa.int64() if whole else pa.string()))
-        columns.append([int(value) if whole and value is not None else value for value in column])
-    return fields, [list(row) for row in zip(*columns, strict=True)] or [[] for _ in paths]
 
 
 # -- the types -------------------------------------------------------------------------------------------------------------------------
