@@ -18,7 +18,9 @@ def pytest_sessionstart(session):
     """Before several processes start a Spark each: where the jars were never fetched, they would all write to Ivy's cache at once."""
     if ON_SPARK and session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
         start = "from personahub import config, engines; engines.open_session(config.load()).stop()"
-        subprocess.run([sys.executable, "-c", start], check=True)
+        for last in (False, False, True):  # a registry may fail for a moment
+            if subprocess.run([sys.executable, "-c", start], check=last).returncode == 0:
+                break
 
 
 def pytest_collection_modifyitems(items):
