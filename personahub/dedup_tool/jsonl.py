@@ -281,7 +281,8 @@ def _lenient(line: bytes) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) < 19 else float(digits)
+    value = int(digits)
+    return value if -(2**63) <= value < 2**63 else float(digits)
 
 
 def _refused(name: str) -> None:

@@ -121,6 +121,8 @@ class Results:
 
     def load(self, spark: SparkSession, name: str) -> DataFrame | None:
         """A result as it lies in DIR; None where there is none."""
+        if not self.remote and not Path(self.place(name)).exists():  # where there is no file, the embedded engine reads no column
+            return None
         try:
             rows = spark.read.format(self.format).load(self.place(name))
             rows.schema  # noqa: B018  analysed lazily under Connect

@@ -58,7 +58,7 @@ def open_session(verbose: bool) -> SparkSession:
         raise ConfigError("the embedded engine is not installed: pip install pysail, or take Spark (spark.engine: spark)")
     server, port = _start(verbose)
     session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
-    # nothing is tried again: a server on this machine that does not answer is gone, and a paid plan must not run twice
+    # no retries: a server of this machine that does not answer has ended, and a paid query must not run twice
     session.client.set_retry_policies([])
     _servers[session.session_id] = server
     return session
@@ -82,7 +82,7 @@ def serves(session: SparkSession, config: Config) -> bool:
 
 
 def why_it_ended() -> str | None:
-    """What to tell of a server that is gone though this process is not; None: all are alive."""
+    """Why a server of this process has ended, as a message for the user; None if all are running."""
     for server in _servers.values():
         code = server.process.poll()
         if code is not None:

@@ -20,7 +20,7 @@ def interruptible(spark: SparkSession) -> Iterator[None]:
 
     def stop() -> None:
         while not over.wait(STOP_SECONDS):  # again and again: one job may end and another one begin
-            with suppress(Exception):  # the session may be gone
+            with suppress(Exception):  # the session may have ended
                 spark.interruptAll()
 
     def on_interrupt(*_: object) -> None:

@@ -276,3 +276,8 @@ def test_20_000_lines_are_what_orjson_reads(spark, tmp_path):
 
 def _config(folder):
     return load(overrides=[f"root={folder / '_hub'}"])
+
+
+def test_a_line_for_the_lenient_reader_keeps_its_large_integers():
+    line = b'{"n": 9223372036854775807, "m": -9223372036854775808, "more": 9223372036854775808, "text": "\\ud800"}'
+    assert jsonl._object(line) == {"n": 2**63 - 1, "m": -(2**63), "more": 2.0**63, "text": "?"}
