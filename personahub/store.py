@@ -62,8 +62,7 @@ class Store:
         """
         if name in self._known:
             return True
-        local = self.catalog is None and "://" not in self.root
-        if _has_commit(Path(self.root, name)) if local else self._is_there(lambda: self._load(name)):
+        if self._is_there(f"{self.root}/{name}", lambda: self._load(name)):
             self._known.add(name)
         return name in self._known
 
@@ -255,9 +254,7 @@ class Store:
 
     def held(self, name: str) -> DataFrame | None:
         """What a run that died was about to insert, or None."""
-        local = self.catalog is None and "://" not in self.root
-        there = _has_commit(Path(self._held(name))) if local else self._is_there(lambda: self._read_held(name))
-        return self._read_held(name) if there else None
+        return self._read_held(name) if self._is_there(self._held(name), lambda: self._read_held(name)) else None
 
     def release(self, name: str) -> None:
         """The rows have reached their tables."""
@@ -306,7 +303,9 @@ class Store:
                 else:
                     self.spark.conf.set(key, value)
 
-    def _is_there(self, load: Callable[[], DataFrame]) -> bool:
+    def _is_there(self, place: str, load: Callable[[], DataFrame]) -> bool:
+        if self.catalog is None and "://" not in self.root:
+            return _has_commit(Path(place))
         try:
             load().schema  # noqa: B018  analysed lazily under Connect: ask for the schema
             return True

@@ -15,6 +15,7 @@ from personahub.config import Config
 from personahub.engines import embedded, spark
 from personahub.engines.embedded import why_it_ended
 from personahub.engines.interrupts import interruptible
+from personahub.engines.spark import most_windows
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
@@ -102,11 +103,6 @@ def is_on_this_machine(session: SparkSession) -> bool:
 
 def _master(session: SparkSession) -> str:
     return session.conf.get("spark.master", "")
-
-
-def most_windows(config: Config) -> int:
-    """Windows that may be open at once: half as many again as are worked on, for those that only wait for their last slow answers."""
-    return spark.most_windows(config)
 
 
 def tasks_per_window(session: SparkSession, config: Config) -> int:

@@ -386,3 +386,10 @@ def test_names_that_sql_would_read_otherwise(spark):
         assert [tuple(row) for row in found.kept.collect()] == [(COOKS[0], 1)]
         assert found.kept.columns == ["the.text", "an id"]
         assert found.texts.where(F.col("text").isNull()).count() == 0
+
+
+def test_the_audit_of_results_without_rejects(spark, tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", [{"persona": COOK}, {"persona": COOK.upper()}])
+    summary = run(Request(str(path), str(tmp_path / "out"), audit=True), load())
+    assert not (tmp_path / "out" / "rejects").exists()
+    assert all(finding.holds for finding in summary.findings)
