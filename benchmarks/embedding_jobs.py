@@ -126,11 +126,11 @@ def _session(tool_reads: Path | None) -> Any:
     """On two cores: as `personahub dedup --vectors` has it for this input, or, for None, as a hub has it."""
     from personahub import engines
     from personahub.config import load
-    from personahub.dedup_tool.files import for_computing
+    from personahub.dedup_tool.files import bytes_read
     from personahub.dedup_tool.input import detect
 
-    config = load(overrides=two_cores())
-    return engines.open_session(for_computing(config, detect(str(tool_reads))) if tool_reads else config)
+    job = engines.Job(bytes_read(detect(str(tool_reads)))) if tool_reads else None
+    return engines.open_session(load(overrides=two_cores()), job=job)
 
 
 def _deduplicated(spark: Any, source: Path, folder: Path) -> None:

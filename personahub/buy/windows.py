@@ -129,7 +129,7 @@ def run_windows(
                 error = future.exception()
                 if error is not None and failure is None:
                     failure = error if isinstance(error, Exception) else PersonahubError(str(error))
-                    governor.drain(f"a window failed: {str(error).splitlines()[0]}", "failure")
+                    governor.drain(f"a window failed: {engines.why_it_ended() or str(error).splitlines()[0]}", "failure")
             if lease.lost.is_set() and governor.stop is None:
                 governor.drain("another run has taken over this root", "lease")
     unjudged = judging.end()  # in any case: the judge must not go on reading what is dropped behind it

@@ -19,13 +19,8 @@ from personahub.dedup_tool.input import Source, check_unchanged, complaints, det
 from personahub.dedup_tool.results import RESULTS, Results, all_there
 from personahub.dedup_tool.rows import stage
 from personahub.dedup_tool.scratch import Scratch
-from personahub.engines.spark import DRIVER_MEMORY, LIGHT_JVM, SHORT_RUN
 from personahub.errors import InputError, Interrupted, PersonahubError
 from personahub.store import Store
-
-# of local-mode Spark
-SMALL_BYTES = 32 * 1024 * 1024  # an input up to here is a short run
-LARGE_BYTES = 512 * 1024 * 1024  # from here on it takes so long that the JVM's second compiler pays
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     try:
         with results.workplace():
             tell("starting")
-            spark = engines.open_session(for_computing(config, source), verbose=verbose, calls=False)
+            spark = engines.open_session(config, verbose=verbose, job=engines.Job(bytes_read(source)))
             with engines.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
@@ -135,18 +130,9 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
     yield from audit(rows, duplicates, rejects, for_columns(config.dedup, request.vector_column), frames.materialise)
 
 
-def for_computing(config: Config, source: Source) -> Config:
-    """Settings of a local-mode Spark of our own: little compiling where there is little to read. Another engine does not look at them.
-
-    The heap has its full size from the start, or it would be collected at each size on the way.
-    """
-    size = LARGE_BYTES if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
-    full = {"spark.driver.extraJavaOptions": ""}  # both compilers
-    conf = dict(SHORT_RUN if size < SMALL_BYTES else LIGHT_JVM if size < LARGE_BYTES else full)
-    if SMALL_BYTES <= size < LARGE_BYTES:
-        conf["spark.driver.extraJavaOptions"] += f" -Xms{config.spark.conf.get('spark.driver.memory', DRIVER_MEMORY)}"
-    spark = config.spark.model_copy(update={"conf": conf | config.spark.conf})
-    return config.model_copy(update={"spark": spark})
+def bytes_read(source: Source) -> int | None:
+    """How large the files of an input are; None where some cannot be looked at from here."""
+    return None if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
 
 
 def _size(path: str) -> int:

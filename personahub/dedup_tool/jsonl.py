@@ -281,8 +281,9 @@ def _lenient(line: bytes) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    value = int(digits)
-    return value if -(2**63) <= value < 2**63 else float(digits)
+    if len(digits) <= 20 and -(2**63) <= int(digits) < 2**63:
+        return int(digits)
+    return float(digits)
 
 
 def _refused(name: str) -> None:

@@ -15,12 +15,13 @@ from personahub.config import Config
 from personahub.engines import embedded, spark
 from personahub.engines.embedded import why_it_ended
 from personahub.engines.interrupts import interruptible
-from personahub.engines.spark import most_windows
+from personahub.engines.spark import Job, most_windows
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
 __all__ = [
     "ENGINES",
+    "Job",
     "interruptible",
     "is_embedded",
     "is_local",
@@ -35,13 +36,13 @@ VARIABLE = "PERSONAHUB_ENGINE"
 ENGINES = ("auto", "embedded", "spark")
 
 
-def open_session(config: Config, *, verbose: bool = False, calls: bool = True) -> SparkSession:
+def open_session(config: Config, *, verbose: bool = False, job: Job | None = None) -> SparkSession:
     """A session on the engine that `spark.engine`, or the environment's PERSONAHUB_ENGINE, names.
 
     auto: the active session where there is one (a notebook), else Connect if SPARK_REMOTE is set, else spark-submit's, else local-mode
     Spark where spark.master is set or the embedded engine is not installed, else the embedded engine. The engine's log is kept from the
-    terminal, unless `verbose`. calls: tasks will wait for answers, so that there may be more of them than cores. Raises ConfigError
-    where something is missing, PersonahubError with the log's end where it does not start.
+    terminal, unless `verbose`. job: what it is for, if it asks no endpoint and ends with the session. Raises ConfigError where something
+    is missing, PersonahubError with the log's end where it does not start.
     """
     _name_main_module()
     warnings.filterwarnings("ignore", "WARN WindowExpression")  # of Connect's client; where we mean all rows, they are few
@@ -61,7 +62,7 @@ def open_session(config: Config, *, verbose: bool = False, calls: bool = True) -
     elif engine == "embedded" or (engine == "auto" and config.spark.master is None and embedded.is_installed()):
         session = embedded.open_session(verbose)
     else:
-        session = spark.local(config, verbose, calls)
+        session = spark.local(config, verbose, job)
     return spark.prepared(session)
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -37,6 +38,8 @@ SHORT_RUN = {
     "spark.sql.files.minPartitionNum": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
 }
+SMALL_BYTES = 32 << 20  # of an input: up to here it is a short run
+LARGE_BYTES = 512 << 20  # from here on it takes so long that the JVM's second compiler pays
 DELTA_SQL = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -47,6 +50,13 @@ _RUNTIME = {
     "spark.databricks.delta.optimizeWrite.enabled": "false",
     "spark.databricks.delta.autoCompact.enabled": "false",
 }
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that asks no endpoint. reads: bytes of its input; None: not known, perhaps very many."""
+
+    reads: int | None
 
 
 def submitted(config: Config) -> SparkSession:
@@ -100,7 +110,7 @@ def delta_package() -> str:
     return f"io.delta:delta-spark_2.13:{delta}" if delta.startswith("4.0.") else f"io.delta:delta-spark_{minor}_2.13:{delta}"
 
 
-def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
+def local(config: Config, verbose: bool, job: Job | None) -> SparkSession:
     """Local-mode Spark, or the cluster that spark.master names. Raises ConfigError where a package is missing or SPARK_REMOTE is set,
     PersonahubError where the JVM does not start.
     """
@@ -109,7 +119,7 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
     package = delta_package()
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
         raise ConfigError("local-mode Spark needs Java 17 or 21, on the PATH or in JAVA_HOME; the embedded engine needs none")
-    master = config.spark.master or (_local_master(config) if calls else "local[*]")
+    master = config.spark.master or (_local_master(config) if job is None else "local[*]")
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -117,7 +127,6 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     settings = {
         **DELTA_SQL,
-        **LIGHT_JVM,
         "spark.jars.packages": package,
         "spark.driver.memory": DRIVER_MEMORY,
         "spark.ui.enabled": "false",
@@ -136,6 +145,7 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
         **({"spark.sql.shuffle.orderIndependentChecksum.enabled": "false"} if in_one_process(master) else {}),
         # what is sent to tasks is hashes, which do not compress, and goes no further than this process
         **({"spark.broadcast.compress": "false"} if in_one_process(master) else {}),
+        **(LIGHT_JVM if job is None else _for(job, config)),
         **config.spark.conf,
     }
     builder = SparkSession.builder.appName("personahub").master(master)
@@ -151,6 +161,18 @@ def local(config: Config, verbose: bool, calls: bool) -> SparkSession:
             f"Spark did not start: {error}\n{tail}\n(the whole log: {log}; Java 17 or 21 must be on the PATH or in JAVA_HOME, and "
             f"the first start fetches {package} and what it needs)"
         ) from error
+
+
+def _for(job: Job, config: Config) -> dict[str, str]:
+    """Little compiling where there is little to read. The heap has its full size from the start: it would be collected at each size on
+    the way.
+    """
+    if job.reads is None or job.reads >= LARGE_BYTES:
+        return {"spark.driver.extraJavaOptions": ""}  # both compilers
+    if job.reads < SMALL_BYTES:
+        return SHORT_RUN
+    heap = config.spark.conf.get("spark.driver.memory", DRIVER_MEMORY)
+    return {"spark.driver.extraJavaOptions": f"{LIGHT_JVM['spark.driver.extraJavaOptions']} -Xms{heap}"}
 
 
 def connected(config: Config) -> SparkSession:

@@ -30,18 +30,24 @@ def test_without_delta_it_says_what_to_install(monkeypatch):
         engine.delta_package()
 
 
+def test_a_job_gets_a_virtual_machine_by_what_it_reads():
+    options = [engine._for(engine.Job(reads), load())["spark.driver.extraJavaOptions"] for reads in (1, 64 << 20, 1 << 30, None)]
+    light = engine.LIGHT_JVM["spark.driver.extraJavaOptions"]
+    assert options == [light, f"{light} -Xms2g", "", ""]
+
+
 def test_without_java_it_says_so_in_one_line(monkeypatch):
     monkeypatch.setattr(engine, "delta_package", lambda: "delta")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match=r"^local-mode Spark needs Java 17 or 21.*needs none$"):
-        engine.local(load(), verbose=False, calls=True)
+        engine.local(load(), verbose=False, job=None)
 
 
 def test_a_local_spark_is_not_mixed_up_with_a_remote_one(monkeypatch):
     monkeypatch.setenv("SPARK_REMOTE", "sc://somewhere")
     with pytest.raises(ConfigError, match="SPARK_REMOTE is set"):
-        engine.local(load(), verbose=False, calls=True)
+        engine.local(load(), verbose=False, job=None)
 
 
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
