@@ -60,12 +60,15 @@ def packed(values: np.ndarray, bounds: np.ndarray) -> pa.Array:
 
 def unpacked(column: pa.Array | pa.ChunkedArray, kind: type) -> np.ndarray:
     """All values of a column of `packed` ones, one after the other."""
-    data = [np.empty(0, np.uint8)]
+    return np.concatenate([np.empty(0, kind), *views(column, kind)])
+
+
+def views(column: pa.Array | pa.ChunkedArray, kind: type) -> Iterator[np.ndarray]:
+    """The values of each chunk of a column of `packed` ones, where they lie."""
     for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
         if len(chunk):
             ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-            data.append(np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]])
-    return np.concatenate(data).view(kind)
+            yield np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]].view(kind)
 
 
 def by_priority(level: np.ndarray, ids: pa.Array, group: np.ndarray | None = None) -> np.ndarray:

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub.dedup import found as as_found
-from personahub.dedup.arrow import by_priority, gulps, unpacked
+from personahub.dedup.arrow import by_priority, gulps, unpacked, views
 from personahub.dedup.arrow import packed as in_binary
 from personahub.dedup.kernels import borders, cosine, kmeans, vectors
 from personahub.dedup.rounds import MOST
@@ -95,26 +95,28 @@ def _bundles(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
         for start in range(0, whole.num_rows, ROWS):
             batch = whole.slice(start, ROWS)
             fit, problems = vectors.from_arrow(batch["vector"], search.dimension)
-            level = _numpy(batch["level"])
+            ids, level = batch["id"], _numpy(batch["level"])
             if problems.any():
-                bad = np.flatnonzero(problems != vectors.FIT)
-                none, once = np.empty((len(bad), 0), np.float32), np.ones(len(bad), np.int32)
-                yield _bundled(None, bad, batch["id"], level, once, problems[bad].astype(np.int32), none)
-            rows = np.flatnonzero(problems == vectors.FIT)
+                bad, rows = np.flatnonzero(problems != vectors.FIT), np.flatnonzero(problems == vectors.FIT)
+                none, once = np.empty((len(batch), 0), np.float32), np.ones(len(bad), np.int32)
+                yield _bundled(None, bad, ids, level, once, problems[bad].astype(np.int32), none)
+                ids, level = ids.take(pa.array(rows)), level[rows]
             starts, clusters = borders.visits(fit, search.centroids, apart, search.margin, np.zeros(len(fit), np.bool_))
             row, key, ends, places = borders.spread(starts, clusters, search.groups)
             if len(row):
-                yield _bundled(key, rows[row], batch["id"], level, np.diff(ends), places[: ends[-1]], fit[row])
+                yield _bundled(key, row, ids, level, np.diff(ends), places[: ends[-1]], fit)
 
 
 def _hub_bundles(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        values = unpacked(batch["vectors"], np.float32).reshape(-1, search.dimension)
         ids = batch["ids"].flatten()
+        if not len(ids):
+            continue
+        (values,) = views(batch["vectors"], np.float32)
         cluster = np.repeat(_numpy(batch["cluster"]), np.diff(_numpy(batch["ids"].offsets)))
         rows, once = np.arange(len(ids)), np.ones(len(ids), np.int32)
-        if len(ids):
-            yield _bundled(search.groups[cluster], rows, ids, np.zeros(len(ids), np.int32), once, ~cluster, values)
+        level = np.zeros(len(ids), np.int32)
+        yield _bundled(search.groups[cluster], rows, ids, level, once, ~cluster, values.reshape(-1, search.dimension))
 
 
 def _bundled(
@@ -126,7 +128,7 @@ def _bundled(
     places: np.ndarray,
     values: np.ndarray,
 ) -> pa.RecordBatch:
-    """A bundle for each key. rows: the position of each vector among all that `ids` and `level` are of; visits, places, values: its own."""
+    """A bundle for each key. rows: which of the vectors, `ids`, `level` and `values`, each of them is; visits, places: its own."""
     keys = np.zeros(len(rows), np.int32) if key is None else key
     order = np.argsort(keys, kind="stable")
     bounds = np.append(np.flatnonzero(np.diff(keys[order], prepend=keys[order[:1]] - 1)), len(rows))
@@ -137,7 +139,7 @@ def _bundled(
         "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), ids.take(pa.array(rows[order]))),
         "visits": in_binary(visits[order].astype(np.int32), bounds),
         "places": in_binary(places[place].astype(np.int32), place_bounds[bounds]),
-        "vectors": in_binary(values[order].reshape(-1), bounds * values.shape[1]),
+        "vectors": in_binary(values[rows[order]].reshape(-1), bounds * values.shape[1]),
     }
     return pa.RecordBatch.from_pydict(columns)
 
@@ -181,19 +183,32 @@ def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.Rec
         if len(bad) < len(batch):
             held.append(batch.filter(batch["key"].is_valid()))
     bundles = pa.Table.from_batches(held) if held else None
-    for key in pc.unique(bundles["key"]).to_pylist() if bundles else ():
-        mine = bundles.filter(pc.equal(bundles["key"], key))
+    keys = pc.unique(bundles["key"]).to_pylist() if bundles else []
+    for key in keys:
+        mine = bundles if len(keys) == 1 else bundles.filter(pc.equal(bundles["key"], key))
         ids = pa.concat_arrays([chunk.flatten() for chunk in mine["ids"].chunks])
         level, visits, places = (unpacked(mine[name], np.int32) for name in ("level", "visits", "places"))
         order = by_priority(level, ids)
         place, _ = _segments(visits, order)
         row, cluster = np.repeat(np.arange(len(order)), visits[order]), places[place]
         home, cluster = cluster < 0, np.where(cluster < 0, ~cluster, cluster)
-        group = unpacked(mine["vectors"], np.float32).reshape(-1, dimension)[order]
+        group = _in_order(mine["vectors"], order, dimension)
         low, high, score, cut = cosine.cosine_pairs(group, row, cluster, home, level[order] == 0, threshold, most)
         if len(low):
             pairs = as_found.pairs(ids, pa.array(level), order[low], order[high], score, False, cut)
             yield pairs.filter(pc.not_equal(pairs["low"], pairs["high"]))  # the hub may hold the very row
+
+
+def _in_order(column: pa.ChunkedArray, order: np.ndarray, dimension: int) -> np.ndarray:
+    """The packed vectors of a column, in this order: float32[n, dimension]. Each is copied once."""
+    place, at = np.empty(len(order), np.int64), 0
+    place[order] = np.arange(len(order))
+    vectors = np.empty((len(order), dimension), np.float32)
+    for values in views(column, np.float32):
+        rows = values.reshape(-1, dimension)
+        vectors[place[at : at + len(rows)]] = rows
+        at += len(rows)
+    return vectors
 
 
 def _numpy(column: pa.Array) -> np.ndarray:

@@ -37,49 +37,48 @@ def cosine_pairs(
     for begin, end in pairwise(ends):
         rows, homes = row[begin:end], int(home[begin:end].sum())
         if homes:
-            parts.append(bucket(vectors[rows], squared[rows], rows, homes, decided[rows], threshold, most))
+            parts.append(bucket(vectors, squared, rows, homes, decided, threshold, most))
     return merged(*joined(parts), most)
 
 
 def bucket(
-    vectors: np.ndarray, squared: np.ndarray, position: np.ndarray, homes: int, decided: np.ndarray, threshold: float, most: int
+    vectors: np.ndarray, squared: np.ndarray, rows: np.ndarray, homes: int, decided: np.ndarray, threshold: float, most: int
 ) -> Pairs:
-    """The rows of one cluster -> lists of pairs, as positions, for `merged`.
+    """The rows of one cluster -> lists of pairs for `merged`.
 
-    vectors: float32[m, d] of `vectors.from_arrow`, squared: their `squared_lengths`; position: int64[m], of each row in priority order. The
-    first `homes` rows are at home; these and the others, the guests, stand in priority order each. decided: bool[m].
+    vectors: float32[n, d] of `vectors.from_arrow` in priority order, squared: their `squared_lengths`, decided: bool[n]; rows: int64[m],
+    which of them meet in the cluster. The first `homes` of these are at home; they and the others, the guests, ascend each.
 
     Two rows are compared if one of them is at home and the lower one is not decided. Each low has one list for the rows at home and one for
     the guests: its first `most` matches above it. cut: `most` were found, and rows were left to look at. score: the cosine, at least
-    `threshold`. Memory: blocks of a fixed size, and the pairs.
+    `threshold`. Memory: blocks of a fixed size, what is multiplied (`_shown`), and the pairs.
     """
-    shown, slack = _shown(vectors, squared, homes, threshold)
-    home, guests = (
-        _Side(vectors[part], shown[part], squared[part], position[part]) for part in (slice(homes), slice(homes, None))
-    )
-    search = _Search(threshold, most, np.float32(slack))
+    shown, slack = _shown(vectors, squared, rows, homes, threshold)
+    home, guests = _Side(shown[:homes], rows[:homes]), _Side(shown[homes:], rows[homes:])
+    decided = decided[rows]
+    search = _Search(vectors, squared, threshold, most, np.float32(slack))
     # how many rows of the other side are above each, and how many of them its list holds: `most` if it is full or not wanted
-    above, guests_above = np.arange(homes), np.searchsorted(guests.position, home.position)
-    homes_above = np.searchsorted(home.position, guests.position)
+    above, guests_above = np.arange(homes), np.searchsorted(guests.rows, home.rows)
+    homes_above = np.searchsorted(home.rows, guests.rows)
     of_homes, of_guests = np.where(decided[:homes], most, 0), np.where(decided[:homes], most, 0)
-    of_visited, full, full_guests = np.where(decided[homes:], most, 0), np.full(homes, most), np.full(len(vectors) - homes, most)
+    of_visited, full, full_guests = np.where(decided[homes:], most, 0), np.full(homes, most), np.full(len(rows) - homes, most)
     for start in range(0, homes, LOWS):
-        rows = np.arange(start, min(start + LOWS, homes))
-        for columns in _widening(len(rows) + start):
-            lows = rows[(of_homes[rows] < most) & (above[rows] > columns[0])]
+        block = np.arange(start, min(start + LOWS, homes))
+        for columns in _widening(len(block) + start):
+            lows = block[(of_homes[block] < most) & (above[block] > columns[0])]
             if not len(lows):
                 break
             search.block(home, home, lows, columns, above, above, of_homes, full)
-        for columns in _widening(len(guests.position)):
-            lows = rows[(of_guests[rows] < most) & (guests_above[rows] > columns[0])]
+        for columns in _widening(len(guests.rows)):
+            lows = block[(of_guests[block] < most) & (guests_above[block] > columns[0])]
             visitors = columns[(of_visited[columns] < most) & (homes_above[columns] > start)]
             if 2 * len(visitors) >= len(columns):  # both ways at once
-                search.block(home, guests, rows, columns, guests_above, homes_above, of_guests, of_visited)
+                search.block(home, guests, block, columns, guests_above, homes_above, of_guests, of_visited)
                 continue
             if len(lows):
                 search.block(home, guests, lows, columns, guests_above, homes_above, of_guests, full_guests)
             if len(visitors):
-                search.block(home, guests, rows, visitors, guests_above, homes_above, full, of_visited)
+                search.block(home, guests, block, visitors, guests_above, homes_above, full, of_visited)
     return joined(search.parts)
 
 
@@ -105,29 +104,28 @@ def joined(parts: list[Pairs]) -> Pairs:
     return low, high, score, cut
 
 
-def _shown(vectors: np.ndarray, squared: np.ndarray, homes: int, threshold: float) -> tuple[np.ndarray, float]:
-    """What is multiplied in the place of the vectors, the first `homes` of them at home, and how far its products may be too low."""
-    axis = outlines.centre(vectors[:homes])
-    width = outlines.width(vectors[:homes], squared[:homes], axis, threshold)
+def _shown(vectors: np.ndarray, squared: np.ndarray, rows: np.ndarray, homes: int, threshold: float) -> tuple[np.ndarray, float]:
+    """What is multiplied in the place of the rows' vectors, and how far its products may be too low."""
+    axis = outlines.centre(vectors, rows[:homes])
+    width = outlines.width(vectors, rows[:homes], squared, axis, threshold)
     if width == vectors.shape[1]:
-        return vectors, error_bound(width)
-    return outlines.outlines(vectors, axis, width), outlines.slack(vectors.shape[1])
+        return vectors[rows], error_bound(width)
+    return outlines.outlines(vectors, rows, axis, width), outlines.slack(vectors.shape[1])
 
 
 @dataclass
 class _Side:
     """The rows at home, or the guests. shown: see `_shown`."""
 
-    vectors: np.ndarray
     shown: np.ndarray
-    squared: np.ndarray
-    position: np.ndarray
+    rows: np.ndarray
 
 
 class _Search:
     """Compares blocks of rows and keeps the pairs."""
 
-    def __init__(self, threshold: float, most: int, slack: np.float32) -> None:
+    def __init__(self, vectors: np.ndarray, squared: np.ndarray, threshold: float, most: int, slack: np.float32) -> None:
+        self.vectors, self.squared = vectors, squared
         self.threshold, self.most, self.slack = threshold, most, slack
         self.parts: list[Pairs] = []
         self._scores = np.empty(LOWS * LARGEST, np.float32)
@@ -150,7 +148,7 @@ class _Search:
         low, high, score, cut = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.empty(room, np.bool_)
         used = _collect(
             *(scores, rows, columns, right_above, left_above, left_count, right_count),
-            *(left.vectors, right.vectors, left.squared, right.squared, left.position, right.position),
+            *(self.vectors, self.squared, left.rows, right.rows),
             *(self.threshold, self.slack, self.most, low, high, score, cut),
         )
         if used:
@@ -179,12 +177,10 @@ def _collect(
     left_above: np.ndarray,
     left_count: np.ndarray,
     right_count: np.ndarray,
-    left_vectors: np.ndarray,
-    right_vectors: np.ndarray,
-    left_squared: np.ndarray,
-    right_squared: np.ndarray,
-    left_position: np.ndarray,
-    right_position: np.ndarray,
+    vectors: np.ndarray,
+    squared: np.ndarray,
+    left_rows: np.ndarray,
+    right_rows: np.ndarray,
     threshold: float,
     slack: float,
     most: int,
@@ -197,10 +193,10 @@ def _collect(
     used = 0
     bounds = np.empty(len(columns), np.float32)
     for j in range(len(columns)):
-        bounds[j] = threshold * np.sqrt(right_squared[columns[j]])
+        bounds[j] = threshold * np.sqrt(squared[right_rows[columns[j]]])
     for i in range(len(rows)):
         row = rows[i]
-        length = np.float32(np.sqrt(left_squared[row]))
+        length = np.float32(np.sqrt(squared[left_rows[row]]))
         for first in range(0, len(columns), STRIDE):
             line, least = scores[i, first : first + STRIDE], bounds[first : first + STRIDE]
             proposed = np.int32(0)
@@ -215,16 +211,17 @@ def _collect(
                 is_low = column < right_above[row]  # the left one; else the right one is
                 if (left_count[row] if is_low else right_count[column]) >= most:
                     continue
-                exact = cosine(left_vectors[row], right_vectors[column], left_squared[row], right_squared[column])
+                a, b = left_rows[row], right_rows[column]
+                exact = cosine(vectors[a], vectors[b], squared[a], squared[b])
                 if exact < threshold:
                     continue
                 if is_low:
                     left_count[row] += 1
-                    low[used], high[used] = left_position[row], right_position[column]
+                    low[used], high[used] = a, b
                     cut[used] = left_count[row] == most and column + 1 < right_above[row]
                 else:
                     right_count[column] += 1
-                    low[used], high[used] = right_position[column], left_position[row]
+                    low[used], high[used] = b, a
                     cut[used] = right_count[column] == most and row + 1 < left_above[column]
                 score[used] = exact
                 used += 1

@@ -20,19 +20,23 @@ def slack(dimension: int) -> float:
     return 3 * error_bound(dimension)
 
 
-def centre(vectors: np.ndarray) -> np.ndarray:
-    """Of unit length, float32."""
-    total = vectors.sum(axis=0, dtype=np.float64)
-    length = np.sqrt(total @ total)
+@compiled
+def centre(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The mean direction of these rows: float32[d] of unit length, or zeros."""
+    total = np.zeros(vectors.shape[1])
+    for row in rows:
+        for i in range(len(total)):
+            total[i] += vectors[row, i]
+    length = np.sqrt(np.sum(total * total))
     return (total / length if length else total).astype(np.float32)
 
 
-def width(vectors: np.ndarray, squared: np.ndarray, axis: np.ndarray, threshold: float) -> int:
-    """How many of the numbers make comparing these vectors cheapest; all of them: no outline is cheaper than the vectors."""
+def width(vectors: np.ndarray, rows: np.ndarray, squared: np.ndarray, axis: np.ndarray, threshold: float) -> int:
+    """How many of the numbers make comparing these rows cheapest; all of them: no outline is cheaper than the vectors."""
     dimension = vectors.shape[1]
-    if len(vectors) < WORTH:
+    if len(rows) < WORTH:
         return dimension
-    few = np.linspace(0, len(vectors) - 1, LOOKED_AT).astype(np.int64)
+    few = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).astype(np.int64)]
     lengths = np.sqrt(squared[few])
     least = threshold * np.outer(lengths, lengths)
     wanted = (vectors[few] @ vectors[few].T >= least).mean()
@@ -41,7 +45,7 @@ def width(vectors: np.ndarray, squared: np.ndarray, axis: np.ndarray, threshold:
         tried = dimension * step // STEPS
         if tried + 2 >= cheapest * dimension:
             break
-        drawn = outlines(vectors[few], axis, tried)
+        drawn = outlines(vectors, few, axis, tried)
         cost = (tried + 2) / dimension + FALSE * float((drawn @ drawn.T >= least).mean() - wanted)
         if cost < cheapest:
             best, cheapest = tried, cost
@@ -49,14 +53,15 @@ def width(vectors: np.ndarray, squared: np.ndarray, axis: np.ndarray, threshold:
 
 
 @compiled
-def outlines(vectors: np.ndarray, axis: np.ndarray, width: int) -> np.ndarray:
-    """float32[n, width + 2]: the first `width` numbers of what is across the axis, the length of the others, and what is along it."""
-    out = np.empty((len(vectors), width + 2), np.float32)
-    for row in range(len(vectors)):
-        vector, along = vectors[row], np.float32(dot(vectors[row], axis))
+def outlines(vectors: np.ndarray, rows: np.ndarray, axis: np.ndarray, width: int) -> np.ndarray:
+    """float32[m, width + 2] of m rows: the first `width` numbers across the axis, the length of the others, and what is along the axis."""
+    out = np.empty((len(rows), width + 2), np.float32)
+    for at in range(len(rows)):
+        vector = vectors[rows[at]]
+        along = np.float32(dot(vector, axis))
         for i in range(width):
-            out[row, i] = vector[i] - along * axis[i]
+            out[at, i] = vector[i] - along * axis[i]
         rest = vector[width:] - along * axis[width:]
-        out[row, width] = np.sqrt(dot(rest, rest)) * 1.000001  # up, whatever the rounding
-        out[row, width + 1] = along
+        out[at, width] = np.sqrt(dot(rest, rest)) * 1.000001  # up, whatever the rounding
+        out[at, width + 1] = along
     return out

@@ -32,24 +32,6 @@ def from_arrow(column: pa.Array, dimension: int) -> tuple[np.ndarray, np.ndarray
     return vectors if good.all() else vectors[good], problems
 
 
-def to_arrow(vectors: np.ndarray) -> pa.Array:
-    """Binary, four bytes a number, little endian; no copy. At most 2 GiB."""
-    width = vectors.shape[1] * 4
-    ends = np.arange(0, (len(vectors) + 1) * width, width, dtype=np.int32)
-    data = pa.py_buffer(np.ascontiguousarray(vectors, "<f4"))
-    return pa.Array.from_buffers(pa.binary(), len(vectors), [None, pa.py_buffer(ends), data])
-
-
-def from_binary(column: pa.Array, kind: str = "<f4") -> np.ndarray:
-    """The numbers of all rows of a binary column without nulls, one row's after the other's: a view, not to be written to."""
-    offset_type = np.int64 if pa.types.is_large_binary(column.type) else np.int32
-    _, offsets, data = column.buffers()
-    if data is None or not len(column):
-        return np.empty(0, kind)
-    bounds = np.frombuffer(offsets, offset_type)[column.offset : column.offset + len(column) + 1]
-    return np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].view(kind)
-
-
 def error_bound(dimension: int) -> float:
     """How far the float32 dot product of two vectors of at most unit length can be from the true one, summed in any order."""
     return (dimension + 8) * 2.0**-24
@@ -93,15 +75,12 @@ def all_pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
     squared = squared_lengths(left)
-    near = _unit(left, squared) @ _unit(right, right_squared).T
-    row, other = np.nonzero(near >= np.float32(threshold - 2 * error_bound(left.shape[1])))
+    least = np.sqrt(squared).astype(np.float32) * np.float32(threshold) - np.float32(2 * error_bound(left.shape[1]))
+    near = left @ (right / np.sqrt(right_squared).astype(np.float32)[:, None]).T
+    row, other = np.nonzero(near >= least[:, None])
     score = _scores(left, right, squared, right_squared, row, other)
     reach = score >= threshold
     return row[reach], other[reach], score[reach]
-
-
-def _unit(rows: np.ndarray, squared: np.ndarray) -> np.ndarray:
-    return rows / np.sqrt(squared).astype(np.float32)[:, None]
 
 
 @compiled

@@ -20,7 +20,7 @@ def family(count, dimension, seed, spread=0.5):
 def laid_out(rows, homes, decided):
     """Arguments of `bucket`: those at home first."""
     position = np.concatenate([np.flatnonzero(homes), np.flatnonzero(~homes)])
-    return rows[position], vectors.squared_lengths(rows)[position], position, int(homes.sum()), decided[position]
+    return rows, vectors.squared_lengths(rows), position, int(homes.sum()), decided
 
 
 def lists(rows, homes, decided, threshold, most, lows):

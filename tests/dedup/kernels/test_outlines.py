@@ -21,20 +21,22 @@ def test_a_product_of_outlines_is_no_less_than_that_of_the_vectors(dimension, sp
     rows = cluster(80, dimension, 1, spread)
     rows[7] = -rows[8]
     true = rows.astype(np.float64) @ rows.T.astype(np.float64)
-    for axis in (outlines.centre(rows), np.zeros(dimension, np.float32), outlines.centre(rows[:1])):
+    everyone = np.arange(80)
+    for axis in (outlines.centre(rows, everyone), np.zeros(dimension, np.float32), outlines.centre(rows, everyone[:1])):
         for width in (0, 1, dimension // 2, dimension - 1):
-            drawn = outlines.outlines(rows, axis, width)
+            drawn = outlines.outlines(rows, everyone, axis, width)
             assert drawn.shape == (80, width + 2)
             assert (drawn @ drawn.T >= true - outlines.slack(dimension)).all()
 
 
 def test_a_large_cluster_is_outlined_and_few_rows_are_not():
     tight, alike = cluster(400, 384, 2), cluster(400, 384, 2, spread=0.33)
-    squared = vectors.squared_lengths(tight)
-    axis = outlines.centre(tight)
-    assert 64 <= outlines.width(tight, squared, axis, 0.9) <= 256
-    assert outlines.width(tight[:255], squared[:255], axis, 0.9) == 384
-    assert outlines.width(alike, vectors.squared_lengths(alike), outlines.centre(alike), 0.9) > 256  # any pair may be one
+    squared, everyone = vectors.squared_lengths(tight), np.arange(400)
+    axis = outlines.centre(tight, everyone)
+    assert 64 <= outlines.width(tight, everyone, squared, axis, 0.9) <= 256
+    assert outlines.width(tight, everyone[:255], squared, axis, 0.9) == 384
+    of_alike = vectors.squared_lengths(alike), outlines.centre(alike, everyone)
+    assert outlines.width(alike, everyone, *of_alike, 0.9) > 256  # any pair may be one
 
 
 def test_outlines_change_no_pair(monkeypatch):
@@ -42,7 +44,8 @@ def test_outlines_change_no_pair(monkeypatch):
     squared, position, decided = vectors.squared_lengths(rows), np.arange(900), np.arange(900) < 100
     given = (rows, squared, position, 600, decided, 0.9, 3)
     found = cosine.bucket(*given)
-    assert outlines.width(rows[:600], squared[:600], outlines.centre(rows[:600]), 0.9) < 384
+    home = position[:600]
+    assert outlines.width(rows, home, squared, outlines.centre(rows, home), 0.9) < 384
     monkeypatch.setattr(outlines, "WORTH", 1000)
     expected = cosine.bucket(*given)
     assert len(expected[0]) > 100

@@ -57,16 +57,6 @@ def test_the_cosine_is_the_textbook_s_and_scaling_leaves_it_as_it_is_to_the_bit(
     assert vectors.cosine(fit[0], fit[0], scaled[2], scaled[2]) == 1.0
 
 
-def test_packing_gives_back_the_same_numbers_from_any_slice():
-    made = np.arange(12, dtype=np.float32).reshape(4, 3)
-    packed = vectors.to_arrow(made)
-    assert packed.type == pa.binary()
-    assert packed[1].as_py() == made[1].tobytes()
-    assert vectors.from_binary(packed.slice(1, 2)).reshape(-1, 3).tolist() == made[1:3].tolist()
-    assert vectors.from_binary(packed.cast(pa.large_binary()).slice(3)).tolist() == made[3].tolist()
-    assert len(vectors.from_binary(packed.slice(4))) == 0
-
-
 @pytest.mark.parametrize("dimension", [3, 384, 1536])
 def test_float32_products_stay_within_their_bound(dimension):
     draw = np.random.default_rng(dimension)
