@@ -23,7 +23,7 @@ test-spark: java .venv-spark/installed
 
 # with a real model, in an environment of its own: torch takes some 6 GB
 test-embeddings: .venv-embeddings/installed
-	.venv-embeddings/bin/python -m pytest tests/test_local_embeddings.py
+	.venv-embeddings/bin/python -m pytest tests/embeddings/test_local_embeddings.py
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -35,7 +35,7 @@ bench: .venv/installed
 
 # what executors import that have the dependencies but not the package: spark-submit --py-files dist/personahub.zip
 zip: .venv/installed
-	$(BIN)/python -m personahub.archive dist/personahub.zip
+	$(BIN)/python -m personahub.engines.archive dist/personahub.zip
 	@echo dist/personahub.zip
 
 .venv/installed: EXTRAS := dev

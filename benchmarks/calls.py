@@ -18,7 +18,7 @@ from typing import Any
 from common import Figure, bare_loop, command, machine, on_spark, personahub, print_table, settings, write_personas
 from measure import NOTHING, Use, measured
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 BASE = 1000  # calls, and rows of a ledger, of the run that is subtracted; 0: none is
 PLACES = 64
@@ -39,7 +39,7 @@ def main() -> None:
 
 def figures(calls: list[int], new: int, ledger: int, seed: int, base: int = BASE) -> list[Figure]:
     few, runs = (_stage(base, seed) if base else NOTHING), [_stage(count, seed) for count in calls]
-    with mock_server.start(**AT_ONCE, seed=seed) as server:
+    with mockserver.start(**AT_ONCE, seed=seed) as server:
         floor = f"bare loop {bare_loop(server, calls[0], seed, PLACES) / calls[0] * 1000:.2f}"
     found = []
     for count, run in zip(calls, runs, strict=True):
@@ -67,7 +67,7 @@ def figures(calls: list[int], new: int, ledger: int, seed: int, base: int = BASE
 
 def _stage(calls: int, seed: int) -> Use:
     """The whole command that asks for so many answers. Raises RuntimeError if one was asked for twice, or not at all."""
-    with tempfile.TemporaryDirectory() as folder, mock_server.start(**AT_ONCE, seed=seed) as server:
+    with tempfile.TemporaryDirectory() as folder, mockserver.start(**AT_ONCE, seed=seed) as server:
         root, source = Path(folder) / "hub", write_personas(Path(folder) / "personas.jsonl", calls, seed)
         personahub("import", "personas", source, *settings(root, server))
         use = measured(command("run", "synthesize", "--yes", *settings(root, server, PLACES)), Path(folder) / "log")
@@ -79,7 +79,7 @@ def _stage(calls: int, seed: int) -> Use:
 
 def _anti_join(new: int, ledger: int, seed: int) -> float:
     """CPU seconds."""
-    with tempfile.TemporaryDirectory() as folder, mock_server.start(**AT_ONCE, seed=seed) as server:
+    with tempfile.TemporaryDirectory() as folder, mockserver.start(**AT_ONCE, seed=seed) as server:
         root = Path(folder) / "hub"
         subprocess.run([sys.executable, Path(__file__).with_name("ledger.py"), root, str(ledger)], check=True)
         personahub("import", "personas", write_personas(Path(folder) / "personas.jsonl", new, seed), *settings(root, server))

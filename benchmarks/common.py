@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 import pyarrow.parquet as pq
 from measure import processes, used
 
+from personahub import mockserver
 from personahub.config import Model
-from personahub.llm import mock_server
-from personahub.llm.client import ChatClient
+from personahub.llm.chat import ChatClient
 from personahub.llm.types import Call
-from personahub.synthesis import tasks
+from personahub.stages.synthesize import tasks
 
 _WHO = (
     "nurse teacher plumber sailor chemist farmer judge baker pilot librarian cellist welder midwife broker potter ranger".split()
@@ -48,7 +48,7 @@ def write_personas(path: Path, count: int, seed: int) -> Path:
     return path
 
 
-def settings(root: Path, server: mock_server.Running, places: int | None = None, **more: Any) -> list[str]:
+def settings(root: Path, server: mockserver.Running, places: int | None = None, **more: Any) -> list[str]:
     """The arguments of a run on `server`. places: so many requests in flight, at an endpoint that need not be probed."""
     values = {"root": root, "models.default.base_url": server.base_url, **more}
     if places is not None:
@@ -114,12 +114,12 @@ def print_table(figures: list[Figure]) -> None:
         print("  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip())
 
 
-def use(server: mock_server.Running) -> Use:
+def use(server: mockserver.Running) -> Use:
     stats = server.stats()
     return Use(stats["requests"], stats["last_answer"] - stats["first_request"], stats["utilisation"], stats["body_utilisation"])
 
 
-def bare_loop(server: mock_server.Running, count: int, seed: int, places: int) -> float:
+def bare_loop(server: mockserver.Running, count: int, seed: int, places: int) -> float:
     """The floor: the same prompts by the same client in one asyncio loop, with nothing kept. Returns its CPU seconds."""
     model = Model(base_url=server.base_url)
     prompt = tasks.load("math").prompts["zero_shot"]
@@ -158,7 +158,7 @@ def rows_of(root: Path, table: str, columns: list[str] | None = None) -> list[di
     return [row for file in files for row in pq.ParquetFile(root / table / file).read(columns=columns).to_pylist()]
 
 
-def judge(root: Path, server: mock_server.Running, calls: int, bound: int, arguments: list[str]) -> list[str]:
+def judge(root: Path, server: mockserver.Running, calls: int, bound: int, arguments: list[str]) -> list[str]:
     """What is broken once `personahub *arguments` has answered all `calls`: rows, money, or that one more run buys nothing."""
     broken = []
     rows, requests = Counter(row["completion_id"] for row in final_rows(root)), server.stats()["requests"]
@@ -176,7 +176,7 @@ def judge(root: Path, server: mock_server.Running, calls: int, bound: int, argum
 
 def killed_run(
     arguments: list[str],
-    server: mock_server.Running,
+    server: mockserver.Running,
     *,
     after: int = 0,
     later: float = 0.0,

@@ -129,7 +129,7 @@ def _in_one_session(method: str, sources: list[Path]) -> list[float]:
     from personahub import engines
     from personahub.config import Config, Dedup, LexicalDedup, load
     from personahub.dedup import deduplicate
-    from personahub.store import Store
+    from personahub.storage.delta import Store
 
     spark = engines.open_session(load(overrides=two_cores()))
     config, seconds = Dedup(lexical=LexicalDedup(method=method)), []

@@ -71,7 +71,7 @@ def _verdicts(spark: Any, method: str, source: Path, folder: Path, partitions: i
 
     from personahub.config import Config, Dedup, LexicalDedup, SemanticDedup
     from personahub.dedup import deduplicate
-    from personahub.store import Store
+    from personahub.storage.delta import Store
 
     shutil.rmtree(folder, ignore_errors=True)
     materialise = Store(spark, Config(root=str(folder))).materialise

@@ -76,7 +76,7 @@ def _made(sets: TokenSets, settings: LexicalDedup) -> tuple[np.ndarray, np.ndarr
 
 
 def _keys(sets: TokenSets, settings: LexicalDedup) -> tuple[float, float]:
-    """Keys a persona, and the bytes that they take as rows of `lexical_keys` (a sample, as parquet)."""
+    """Keys a persona, and the bytes that they take as rows of `lexical_index` (a sample, as parquet)."""
     rows = min(_SAMPLE, len(sets))
     sample = take(sets, np.arange(rows))
     row, key = _made(sample, settings)

@@ -136,7 +136,7 @@ def _session(tool_reads: Path | None) -> Any:
 def _deduplicated(spark: Any, source: Path, folder: Path) -> None:
     from personahub.config import Config, Dedup, SemanticDedup
     from personahub.dedup import deduplicate
-    from personahub.store import Store
+    from personahub.storage.delta import Store
 
     shutil.rmtree(folder, ignore_errors=True)
     materialise = Store(spark, Config(root=str(folder))).materialise

@@ -7,7 +7,7 @@ executor: its JVM, as by the OOM killer. PySpark's daemon then reads the end of 
 how long they outlived it is printed. all: the JVM, the daemon and the workers. orphans: the JVM and the daemon, so that nobody tells
 the workers, which call on until the governor hears of the new attempt, or until they notice that nobody reads their answers.
 
-Judge: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken: bought again, at
+EarlyStop: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken: bought again, at
 most the sum over the kills of what was in flight just before, which is what had been sent to the server and was on no disk yet, of
 both executors, and no more than the places; exactly one final row a request; one more run buys nothing. The server can not tell the
 executors apart, but it counts the answers whose client was gone: the share of the dead one, less what it had just been sent.
@@ -38,9 +38,9 @@ from common import (
     write_personas,
 )
 
-from personahub import archive
-from personahub.engines import spark
-from personahub.llm import journal, mock_server
+from personahub import mockserver
+from personahub.engines import archive, spark
+from personahub.llm import journal
 
 JOB = Path(__file__).resolve().parents[1] / "jobs" / "run.py"
 CONF = {
@@ -71,13 +71,13 @@ def main() -> None:
     print(f"{given.kills} kills ({given.dies}), {given.calls} calls, {given.places} places, seed {given.seed}; {machine()}")
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock_server.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
+        mockserver.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
     ):
         broken = _trial(given, Path(folder), server)
     exit_with(broken)
 
 
-def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running) -> list[str]:
+def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) -> list[str]:
     draw, root, log = random.Random(given.seed), folder / "hub", folder / "log"
     arguments = settings(
         root,
@@ -118,7 +118,7 @@ def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running)
     return few + judge(root, server, given.calls, bound, ["run", "synthesize", "--yes", *arguments])
 
 
-def _kill(dies: str, run: int, draw: random.Random, root: Path, server: mock_server.Running) -> list[dict[str, Any]]:
+def _kill(dies: str, run: int, draw: random.Random, root: Path, server: mockserver.Running) -> list[dict[str, Any]]:
     """One executor that has workers: one that has just been started buys nothing. Nothing where there is none yet."""
     executors = [pid for pid in descendants(run) if "CoarseGrainedExecutorBackend" in command_line_of(pid)]
     executors = [pid for pid in sorted(executors) if len(descendants(pid)) > 1]
@@ -144,7 +144,7 @@ def _on_disk(root: Path) -> int:
             continue
 
 
-def _figures(server: mock_server.Running) -> dict[str, Any]:
+def _figures(server: mockserver.Running) -> dict[str, Any]:
     stats = server.stats()
     return {**stats, "bodies": stats["distinct_bodies"], "again": stats["requests"] - stats["distinct_bodies"]}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common import Use, exit_with, final_rows, machine, personahub, settings, use, write_personas
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 JUDGED = 2_000  # calls from which on the use of the places is; of fewer, a slow answer is much
 
@@ -58,7 +58,7 @@ def main() -> None:
 def _trial(given: argparse.Namespace, people: Path, rate: float) -> tuple[Use, Counter[str]]:
     """people: a hub that has the personas."""
     server_settings = {"port": 0, "capacity": given.places, "median": given.median, "seed": given.seed, "fault_rate": rate}
-    with tempfile.TemporaryDirectory() as folder, mock_server.start(**server_settings) as server:
+    with tempfile.TemporaryDirectory() as folder, mockserver.start(**server_settings) as server:
         root = Path(shutil.copytree(people, Path(folder) / "hub"))
         personahub("run", "synthesize", "--yes", *settings(root, server, given.places))
         return use(server), Counter(row["error_kind"] or "answer" for row in final_rows(root))

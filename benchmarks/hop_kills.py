@@ -7,7 +7,7 @@ Some kills fall where answers are read back, deduplicated, or the next frontier 
 
 import kill_trial
 
-TABLES = ("requests", "completions", "personas", "lineage", "duplicates", "rejects", "lexical_keys", "tombstones")
+TABLES = ("requests", "completions", "personas", "lineage", "duplicates", "rejects", "lexical_index", "tombstones")
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ import corpus
 from common import command, machine, personahub, settings, write_personas
 from embedding_jobs import cpu_of_all
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 STAGE, RELATIONS = "persona-to-persona", 3
 PRICES = {"models.default.in_mtok_cost": 0.15, "models.default.out_mtok_cost": 0.6}  # $ per million tokens, made up
@@ -97,7 +97,7 @@ def _six(given: argparse.Namespace, folder: Path) -> list[str]:
     lines = folder / "first.jsonl"
     with people.open() as file:
         lines.write_text("".join(islice(file, given.people)))
-    with mock_server.start(port=0, capacity=128, median=0.05, duplicates=given.duplicates, seed=given.seed) as server:
+    with mockserver.start(port=0, capacity=128, median=0.05, duplicates=given.duplicates, seed=given.seed) as server:
         arguments = settings(folder / "six", server, **PRICES, **{"persona_to_persona.hops": given.hops})
         personahub("import", "personas", lines, *arguments)
         personahub("run", "dedup", *arguments)
@@ -162,7 +162,7 @@ def _size(given: argparse.Namespace, folder: Path) -> list[str]:
     parents, costs = given.batch // RELATIONS, list[list[Step]]()
     print(f"\none hop of {parents:,} calls; CPU s: dedup of nothing new, buying and reading, dedup of the children, all")
     for people in (round(parents / KEPT), given.hub):
-        with mock_server.start(port=0, capacity=256, median=0.02, seed=given.seed) as server:
+        with mockserver.start(port=0, capacity=256, median=0.02, seed=given.seed) as server:
             lines = folder / f"{people}.jsonl"
             with lines.open("w") as file:
                 for text in corpus.generate(people, given.seed)["persona"].to_pylist():

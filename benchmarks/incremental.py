@@ -197,7 +197,7 @@ class Hub:
 
     def _materialise(self, batch: int) -> Callable[[Any, str], Any]:
         from personahub.config import Config
-        from personahub.store import Store
+        from personahub.storage.delta import Store
 
         return Store(self.spark, Config(root=str(self.folder / f"batch-{batch}"))).materialise
 

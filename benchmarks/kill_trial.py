@@ -1,6 +1,6 @@
 """What the kill trials of a stage share: kill -9 at random moments, again and again, until it is done; beside it a run that nobody kills.
 
-Judge: the simulated server's own counter, and the files of the tables. Broken is more bought again than what was in flight at the kills, a
+EarlyStop: the simulated server's own counter, and the files of the tables. Broken is more bought again than what was in flight at the kills, a
 table that differs in anything but run_id, created_at, latency_s and attempts, and one more run that buys anything.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from common import exit_with, killed_run, machine, personahub, rows_of, settings, write_personas
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 DIFFERENT = {"run_id", "created_at", "latency_s", "attempts"}
 
@@ -37,7 +37,7 @@ def run(
     print(f"{given.kills} kills over {what} of {given.people} personas, {given.places} places, seed {given.seed}; {machine()}")
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock_server.start(port=0, capacity=given.places, median=0.2, seed=given.seed, **simulated) as server,
+        mockserver.start(port=0, capacity=given.places, median=0.2, seed=given.seed, **simulated) as server,
     ):
         exit_with(_trial(given, Path(folder), server, ["run", stage, "--yes"], keys, tables))
 
@@ -45,7 +45,7 @@ def run(
 def _trial(
     given: argparse.Namespace,
     folder: Path,
-    server: mock_server.Running,
+    server: mockserver.Running,
     command: list[str],
     keys: dict[str, Any],
     tables: Sequence[str],
@@ -81,7 +81,7 @@ def _trial(
     return broken + ([f"a run with nothing missing made {more} requests"] if more else [])
 
 
-def _kills(given: argparse.Namespace, arguments: list[str], server: mock_server.Running, calls: int) -> int:
+def _kills(given: argparse.Namespace, arguments: list[str], server: mockserver.Running, calls: int) -> int:
     """How many runs were killed: in turn at any moment after the start, when so many requests were made, and some seconds after these, when
     answers are read back; the last when all are made and the tables are written. So many: drawn beforehand from all of them, so that the
     kills fall everywhere and all of them happen.
@@ -110,7 +110,7 @@ def _content(root: Path, table: str) -> Counter[str]:
     """The rows, without what differs from run to run; of the keys, whose they are."""
     if not (root / table).exists():
         return Counter()
-    if table == "lexical_keys":
+    if table == "lexical_index":
         return Counter(name for row in rows_of(root, table, ["persona_ids"]) for name in row["persona_ids"])
     return Counter(
         repr({key: value for key, value in sorted(row.items()) if key not in DIFFERENT}) for row in rows_of(root, table)

@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--commit-every 250]
 
-Judge: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken:
+EarlyStop: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken:
 every request answered by exactly one final row, no committed answer lost, what was bought again within the bound (per kill, the
 requests in flight with the journal; commit_every x windows_in_flight without), and one more run buys nothing.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import exit_with, final_rows, judge, killed_run, machine, personahub, settings, write_personas
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 
 def main() -> None:
@@ -33,13 +33,13 @@ def main() -> None:
     )
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock_server.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
+        mockserver.start(port=0, capacity=given.places, median=0.3, seed=given.seed) as server,
     ):
         broken = _trial(given, Path(folder), server)
     exit_with(broken)
 
 
-def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running) -> list[str]:
+def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) -> list[str]:
     draw, root, broken = random.Random(given.seed), folder / "hub", []
     arguments = settings(
         root,

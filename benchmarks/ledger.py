@@ -11,7 +11,7 @@ import pyarrow as pa
 from personahub import engines, ids, schemas
 from personahub.config import load
 from personahub.rows import arrow_schema
-from personahub.store import Store
+from personahub.storage.delta import Store
 
 ANSWER = '{"problem": "' + "Of twelve clocks, each gains one minute more a day than the one before. " * 8 + '"}'
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from common import final_rows, machine, personahub, settings, write_personas
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 Goals = dict[str, bool]
 NEAR, FAR = 128, 1024  # max_tokens of a request; the server's answers take about 60
@@ -95,7 +95,7 @@ def _paced(what: str, stats: dict[str, Any], limit: int) -> Goals:
 def _run(given: argparse.Namespace, calls: int, server_settings: dict[str, Any], **model: Any) -> tuple[dict[str, Any], Goals]:
     """The server's count of the whole command, and whether every answer came, once."""
     simulated = {"port": 0, "capacity": given.places, "median": given.median, "sigma": given.sigma, "seed": given.seed}
-    with tempfile.TemporaryDirectory() as folder, mock_server.start(**simulated, **server_settings) as server:
+    with tempfile.TemporaryDirectory() as folder, mockserver.start(**simulated, **server_settings) as server:
         root = Path(folder) / "hub"
         arguments = settings(root, server, **{f"models.default.{key}": value for key, value in model.items()})
         # several windows, of several tasks each

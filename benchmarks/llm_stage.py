@@ -17,7 +17,7 @@ from typing import Any
 
 from common import Figure, bare_loop, machine, personahub, print_table, settings, use, write_personas
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 
 def main() -> None:
@@ -72,16 +72,16 @@ def figures(
 
 
 @contextlib.contextmanager
-def _server(settings: dict[str, Any], client_cores: int | None) -> Iterator[mock_server.Running]:
+def _server(settings: dict[str, Any], client_cores: int | None) -> Iterator[mockserver.Running]:
     """What this process starts afterwards, and its own loop, have the first `client_cores` cores; the server has the others."""
     with contextlib.ExitStack() as stack:
         if client_cores is None:
-            yield stack.enter_context(mock_server.start(**settings))
+            yield stack.enter_context(mockserver.start(**settings))
             return
         cores = os.sched_getaffinity(0)
         stack.callback(os.sched_setaffinity, 0, cores)
         os.sched_setaffinity(0, sorted(cores)[client_cores:])
-        server = stack.enter_context(mock_server.start(**settings))
+        server = stack.enter_context(mockserver.start(**settings))
         os.sched_setaffinity(0, sorted(cores)[:client_cores])
         yield server
 

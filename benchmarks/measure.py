@@ -144,6 +144,6 @@ def processes(of: int) -> list[tuple[int, int, str, int, float]]:
 def _kind(arguments: list[str]) -> str:
     if Path(arguments[0]).name == "java" or "personahub.engines.server" in arguments:
         return "engine"
-    if "personahub.llm.mock_server" in arguments:
+    if "personahub.mockserver" in arguments:
         return "server"
     return "workers" if any(part.startswith("pyspark.") for part in arguments) else "driver"

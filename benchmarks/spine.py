@@ -16,7 +16,7 @@ from common import Figure, command, machine, print_table, rows_of, settings
 from measure import Use, measured
 from reader import lay_out
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 BASE = 1000  # documents of the run that is subtracted; 0: none is
 FILES = 4
@@ -64,7 +64,7 @@ def figures(documents: int = 10_000, seed: int = 1, base: int = BASE) -> list[Fi
 
 
 def _run(root: Path, tree: Path, documents: int, seed: int) -> Run:
-    with mock_server.start(port=0, capacity=10_000, median=0.0, sigma=0.0, seed=seed) as server:
+    with mockserver.start(port=0, capacity=10_000, median=0.0, sigma=0.0, seed=seed) as server:
         corpus = {"documents.path": tree, "documents.max_documents": documents}
         arguments = settings(root, server, **corpus, **{"models.default.max_concurrent_requests": 64})
         use = measured(command("run", "--yes", *arguments), root.with_suffix(".log"))

@@ -19,7 +19,7 @@ from typing import Any
 from common import Figure, command, machine, personahub, personas, print_table, settings, write_personas
 from measure import NOTHING, Use, measured
 
-from personahub.llm import mock_server
+from personahub import mockserver
 
 BASE = 1000  # calls of the run that is subtracted; 0: none is
 PLACES = 64
@@ -73,7 +73,7 @@ def _least(people: int, tasks: int, given: argparse.Namespace, keys: dict[str, A
 def _run(people: int, tasks: int, seed: int, keys: dict[str, Any]) -> dict[str, Use]:
     """Both ways. Raises RuntimeError if anything was asked for twice, or not at all."""
     found = {}
-    with tempfile.TemporaryDirectory() as name, mock_server.start(port=0, capacity=10_000, median=0.0, seed=seed) as server:
+    with tempfile.TemporaryDirectory() as name, mockserver.start(port=0, capacity=10_000, median=0.0, seed=seed) as server:
         folder = Path(name)
         bare, stage = (settings(folder / way, server, PLACES, **keys) for way in ("bare", "stage"))
         personahub("import", "personas", write_personas(folder / "personas.jsonl", people, seed), *bare)

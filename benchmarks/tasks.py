@@ -22,11 +22,10 @@ from typing import Any
 import fastjsonschema
 from common import exit_with, machine, personahub, rows_of, settings, write_personas
 
-from personahub import ids, synthesis
+from personahub import ids, mockserver
 from personahub.config import Config, load
-from personahub.llm import mock_server
-from personahub.synthesis import conversation
-from personahub.synthesis.tasks import FIRST_TURN
+from personahub.stages.synthesize import conversation, transform
+from personahub.stages.synthesize.tasks import FIRST_TURN
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "conf" / "examples.jsonl"
 SHOWN = 2  # as many as that file has of each task
@@ -43,7 +42,7 @@ TASKS: list[Any] = [
     {"name": "tool", "part": "interface and code"},
     "conversation",
 ]
-TALK = synthesis.CONVERSATION
+TALK = transform.CONVERSATION
 Row = dict[str, Any]
 Place = tuple[str, str]  # a task, with what sets it apart, and a mode
 
@@ -62,11 +61,11 @@ def main() -> None:
         f"{given.people} personas at most, {', '.join(given.modes)}, refusals {given.refusals:.0%}, seed {given.seed}; {machine()}"
     )
     simulated = {"median": 0.02, "seed": given.seed, "fault_rate": given.refusals, "faults": ("refusal",)}
-    with tempfile.TemporaryDirectory() as folder, mock_server.start(port=0, **simulated) as server:
+    with tempfile.TemporaryDirectory() as folder, mockserver.start(port=0, **simulated) as server:
         exit_with(_trial(given, Path(folder), server))
 
 
-def _trial(given: argparse.Namespace, folder: Path, server: mock_server.Running) -> list[str]:
+def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) -> list[str]:
     root, broken = folder / "hub", []
     values = {
         "synthesis.tasks": json.dumps(TASKS),
@@ -133,7 +132,7 @@ def _places(configs: dict[str, Config]) -> dict[tuple[str, str], Place]:
     """By the names and versions of their prompts."""
     found = {}
     for mode, config in configs.items():
-        for key, task in synthesis.choose(config).items():
+        for key, task in transform.choose(config).items():
             apart = "" if key == task.name else ": " + ", ".join(map(str, task.settings.values()))
             found[key, task.prompts[mode].version] = task.name + apart, mode
     return found
@@ -154,7 +153,7 @@ def _talk(first: str, persona: str, turns: Collection[str], config: Config) -> l
 
 
 def _not_as_asked(examples: list[Row], config: Config) -> list[str]:
-    valid = {task.name: fastjsonschema.compile(task.schema) for task in synthesis.choose(config).values()}
+    valid = {task.name: fastjsonschema.compile(task.schema) for task in transform.choose(config).values()}
     broken: Counter[str] = Counter()
     for row in examples:
         content = json.loads(row["content"])

@@ -6,7 +6,7 @@ PersonahubError            1   a bug, if it is nothing more special
 +-- TransientFailures      3   done, but some calls failed in passing: run again
 +-- BudgetExceeded         4   generate.budget_usd leaves no room for another call
 +-- EndpointError          5   the endpoint is down or fails too often
-|   +-- AuthorisationError 5   the key is missing, unreadable or refused
+|   +-- AuthenticationError 5   the key is missing, unreadable or refused
 +-- RootInUse              6   another run holds the lease of this root
 +-- Interrupted          130   Ctrl-C: what was in flight has been committed
 """
@@ -29,7 +29,7 @@ class ErrorKind(str, Enum):
     REFUSED = "refused"  # the model declines
     CONTENT_FILTER = "content_filter"  # the provider's filter
     BAD_REQUEST = "bad_request"  # 400, 413, 422: this request will never be accepted
-    AUTHORISATION = "authorisation"  # 401, 403
+    AUTHENTICATION = "authentication"  # 401, 403
     NOT_FOUND = "not_found"  # 404: no such model or path
     QUOTA = "quota"  # the account has no money left
     DEADLINE = "deadline"  # deadline_seconds since the first send ran out
@@ -69,7 +69,7 @@ class EndpointError(PersonahubError):
     exit_code = 5
 
 
-class AuthorisationError(EndpointError):
+class AuthenticationError(EndpointError):
     """The key is missing, unreadable on the executors, or refused by the endpoint."""
 
 

@@ -1,4 +1,6 @@
-"""One StructType per table: the contract between stages (DESIGN section 3). A transform ends in a select of one of these."""
+"""One StructType per table: the contract between stages (docs/architecture/tables.md). A transform ends in a select of one of these."""
+
+from dataclasses import dataclass
 
 from pyspark.sql import types as T
 
@@ -30,6 +32,7 @@ REQUESTS = _table(
 COMPLETIONS = _table(
     completion_id=_STRING,
     stage=_STRING,
+    purpose=_STRING,  # what the stage asked for: its own requests, a probe, moderation, a turn, ...
     source_id=_STRING,
     sample_index=_INT,
     model=_STRING,
@@ -68,6 +71,16 @@ EXAMPLES = _table(
     synthetic=_BOOL,  # always true: whoever trains on it must be able to tell
 )
 
+# few-shot examples of the hub itself, frozen when they are first drawn
+FEW_SHOT_POOL = _table(
+    draw=_STRING,  # task, pool size and seed
+    position=_INT,
+    example_id=_STRING,
+    persona_id=_STRING,
+    persona=_STRING,
+    text=_STRING,
+)
+
 REJECTS = _table(
     reject_id=_STRING,
     stage=_STRING,
@@ -82,7 +95,7 @@ REJECTS = _table(
 DUPLICATES = _table(id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
 
 # what a later batch is compared with: those whom the lexical methods kept, many in a row, their figures one after the other
-LEXICAL_KEYS = _table(
+LEXICAL_INDEX = _table(
     scheme=_STRING,  # all that two keys must share to be comparable: tokens, method, threshold, ..., and whose vectors were compared
     persona_ids=T.ArrayType(_STRING),
     counts=T.BinaryType(),  # of each, how many keys: int32
@@ -91,9 +104,11 @@ LEXICAL_KEYS = _table(
     tokens=T.BinaryType(),  # the sorted 64-bit token hashes, 8 bytes each
 )
 
-# the ledger of vectors: one final row a persona and model, with a vector or with the reason why there will be none
+# the ledger of vectors: one final row a text and model, with a vector or with the reason why there will be none
 EMBEDDINGS = _table(
-    persona_id=_STRING,
+    text_id=_STRING,  # of a persona its persona_id
+    stage=_STRING,
+    purpose=_STRING,
     model=_STRING,  # all that changes a vector: its name and settings, or local:<name>@<revision>
     dimensions=_INT,
     vector=T.ArrayType(T.FloatType()),
@@ -109,8 +124,18 @@ EMBEDDINGS = _table(
     created_at=T.TimestampType(),
 )
 
+# what an endpoint was found to honour, so that it is asked once
+ENDPOINT_CAPABILITIES = _table(
+    base_url=_STRING,
+    model=_STRING,  # of vectors with its settings
+    capability=_STRING,  # response_format, or the encoding of vectors
+    value=_STRING,
+    run_id=_STRING,
+    created_at=T.TimestampType(),
+)
+
 # where vectors meet, so that a later batch need not train anew
-CENTROIDS = _table(
+VECTOR_CENTROIDS = _table(
     scheme=_STRING,  # all that two sets of clusters must share to be the same: model, clusters, seed, ...
     cluster=_INT,
     vector=T.ArrayType(T.FloatType()),
@@ -119,7 +144,7 @@ CENTROIDS = _table(
 
 # the vectors of those whom the vectors kept, by cluster: what a later batch is compared with. Made from `embeddings`, and made again
 # when the clusters are trained anew
-PACKED_VECTORS = _table(
+VECTOR_INDEX = _table(
     clusters=_STRING,  # names the centroids
     cluster=_INT,
     ids=T.ArrayType(_STRING),
@@ -127,7 +152,7 @@ PACKED_VECTORS = _table(
 )
 
 # what is measured of a hop of persona-to-persona while it is bought, a row a window
-NOVELTY = _table(
+HOP_NOVELTY = _table(
     hop=_INT,
     run_id=_STRING,
     window=_INT,
@@ -137,10 +162,10 @@ NOVELTY = _table(
 )
 
 # what a hop was expected to cost before its first call
-ESTIMATES = _table(
+HOP_FORECASTS = _table(
     hop=_INT,
     run_id=_STRING,
-    made_before=_INT,  # the hop that was next when this was estimated
+    forecast_at_hop=_INT,  # the hop that was next when this was estimated
     calls=_LONG,
     least_calls=_LONG,
     most_calls=_LONG,
@@ -150,7 +175,7 @@ ESTIMATES = _table(
 )
 
 # what experts found of examples that they read (`personahub sample examples`)
-VERDICTS = _table(
+REVIEWS = _table(
     example_id=_STRING,
     task=_STRING,
     expert=_STRING,
@@ -171,11 +196,21 @@ RUNS = _table(
     completion_tokens=_LONG,
     cost_usd=_DOUBLE,
     seconds=_DOUBLE,
-    ended=_STRING,  # done, or the name of the error that ended the stage
+    status=_STRING,  # done, or the name of the error that ended the stage
     created_at=T.TimestampType(),
     # mean share of max_concurrent_requests that was busy while the stage bought; null: nothing was, or recorded before this column was
     utilisation=_DOUBLE,
+    utilisation_by_model=T.MapType(_STRING, _DOUBLE),  # by "model at base_url"
 )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that only one stage knows: its columns, and the columns by which a row is known (none: rows are appended)."""
+
+    schema: T.StructType
+    key: tuple[str, ...] = ()
+
 
 TABLES: dict[str, T.StructType] = {
     "documents": DOCUMENTS,
@@ -184,15 +219,17 @@ TABLES: dict[str, T.StructType] = {
     "personas": PERSONAS,
     "lineage": LINEAGE,
     "duplicates": DUPLICATES,
-    "lexical_keys": LEXICAL_KEYS,
+    "lexical_index": LEXICAL_INDEX,
     "embeddings": EMBEDDINGS,
-    "centroids": CENTROIDS,
-    "packed_vectors": PACKED_VECTORS,
-    "novelty": NOVELTY,
-    "estimates": ESTIMATES,
+    "endpoint_capabilities": ENDPOINT_CAPABILITIES,
+    "vector_centroids": VECTOR_CENTROIDS,
+    "vector_index": VECTOR_INDEX,
+    "hop_novelty": HOP_NOVELTY,
+    "hop_forecasts": HOP_FORECASTS,
     "examples": EXAMPLES,
+    "few_shot_pool": FEW_SHOT_POOL,
     "rejects": REJECTS,
-    "verdicts": VERDICTS,
+    "reviews": REVIEWS,
     "tombstones": TOMBSTONES,
     "runs": RUNS,
 }
@@ -203,6 +240,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "lineage": ("child_id", "parent_id", "relation", "completion_id"),
     "duplicates": ("id", "kind"),
     "examples": ("example_id",),
+    "few_shot_pool": ("draw", "position"),
     "rejects": ("reject_id",),
     "tombstones": ("id", "kind"),
 }

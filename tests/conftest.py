@@ -4,11 +4,15 @@ import io
 import os
 import subprocess
 import sys
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from personahub import mockserver
 
 TESTS = Path(__file__).resolve().parent
 ON_SPARK = os.environ.get("PERSONAHUB_ENGINE") == "spark"
@@ -56,9 +60,8 @@ def spark(tmp_path_factory):
 def demo(spark, tmp_path_factory):
     """`personahub demo`, run once: its folder (out), what it printed, what its endpoint counted (stats). For tests to copy from."""
     from personahub import cli
-    from personahub.llm import mock_server
 
-    out, printed, stats, start = tmp_path_factory.mktemp("demo"), io.StringIO(), {}, mock_server.start
+    out, printed, stats, start = tmp_path_factory.mktemp("demo"), io.StringIO(), {}, mockserver.start
 
     @contextmanager
     def counted(*arguments, **changes):
@@ -67,11 +70,44 @@ def demo(spark, tmp_path_factory):
             stats.update(server.stats())
 
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-        patch.setattr(mock_server, "start", counted)
+        patch.setattr(mockserver, "start", counted)
         with pytest.raises(SystemExit) as ended:
             cli.main(["demo", "--out", str(out)])
     assert ended.value.code == 0, printed.getvalue()
     return SimpleNamespace(out=out, printed=printed.getvalue(), stats=stats)
+
+
+@pytest.fixture
+def mock_server() -> Iterator[Callable[..., mockserver.Running]]:
+    """`mock_server(median=0.0, ...)` starts one on a free port; keywords are fields of mockserver.Settings."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(mockserver.start(**({"median": 0.0} | settings)))
+
+
+@pytest.fixture(scope="module")
+def quick_server() -> Iterator[mockserver.Running]:
+    """Answers at once and never fails."""
+    with mockserver.start(median=0.0) as running:
+        yield running
+
+
+@pytest.fixture
+def persona_schema() -> dict[str, Any]:
+    item = {
+        "type": "object",
+        "properties": {
+            "relation": {"type": "string", "enum": ["read", "write", "like", "dislike"]},
+            "persona": {"type": "string"},
+        },
+        "required": ["relation", "persona"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"personas": {"type": "array", "items": item}},
+        "required": ["personas"],
+        "additionalProperties": False,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from personahub import pipeline
+from personahub import mockserver, pipeline
 from personahub.config import load
 from personahub.engines.spark import SHORT_RUN
-from personahub.llm import mock_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
@@ -49,7 +48,7 @@ def root(spark, tmp_path):
 
 
 def test_ctrl_c_commits_what_is_in_flight_and_the_next_run_goes_on(root):
-    with mock_server.start(port=0, capacity=8, median=0.6, sigma=0.2) as server:
+    with mockserver.start(port=0, capacity=8, median=0.6, sigma=0.2) as server:
         settings = values(
             root, server, "models.default.max_concurrent_requests=8", "models.default.response_format=json_schema",
             "models.default.api_key_env=null",
@@ -82,7 +81,7 @@ def test_the_key_is_nowhere(root, tmp_path):
     scratch.mkdir()
     on_spark = os.environ.get("PERSONAHUB_ENGINE") == "spark"  # which keeps a log of all its settings and plans
     logged = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri(), "spark.ui.enabled": "false"}
-    with mock_server.start(port=0, median=0.2, capacity=16, key=KEY) as server:
+    with mockserver.start(port=0, median=0.2, capacity=16, key=KEY) as server:
         settings = values(root, server, "models.default.api_key_env=LLM_KEY", **logged)
         bought = run(settings, "--verbose", env={"LLM_KEY": KEY, "TMPDIR": str(scratch)})
         seen = set()

@@ -16,14 +16,14 @@ from rich.console import Console
 
 from personahub import __version__
 from personahub import config as configuration
-from personahub.cli.console import TerminalUI
 from personahub.cli.dedup import dedup
 from personahub.cli.endpoints import check_models, mock_server
 from personahub.cli.lineage import forget, lineage
-from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.options import Files, Sets, Verbose, stage_names
 from personahub.cli.reviews import import_verdicts, sample_examples
 from personahub.cli.runs import runs
 from personahub.errors import PersonahubError
+from personahub.render.terminal import TerminalUI
 
 app = typer.Typer(
     name="personahub",
@@ -52,9 +52,7 @@ class Compared(str, Enum):
 
 Stages = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="STAGE", help="documents, text-to-persona, dedup, persona-to-persona, synthesize; none named: all, in this order."
-    ),
+    typer.Argument(metavar="STAGE", help=f"{', '.join(stage_names())}; none named: all, in this order."),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: take all its verdicts back, and let each fall again.")]
 Of = Annotated[Compared, typer.Option("--of", help="dedup: what it compares.")]
@@ -84,7 +82,7 @@ def run(
 ) -> None:
     """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.render import views
 
     settings = configuration.load(config or (), sets or ())
     chosen = pipeline.check(settings, stages or (), of=of.value)
@@ -106,21 +104,22 @@ def validate(config: Files = None, sets: Sets = None) -> None:
 def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
     """What the stages would buy now: the exact number of missing calls, tokens from a sample, dollars. Buys nothing."""
     from personahub import pipeline
-    from personahub.cli import hop_views, views
+    from personahub.render import hops, views
 
     settings = configuration.load(config or (), sets or ())
-    named = stages or [stage for stage in pipeline.STAGES if stage != "documents"]
-    chosen = pipeline.check(settings, named, spend=False)
+    chosen = pipeline.check(settings, stages or (), spend=False)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
         if "persona-to-persona" in chosen and settings.persona_to_persona.hops:
-            hop_views.forecast(ui.console, pipeline.forecast(hub))
+            hops.forecast(ui.console, pipeline.forecast(hub))
 
 
 @app.command()
 def preview(
-    stage: Annotated[str, typer.Argument(metavar="STAGE", help="text-to-persona, persona-to-persona or synthesize")],
+    stage: Annotated[
+        str, typer.Argument(metavar="STAGE", help=f"A stage that asks for answers: {', '.join(stage_names(answers=True))}.")
+    ],
     n: Annotated[int, typer.Option("-n", min=1, help="How many requests.")] = 3,
     config: Files = None,
     sets: Sets = None,
@@ -132,7 +131,7 @@ def preview(
     Asks before it buys what these need first, as the personas of examples.
     """
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.render import views
 
     settings = configuration.load(config or (), sets or ())
     ui = _ui(settings, yes=yes)
@@ -144,16 +143,16 @@ def preview(
 def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) -> None:
     """The funnel from documents to examples, rejects by reason, tokens, dollars, utilisation, and what is missing."""
     from personahub import pipeline
-    from personahub.cli import hop_views, views
+    from personahub.render import hops, views
 
     settings = configuration.load(config or (), sets or ())
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
-        views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root)
+        views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root, pipeline.progress(hub))
         views.validity(ui.console, pipeline.validity(hub))
         hops = pipeline.hop_report(hub)
         if len(hops) > 1:
-            hop_views.hops(ui.console, hops)
+            hops.hops(ui.console, hops)
 
 
 app.command()(runs)
@@ -173,7 +172,7 @@ def import_personas(
 ) -> None:
     """Personas that exist already become hop-0 rows. Buys nothing."""
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.render import views
 
     settings = configuration.load(config or (), sets or ())
     source = pipeline.personas_file(str(file), column)

@@ -61,7 +61,7 @@ def dedup(
     verbose: Verbose = False,
 ) -> None:
     """Near-duplicates out of any file: every row is kept, or a duplicate of a kept one, or a reject with its reason. Buys nothing."""
-    from personahub.cli import dedup_views as views
+    from personahub.render import deduplication as views
 
     console = Console(highlight=False)
     if vectors is not None and (method, ngram, unit) != (None, None, None):

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from personahub import config as configuration
-from personahub.cli.console import TerminalUI
 from personahub.cli.options import Files, Sets, Verbose
 from personahub.errors import Interrupted
+from personahub.render.terminal import TerminalUI
 
 if TYPE_CHECKING:
     from personahub.pipeline import Forgotten
@@ -21,7 +21,7 @@ def lineage(
 ) -> None:
     """Where a persona comes from, relation by relation up to its document, and who was found through it."""
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.render import views
 
     settings = configuration.load(config or (), sets or ())
     ui = TerminalUI()

@@ -5,35 +5,35 @@ from typing import Any
 
 from rich.console import Console
 
-from personahub.cli import views
+from personahub import mockserver
 from personahub.config import Config, Model
-from personahub.errors import AuthorisationError, ConfigError, EndpointError, ErrorKind
-from personahub.llm import mock_server
-from personahub.llm.client import read_key
+from personahub.errors import AuthenticationError, ConfigError, EndpointError, ErrorKind
+from personahub.llm.chat import read_key
 from personahub.llm.probe import probe
+from personahub.render import views
 
 
 def check(config: Config, console: Console) -> None:
-    """Probe each model. Raises EndpointError or AuthorisationError if nothing can be bought from one of them."""
+    """Probe each model. Raises EndpointError or AuthenticationError if nothing can be bought from one of them."""
     rows, refused, problems = [], False, []
     for alias, model in config.models.items():
         kind, finding = _probe(model)
         rows.append((alias, model.model, model.base_url, finding))
         if kind is not None:
-            key = kind is ErrorKind.AUTHORISATION  # what is wrong with it names the endpoint
+            key = kind is ErrorKind.AUTHENTICATION  # what is wrong with it names the endpoint
             refused = refused or key
             problems.append(f"models.{alias}: {finding}" if key else f"{alias} ({model.base_url}): {finding}")
     views.models(console, rows)
     if problems:
-        raise (AuthorisationError if refused else EndpointError)("\n".join(problems))
+        raise (AuthenticationError if refused else EndpointError)("\n".join(problems))
 
 
 def _probe(model: Model) -> tuple[ErrorKind | None, str]:
     """Why nothing can be bought there (None: it can), and what to tell."""
     try:
         found = asyncio.run(probe(model, read_key(model)))
-    except AuthorisationError as error:
-        return ErrorKind.AUTHORISATION, str(error)
+    except AuthenticationError as error:
+        return ErrorKind.AUTHENTICATION, str(error)
     if found.response_format is None:
         return found.kind or ErrorKind.CONNECTION, found.message or "it does not answer"
     finding = f"answers; response_format {found.response_format}"
@@ -50,7 +50,7 @@ def serve(**settings: Any) -> None:
         )
 
     try:
-        mock_server.serve(mock_server.Settings(**settings), ready)
+        mockserver.serve(mockserver.Settings(**settings), ready)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     except OSError as error:

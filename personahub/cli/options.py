@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,3 +15,12 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. generate.budget_usd=5; may be given again."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints.")]
+
+
+def stage_names(answers: bool = False) -> list[str]:
+    """For the help of a command: the stages, or those that ask for answers. Their import takes a second, so only where help is asked for."""
+    if "--help" not in sys.argv[2:]:
+        return []
+    from personahub.stages import STAGES
+
+    return [stage.name for stage in STAGES.values() if stage.buys_answers or not answers]

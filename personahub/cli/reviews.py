@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from personahub import config as configuration
-from personahub.cli.console import TerminalUI
 from personahub.cli.options import Files, Sets, Verbose
 from personahub.errors import InputError
+from personahub.render.terminal import TerminalUI
 
 
 def sample_examples(
@@ -42,7 +42,7 @@ def import_verdicts(
 ) -> None:
     """What experts found; `status` then tells the share of valid examples, with its interval."""
     from personahub import pipeline
-    from personahub.cli import views
+    from personahub.render import views
 
     try:
         text = file.read_text(encoding="utf-8-sig")

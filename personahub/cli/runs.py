@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 
 from personahub import config as configuration
-from personahub.cli.console import TerminalUI, compact, dollars, duration, percent
 from personahub.cli.options import Files, Sets, Verbose
-from personahub.cli.views import new_table, plain
+from personahub.render.terminal import TerminalUI, compact, dollars, duration, percent
+from personahub.render.views import new_table, plain
 
 if TYPE_CHECKING:
-    from personahub.report import Run
+    from personahub.figures import Run
 
 WIDE = 100  # columns from which on nothing needs to be short
 # the count that tells most of a stage: the first that it has
@@ -21,7 +21,7 @@ ENDS = {
     "Interrupted": "interrupted",
     "BudgetExceeded": "budget",
     "EndpointError": "endpoint",
-    "AuthorisationError": "key refused",
+    "AuthenticationError": "key refused",
     "RootInUse": "root in use",
 }
 
@@ -76,5 +76,5 @@ def _row(run: "Run", wide: bool) -> list[str]:
         price if wide else price.removeprefix("price "),
         compact(tokens) if tokens else "",
         percent(run.utilisation),
-        ENDS.get(run.ended, run.ended),
+        ENDS.get(run.status, run.status),
     ]

@@ -7,12 +7,11 @@ from typing import Any
 from rich.console import Console
 
 from personahub import config as configuration
-from personahub import pipeline, report
-from personahub.cli import hop_views, views
-from personahub.cli.console import TerminalUI, dollars
+from personahub import figures, mockserver, pipeline
 from personahub.demo import corpus
 from personahub.engines.spark import SHORT_RUN
-from personahub.llm import mock_server
+from personahub.render import hops, views
+from personahub.render.terminal import TerminalUI, dollars
 
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
@@ -25,7 +24,7 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     hop 2 back to its text, an example of every task, the cost.
     """
     path, world = corpus.lay_out(out / "redpajama-v2"), corpus.world(out / "world")
-    with mock_server.start(port=0, median=0.05, sigma=0.5, capacity=32, duplicates=0.2) as endpoint:
+    with mockserver.start(port=0, median=0.05, sigma=0.5, capacity=32, duplicates=0.2) as endpoint:
         model = {
             "base_url": endpoint.base_url,
             "model": "simulated",
@@ -46,21 +45,22 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
         settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
         ui = TerminalUI(console, yes=True)
         with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-            for result in pipeline.run(hub, pipeline.STAGES):
+            for result in pipeline.run(hub, tuple(pipeline.STAGES)):
                 views.result(console, result)
             tables = {name: hub.store.table(name) for name in ("documents", "personas", "lineage", "examples")}
-            shown, state, hops = report.samples(tables), pipeline.status(hub), pipeline.hop_report(hub)
+            shown, state, by_hop = figures.samples(tables), pipeline.status(hub), pipeline.hop_report(hub)
+            progress = pipeline.progress(hub)
             last = tables["personas"].where(f"hop = {HOPS}").orderBy("persona_id").first()
             way = pipeline.lineage(hub, last.persona_id)
     console.rule("five personas and the texts they came from")
-    views.samples(console, report.Samples(shown.personas, ()))
+    views.samples(console, figures.Samples(shown.personas, ()))
     console.rule("one persona, two relations away from a text")
     views.lineage(console, way)
     console.rule("an example of every task (simulated), and the persona it was made with")
-    views.samples(console, report.Samples((), shown.examples))
+    views.samples(console, figures.Samples((), shown.examples))
     console.rule("the hub")
-    views.status(console, state, settings.root)
-    hop_views.hops(console, hops)
+    views.status(console, state, settings.root, progress)
+    hops.hops(console, by_hop)
     prices = f"${PRICES['in_mtok_cost']:.2f} and ${PRICES['out_mtok_cost']:.2f} per million tokens in and out"
     ui.say(f"{SIMULATED} At {prices} it would have cost {dollars(state.cost_usd)}.")
     ui.say(f"The tables are in {settings.root}: a second `personahub demo --out {out}` buys none of these answers again.")

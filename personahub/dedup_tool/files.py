@@ -9,7 +9,7 @@ from typing import Literal
 
 from pyspark.sql import functions as F
 
-from personahub import engines, report
+from personahub import engines, figures
 from personahub.config import Config
 from personahub.dedup.proof import semantic_recall
 from personahub.dedup.proof.audit import Finding, audit
@@ -20,7 +20,7 @@ from personahub.dedup_tool.results import RESULTS, Results, all_there
 from personahub.dedup_tool.rows import stage
 from personahub.dedup_tool.scratch import Scratch
 from personahub.errors import InputError, Interrupted, PersonahubError
-from personahub.store import Store
+from personahub.storage.delta import Store
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Summary:
     """What came of it. recall: of minhash or of the search among vectors; findings: of the audit, if it was asked for."""
 
     counts: Counts
-    groups: tuple[report.Group, ...]
+    groups: tuple[figures.Group, ...]
     recall: Recall | semantic_recall.Recall | None
     findings: tuple[Finding, ...]
     seconds: float
@@ -75,7 +75,7 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
                 results.check_remote(spark)
                 done = _separated(frames, source, request, config, tell)
                 tell("looking at what was found")
-                groups = report.largest_groups(done.texts, done.duplicates) if done.counts.duplicates else ()
+                groups = figures.largest_groups(done.texts, done.duplicates) if done.counts.duplicates else ()
                 measured = _measured(done, request, config)
                 tell("writing")
                 with complaints(source):

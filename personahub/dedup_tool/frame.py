@@ -20,7 +20,7 @@ from personahub.dedup_tool.distinct import check_ids
 from personahub.dedup_tool.rows import check_columns, stage, text_of
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
-from personahub.store import Store
+from personahub.storage.delta import Store
 
 if TYPE_CHECKING:
     from personahub.dedup.search import Search

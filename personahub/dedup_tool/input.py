@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 
 from personahub.dedup_tool import jsonl, parquet
 from personahub.errors import InputError
-from personahub.store import Store
+from personahub.storage.delta import Store
 from personahub.text import nearest
 
 _PARQUET = (".parquet", ".parq", ".pq")

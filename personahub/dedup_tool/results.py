@@ -23,7 +23,7 @@ from personahub.dedup_tool.frame import Counts, Deduplicated, check_sums
 from personahub.dedup_tool.input import Source, is_remote
 from personahub.dedup_tool.rows import quoted, sortable
 from personahub.errors import ConfigError, InputError
-from personahub.lease import Lease
+from personahub.storage.lease import Lease
 
 RESULTS = ("kept", "duplicates", "rejects")
 PATIENCE_SECONDS = 10.0  # for a folder that does not go

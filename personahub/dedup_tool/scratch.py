@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from personahub import engines
 from personahub.config import Config
 from personahub.errors import ConfigError
-from personahub.store import Store
+from personahub.storage.delta import Store
 
 
 class Scratch:

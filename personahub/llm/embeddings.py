@@ -12,7 +12,7 @@ from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json
 from personahub.llm import responses
-from personahub.llm.connection import Connection
+from personahub.llm.http import Connection
 from personahub.llm.types import Attempt, Texts
 
 BYTES_PER_TOKEN_AT_LEAST = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from personahub.errors import ErrorKind
-from personahub.llm.concurrency import AdaptiveLimit, fair_shares
-from personahub.llm.pace import Pace, Permits
+from personahub.llm.adaptive_limit import AdaptiveLimit, fair_shares
+from personahub.llm.token_bucket import Pace, Permits
 from personahub.llm.types import Grant, Limits, Report, Snapshot
 
 REPORT_SECONDS = 0.25

@@ -1,4 +1,4 @@
-"""The journal: each outcome is on disk as it arrives, before it is yielded, so that a kill costs what is in flight (PAID_STEP 5).
+"""The journal: each outcome is on disk as it arrives, before it is yielded, so that a kill costs what is in flight.
 
 Layout: `<folder>/<stage>/<window>/<task>-<attempt>.jsonl`, one row of `completions`, or of `embeddings`, a line. An outcome's lines are
 appended with one write (O_APPEND), so that a kill tears at most the last outcome.
@@ -18,15 +18,16 @@ from personahub.llm.embeddings import key_of
 from personahub.llm.types import Outcome
 
 Row = dict[str, Any]
-KEY, KEY_OF_VECTOR = "completion_id", "persona_id"  # by which a ledger knows a row of `completions`, of `embeddings`
+KEY, KEY_OF_VECTOR = "completion_id", "text_id"  # by which a ledger knows a row of `completions`, of `embeddings`
 
 
-def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
+def row_of(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) -> Row:
     """The row of `completions`; `created_at` in microseconds since the epoch. `cost_usd` sums every billed attempt, wasted ones too."""
     call = outcome.call
     return {
         "completion_id": call.completion_id,
         "stage": stage,
+        "purpose": purpose,
         "source_id": call.source_id,
         "sample_index": call.sample_index,
         "model": model.model,
@@ -48,11 +49,13 @@ def row_of(outcome: Outcome, stage: str, run_id: str, model: Any) -> Row:
     }
 
 
-def embedding_rows(outcome: Outcome, stage: str, run_id: str, model: Any) -> list[Row]:
+def embedding_rows(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) -> list[Row]:
     """The rows of `embeddings`, one a text; `vector` as it travels. Each has its part of the tokens: they add up to what was billed."""
     ids, texts = outcome.call.ids, outcome.call.texts
     tokens = shares(outcome.prompt_tokens, [len(text) for text in texts])
     same = {
+        "stage": stage,
+        "purpose": purpose,
         "model": key_of(model),
         "final": outcome.final,
         "error_kind": None if outcome.kind is None else outcome.kind.value,
@@ -65,7 +68,7 @@ def embedding_rows(outcome: Outcome, stage: str, run_id: str, model: Any) -> lis
     }
     vectors = outcome.vectors or (None,) * len(ids)
     return [
-        {"persona_id": name, "vector": vector, "prompt_tokens": part, "cost_usd": model.cost_usd(part, 0), **same}
+        {"text_id": name, "vector": vector, "prompt_tokens": part, "cost_usd": model.cost_usd(part, 0), **same}
         for name, vector, part in zip(ids, vectors, tokens, strict=True)
     ]
 

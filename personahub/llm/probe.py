@@ -1,4 +1,4 @@
-"""Finds out what an endpoint holds, with a few tiny requests, before anything is spent on it (PAID_STEP 9)."""
+"""Finds out what an endpoint holds, with a few tiny requests, before anything is spent on it."""
 
 import asyncio
 import dataclasses
@@ -8,7 +8,7 @@ import time
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json, content_id
-from personahub.llm.client import ChatClient, ResponseFormat
+from personahub.llm.chat import ChatClient, ResponseFormat
 from personahub.llm.embeddings import EmbeddingsClient, key_of
 from personahub.llm.types import Attempt, Call, Outcome, Texts
 
@@ -24,7 +24,7 @@ class Probe:
     response_format: str | None
     kind: ErrorKind | None
     message: str | None
-    attempts: tuple[tuple[Call, Attempt], ...]  # each HTTP request made; prompt_version of a call is the format that it tried
+    attempts: tuple[tuple[Call, Attempt], ...]  # each HTTP request made; the call is named by the format that it tried
 
     def outcomes(self) -> list[Outcome]:
         """For the ledger: a row per format tried, with the tokens of its requests; final is the one that was chosen."""
@@ -33,7 +33,7 @@ class Probe:
             before = rows.get(call.completion_id)
             rows[call.completion_id] = Outcome(
                 call=call,
-                final=call.prompt_version == self.response_format,
+                final=call.prompt_name == name_of(self.response_format),
                 kind=made.kind,
                 text=made.text,
                 finish_reason=made.finish_reason,
@@ -47,7 +47,7 @@ class Probe:
         return list(rows.values())
 
 
-EMBEDDINGS = "probe-embeddings"  # prompt_name of the ledger's rows; chats have "probe"
+VERSION = "1"  # of what a probe asks
 _PROBE_SCHEMA = {
     "type": "object",
     # a name that no model comes up with: an answer that has it has seen the schema
@@ -67,6 +67,11 @@ _IN_PASSING = (
     ErrorKind.TIMEOUT,
 )
 _NAMES_FORMAT = re.compile(r"response_format|json_?schema|structured|guided|grammar|xgrammar|outlines", re.IGNORECASE)
+
+
+def name_of(response_format: str | None) -> str:
+    """prompt_name of the ledger's rows."""
+    return f"probe {response_format}"
 
 
 async def probe(model: Model, key: str | None) -> Probe:
@@ -102,8 +107,8 @@ async def probe_embeddings(model: Model, key: str | None) -> Probe:
     try:
         for encoding in ("base64", "float"):
             client.encoding = encoding
-            identity = content_id(canonical_json([EMBEDDINGS, model.base_url, key_of(model), encoding, time.time_ns()]))
-            call = Call(identity, key_of(model), 0, EMBEDDINGS, encoding, [])
+            identity = content_id(canonical_json(["probe-embeddings", model.base_url, key_of(model), encoding, time.time_ns()]))
+            call = Call(identity, key_of(model), 0, name_of(encoding), VERSION, [])
             attempt = await _probe_format(_OneText(client), call, made)
             if not (_steps_down(attempt) or attempt.kind is ErrorKind.MALFORMED):
                 break
@@ -126,7 +131,7 @@ def _probe_call(model: Model, response_format: ResponseFormat) -> Call:
     # never reused, so its id is of this moment
     identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, time.time_ns()]))
     messages = [{"role": "user", "content": "Name one colour of the rainbow."}]
-    return Call(identity, model.base_url, 0, "probe", response_format, messages, _PROBE_SCHEMA, "probe")
+    return Call(identity, model.base_url, 0, name_of(response_format), VERSION, messages, _PROBE_SCHEMA, "probe")
 
 
 async def _probe_format(client: ChatClient | _OneText, call: Call, made: list[tuple[Call, Attempt]]) -> Attempt:

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 
 from personahub.errors import ErrorKind
-from personahub.llm import answers
+from personahub.llm import json_answers
 from personahub.llm.types import Attempt
 
 _KINDS = {
     402: ErrorKind.QUOTA,
-    401: ErrorKind.AUTHORISATION,
-    403: ErrorKind.AUTHORISATION,
+    401: ErrorKind.AUTHENTICATION,
+    403: ErrorKind.AUTHENTICATION,
     404: ErrorKind.NOT_FOUND,
     405: ErrorKind.NOT_FOUND,
     408: ErrorKind.TIMEOUT,
@@ -29,7 +29,7 @@ _KINDS = {
 _CODES = (
     (re.compile(r"insufficient_quota|billing|insufficient_(balance|credits|funds)|payment_required"), ErrorKind.QUOTA),
     (re.compile(r"content_filter|content_policy|responsibleaipolicy"), ErrorKind.CONTENT_FILTER),
-    (re.compile(r"invalid_api_key|api_key_invalid|api key not valid"), ErrorKind.AUTHORISATION),
+    (re.compile(r"invalid_api_key|api_key_invalid|api key not valid"), ErrorKind.AUTHENTICATION),
     (re.compile(r"model_not_found|deployment_?not_?found"), ErrorKind.NOT_FOUND),
 )
 _CUT = ("length", "max_tokens", "model_length")
@@ -81,10 +81,10 @@ def _judge_message(
 
 
 def _why_invalid(text: str, schema: Mapping[str, Any]) -> str | None:
-    satisfies = answers.check(schema)
+    satisfies = json_answers.check(schema)
     try:
-        return satisfies(answers.extract(text))
-    except answers.NoJson as error:
+        return satisfies(json_answers.extract(text))
+    except json_answers.NoJson as error:
         return str(error)
 
 

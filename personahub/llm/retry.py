@@ -11,7 +11,7 @@ TRANSIENT = frozenset({ErrorKind.OVERLOADED, ErrorKind.SERVER, ErrorKind.CONNECT
 # the model answered, badly: one more try, then that is its answer
 BAD_ANSWER = frozenset({ErrorKind.TRUNCATED, ErrorKind.EMPTY, ErrorKind.INVALID})
 # no request of this stage can succeed
-FATAL = frozenset({ErrorKind.AUTHORISATION, ErrorKind.NOT_FOUND, ErrorKind.QUOTA})
+FATAL = frozenset({ErrorKind.AUTHENTICATION, ErrorKind.NOT_FOUND, ErrorKind.QUOTA})
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ class Report:
     answered: int = 0  # rows that ended final
     failed: int = 0  # rows that ended not final
     errors: dict[str, int] = field(default_factory=dict)  # ErrorKind -> attempts that ended so
-    fatal: str | None = None  # a message: authorisation, quota, unknown model
+    fatal: str | None = None  # a message: authentication, quota, unknown model
     fatal_kind: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -5,8 +5,7 @@ import re
 import pytest
 from rich.console import Console
 
-from personahub import report
-from personahub.cli import dedup_views as views
+from personahub import figures
 from personahub.cli import main
 from personahub.config import load
 from personahub.dedup.proof import semantic_recall
@@ -15,16 +14,17 @@ from personahub.dedup.proof.recall import Recall
 from personahub.dedup_tool import files
 from personahub.dedup_tool.files import Request, Summary
 from personahub.dedup_tool.frame import Counts
+from personahub.render import deduplication as views
 
-GROUP = report.Group(
+GROUP = figures.Group(
     "k1",
     "A [cook] who bakes",
     31,
-    (report.Member("d1", "A [/b] cook", "exact", 0.9), report.Member("d2", None, "identical", 1.0)),
+    (figures.Member("d1", "A [/b] cook", "exact", 0.9), figures.Member("d2", None, "identical", 1.0)),
 )
 SUMMARY = Summary(
     Counts(20_000, 18_000, {"identical": 1200, "minhash": 700}, {"bad_json": 100}, 800),
-    (GROUP, report.Group("k2", "One text", 2, ())),
+    (GROUP, figures.Group("k2", "One text", 2, ())),
     Recall(1000, 999, 700, 699, 4, 16, 8, 0.99988),
     (Finding("every row is there", True, "20,000 in"), Finding("no two are alike", False, "1 of 18,000 do")),
     75.0,

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from personahub.cli.runs import view
-from personahub.report import Run
+from personahub.figures import Run
 
 ID = "20261121T212710-4f2a91c3"
 AT = datetime(2026, 11, 21, 21, 27)

@@ -15,8 +15,8 @@ with pipeline.open_hub(CONFIG, spend=True) as hub:
     for stages in STAGES:
         list(pipeline.run(hub, stages.split(",")))
     if not STAGES:
-        list(pipeline.run(hub, pipeline.STAGES))
+        list(pipeline.run(hub, tuple(pipeline.STAGES)))
         document = hub.store.table("documents").orderBy("document_id").first().document_id
         pipeline.forget(hub, [document], purge=True)
-        list(pipeline.run(hub, pipeline.STAGES))
+        list(pipeline.run(hub, tuple(pipeline.STAGES)))
     pipeline.status(hub)

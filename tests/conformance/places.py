@@ -139,4 +139,4 @@ def _vectors(row):
         yield {"clusters": row["clusters"], "cluster": row["cluster"], "id": name, "vector": vector.tobytes()}
 
 
-EXPANDED = {"lexical_keys": _keys, "packed_vectors": _vectors}
+EXPANDED = {"lexical_index": _keys, "vector_index": _vectors}

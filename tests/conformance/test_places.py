@@ -6,9 +6,9 @@ import sys
 import places
 import pytest
 
-from personahub import archive, schemas
+from personahub import mockserver, schemas
 from personahub.demo import corpus
-from personahub.llm import mock_server
+from personahub.engines import archive
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.xdist_group("places")]
 TASKS = ["math", "logic", "instruction", "conversation", "knowledge", "npc", "tool"]
@@ -16,7 +16,7 @@ TASKS = ["math", "logic", "instruction", "conversation", "knowledge", "npc", "to
 
 @pytest.fixture(scope="module")
 def endpoint():
-    with mock_server.start(port=0, median=0.02, duplicates=0.3) as server:
+    with mockserver.start(port=0, median=0.02, duplicates=0.3) as server:
         yield server
 
 
@@ -73,7 +73,7 @@ def test_the_journey_fills_every_table(embedded):
     tables, requests = embedded
     assert requests > 100
     empty = {name for name in schemas.TABLES if not tables.get(name)}
-    assert empty <= {"verdicts", "novelty", "estimates", "rejects", "packed_vectors"}  # `forget` has emptied the last
+    assert empty <= {"reviews", "hop_novelty", "hop_forecasts", "rejects", "vector_index"}  # `forget` has emptied the last
     assert {"semantic", "exact"} <= {
         method for row in tables["duplicates"] for method in ("semantic", "exact") if f"'{method}'" in row
     }

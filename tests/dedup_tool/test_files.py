@@ -19,7 +19,7 @@ from personahub.dedup_tool.frame import Counts, check_sums
 from personahub.dedup_tool.input import detect
 from personahub.dedup_tool.rows import stage
 from personahub.errors import ConfigError, InputError, Interrupted, PersonahubError, RootInUse
-from personahub.lease import Lease
+from personahub.storage.lease import Lease
 
 COOK = "A cook from the old town of Brugge who bakes bread for the bakers of the street"
 COOKS = [COOK, COOK + ".", "a  COOK from the old town of Brugge who bakes bread for the bakers of the street", COOK + " too"]

@@ -18,7 +18,7 @@ from personahub.dedup_tool.jsonl import UNREADABLE
 from personahub.documents import files
 from personahub.documents.files import Place
 from personahub.errors import InputError
-from personahub.store import Store
+from personahub.storage.delta import Store
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pyarrow import parquet
 
 from personahub.config import load
 from personahub.dedup_tool.input import detect, read
-from personahub.store import Store
+from personahub.storage.delta import Store
 
 
 @pytest.mark.engines

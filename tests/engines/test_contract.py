@@ -8,15 +8,14 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
-from personahub import ids, schemas
-from personahub.buy import Order, buy
-from personahub.buy.windows import Shape
+from personahub import ids, mockserver, schemas
 from personahub.config import load
-from personahub.lease import Lease
-from personahub.llm import mock_server
-from personahub.pipeline.hub import Silent
-from personahub.store import Store
-from personahub.synthesis import tasks
+from personahub.inference import RequestBatch, buy
+from personahub.inference.windows import WindowLayout
+from personahub.storage.hub import Hub, Silent
+from personahub.stages.synthesize import tasks
+from personahub.storage.delta import Store
+from personahub.storage.lease import Lease
 
 pytestmark = pytest.mark.engines
 
@@ -83,7 +82,7 @@ def test_appends_at_once_are_all_there_once(spark, tmp_path):
 @pytest.mark.parametrize("journal", ["on", "off"])
 def test_forty_windows_at_once_commit_each_answer_once(spark, tmp_path, journal):
     """At an endpoint that answers at once, so that windows end in each other's way."""
-    with mock_server.start(port=0, median=0.0, capacity=256) as server:
+    with mockserver.start(port=0, median=0.0, capacity=256) as server:
         overrides = [
             f"root={tmp_path / 'hub'}", f"models.default.base_url={server.base_url}", "models.default.api_key_env=null",
             "models.default.response_format=json_schema", "generate.commit_every=20", f"generate.journal={journal}",
@@ -95,11 +94,13 @@ def test_forty_windows_at_once_commit_each_answer_once(spark, tmp_path, journal)
             for n in range(800)
         ]
         model = config.models["default"]
-        order = Order("s", spark.createDataFrame(rows, schemas.REQUESTS), model, {prompt.name: prompt})
+        batch = RequestBatch("s", "examples", spark.createDataFrame(rows, schemas.REQUESTS), model, {prompt.name: prompt})
         with Lease(tmp_path / "hub", "run") as lease, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("personahub.buy.shape_of", lambda *_, **__: Shape(windows=40, tasks=1, in_flight=8, most=12))
-            bought = buy(store, config, "run", order, Silent(), lease)
-            again = buy(store, config, "run", order, Silent(), lease)
+            patch.setattr(
+                "personahub.inference.purchase.layout_of", lambda *_, **__: WindowLayout(windows=40, tasks=1, in_flight=8, max_open=12)
+            )
+            hub = Hub(spark, store, config, "run", Silent(), lease)
+            bought, again = buy(hub, batch), buy(hub, batch)
         assert server.stats()["requests"] == 800
     ledger = store.table("completions")
     assert (bought.calls, again.reused) == (800, 800)

@@ -10,11 +10,11 @@ import pytest
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm import embeddings, journal
-from personahub.llm.caller import Caller
 from personahub.llm.embeddings import EmbeddingsClient, Packer, judge, key_of, tokens_at_most
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import LocalLink
 from personahub.llm.probe import probe_embeddings
+from personahub.llm.scheduler import Caller
 from personahub.llm.types import Attempt, Outcome, Texts
 
 
@@ -174,4 +174,4 @@ def test_the_probe_says_whether_and_how_vectors_come(mock_server):
     assert row.final
     assert row.prompt_tokens > 0
     found = asyncio.run(probe_embeddings(Model(base_url=server.base_url), "wrong"))
-    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHORISATION)
+    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHENTICATION)

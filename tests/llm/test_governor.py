@@ -159,7 +159,7 @@ def test_thirty_percent_of_faults_is_no_reason_to_stop_and_waiting_is_no_failure
 
 def test_a_refused_key_stops_everybody_and_the_users_wish_comes_first(clock):
     governor = Governor(Limits(concurrency=4), clock=clock)
-    governor.report(Report("a", 1, wants=4, in_flight=0, fatal="401", fatal_kind="authorisation"))
+    governor.report(Report("a", 1, wants=4, in_flight=0, fatal="401", fatal_kind="authentication"))
     assert governor.report(Report("b", 1, wants=4, in_flight=0)).stop == "401"
     governor.drain()
     assert governor.stop_kind == "drain"

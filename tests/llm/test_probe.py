@@ -40,7 +40,7 @@ def test_probe_tries_only_what_the_config_names(mock_server):
 
 def test_probe_says_what_is_fatal(mock_server):
     found = asyncio.run(probe(Model(base_url=mock_server(key="right").base_url), "wrong"))
-    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHORISATION)
+    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHENTICATION)
     assert len(found.attempts) == 1
     found = asyncio.run(probe(Model(base_url=mock_server(fault_rate=1.0, faults=("quota",)).base_url), None))
     assert (found.response_format, found.kind) == (None, ErrorKind.QUOTA)

@@ -97,10 +97,10 @@ def test_an_answer_that_breaks_its_schema_is_invalid_and_kept(persona_schema):
     [
         (400, {"message": "bad"}, ErrorKind.BAD_REQUEST),
         (400, {"code": "content_filter", "message": "no"}, ErrorKind.CONTENT_FILTER),
-        (400, {"code": 400, "message": "API key not valid. Please pass a valid API key."}, ErrorKind.AUTHORISATION),
-        (401, {"code": "invalid_api_key", "message": "no"}, ErrorKind.AUTHORISATION),
+        (400, {"code": 400, "message": "API key not valid. Please pass a valid API key."}, ErrorKind.AUTHENTICATION),
+        (401, {"code": "invalid_api_key", "message": "no"}, ErrorKind.AUTHENTICATION),
         (402, {"message": "Insufficient Balance"}, ErrorKind.QUOTA),
-        (403, None, ErrorKind.AUTHORISATION),
+        (403, None, ErrorKind.AUTHENTICATION),
         (403, {"code": "content_policy_violation"}, ErrorKind.CONTENT_FILTER),
         (404, "model 'x' not found", ErrorKind.NOT_FOUND),
         (400, {"code": "model_not_found"}, ErrorKind.NOT_FOUND),

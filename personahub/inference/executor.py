@@ -1,0 +1,258 @@
+"""The one bridge between Spark and `llm`: staged requests in, rows of a ledger out, one `mapInArrow` (docs/architecture/paid-calls.md).
+
+What is asked for, answers or vectors, is `TaskPlan.work` (chat_work.py, vector_work.py).
+
+The paid plan is narrow: a scan of one window, this, an append. Nothing may be sorted, joined, counted or shown on it.
+"""
+
+import asyncio
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
+
+from personahub.config import Model
+from personahub.errors import AuthenticationError
+from personahub.inference.chat_work import Chats, completions_batch
+from personahub.inference.vector_work import Vectors, embeddings_batch
+from personahub.llm import journal
+from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor_server import Address, HttpLink, Link, LocalLink, reachable
+from personahub.llm.http import read_key
+from personahub.llm.scheduler import Caller, Client
+from personahub.llm.types import Grant, Outcome, Report
+
+__all__ = ["Chats", "Preflight", "TaskPlan", "Vectors", "answer", "completions_batch", "embeddings_batch", "preflight"]
+
+BACKLOG = 512  # requests a task holds beyond those in flight
+YIELD_EVERY = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What a task must know to make its calls. It travels in the closure, so it never holds the key, only where to read it."""
+
+    stage: str
+    purpose: str
+    run_id: str
+    model: Model
+    work: Chats | Vectors
+    limits: Limits  # of one task, used where there is no governor
+    governor: Address | None = None
+    journal_folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What holds on the executors; each is true only if every task said so."""
+
+    governed: bool
+    journaled: bool
+    key_problem: str | None
+
+
+def answer(rows: DataFrame, plan: TaskPlan, window: int) -> DataFrame:
+    """The staged rows of one window -> rows of `plan.work.table`. A row that was not asked for is not there.
+
+    However the engine cuts the window into tasks, a task works on the rows that it is given, and each is given to one.
+    """
+    return rows.mapInArrow(partial(_answer, plan, window), plan.work.schema)
+
+
+def preflight(
+    spark: SparkSession, model: Model, governor: Address | None, journal_folder: str | None, nonce: str, tasks: int
+) -> Preflight:
+    """Asks the executors, before anything is spent: is the driver in reach, is the journal's folder shared, is the key there?"""
+    columns = "governed boolean, journaled boolean, key_problem string"
+    ask = partial(_preflight, model, governor, journal_folder, nonce)
+    said = spark.range(0, tasks, 1, tasks).mapInArrow(ask, columns).collect()
+    return Preflight(
+        governed=all(row.governed for row in said),
+        journaled=all(row.journaled for row in said),
+        key_problem=next((row.key_problem for row in said if row.key_problem), None),
+    )
+
+
+# -- on the executors -------------------------------------------------------------------------------------------------------------------
+
+
+def _preflight(
+    model: Model, governor: Address | None, folder: str | None, nonce: str, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    for _ in batches:
+        pass
+    try:
+        read_key(model)
+        problem = None
+    except AuthenticationError as error:
+        problem = str(error)
+    governed = governor is not None and asyncio.run_coroutine_threadsafe(reachable(governor), _loop()).result()
+    journaled = folder is not None and journal.shares_folder(folder, nonce)
+    row = {"governed": [governed], "journaled": [journaled], "key_problem": [problem]}
+    schema = pa.schema([("governed", pa.bool_()), ("journaled", pa.bool_()), ("key_problem", pa.string())])
+    yield pa.RecordBatch.from_pydict(row, schema=schema)
+
+
+def _answer(plan: TaskPlan, window: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    staged = (batch.to_pylist() for batch in batches if batch.num_rows)
+    first = next(staged, None)
+    if first is None:
+        return
+    task = _task(window)
+    if task.again:
+        _fence(plan, task)
+    bought = _Bought(plan, task)
+    writer = (
+        None if plan.journal_folder is None else journal.Writer(plan.journal_folder, plan.stage, window, task.name, task.attempt)
+    )
+    try:
+        caller = _start(plan, task, writer)
+        for calls in plan.work.calls(map(bought.missing, chain([first], staged))):
+            yield from _batches(plan, bought.taken())
+            if caller.stopped:
+                continue  # read the input to its end, start nothing
+            caller.offer(calls)
+            while caller.backlog() > BACKLOG and not caller.stopped:
+                yield from _batches(plan, _taken(plan, caller)[0])
+        yield from _batches(plan, bought.taken())
+        caller.close_input()
+        ended = False
+        while not ended:
+            rows, ended = _taken(plan, caller)
+            yield from _batches(plan, rows)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What Spark calls a task and its attempt. Another engine does not tell: it tries none again, and each has a name of its own."""
+
+    window: int
+    name: str
+    attempt: int = 0
+    again: bool = False  # an earlier attempt of it may have bought something, or may be alive
+    known: bool = False  # is another attempt of it known by its name?
+
+
+def _task(window: int) -> _Task:
+    context = TaskContext.get()
+    if context is None:
+        return _Task(window, uuid.uuid4().hex[:12])
+    return _Task(window, str(context.partitionId()), context.taskAttemptId(), context.attemptNumber() > 0, known=True)
+
+
+class _Bought:
+    """What the journal holds of a window: what is among a task's rows, and was answered, is not asked again but handed on."""
+
+    def __init__(self, plan: TaskPlan, task: _Task) -> None:
+        self._key = plan.work.key
+        self._rows: dict[str, list[journal.Row]] = {}
+        self._taken: list[journal.Row] = []
+        if plan.journal_folder is not None:
+            rows = journal.read_window(plan.journal_folder, plan.stage, task.window, task.name if task.known else "*")
+            for row in journal.once(rows, self._key):
+                self._rows.setdefault(row[self._key], []).append(row)
+
+    def missing(self, staged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of a task's rows that are to be asked."""
+        if not self._rows:
+            return staged
+        found = {row[self._key]: self._rows.pop(row[self._key], ()) for row in staged}
+        self._taken += chain.from_iterable(found.values())
+        return [row for row in staged if not any(one["final"] for one in found[row[self._key]])]
+
+    def taken(self) -> list[journal.Row]:
+        """What was found since the last time; failures, too, for what they cost."""
+        rows, self._taken = self._taken, []
+        return rows
+
+
+def _fence(plan: TaskPlan, task: _Task) -> None:
+    """Before a task's journal is read, an earlier attempt that may be alive (its executor is lost, its Python worker not yet, or only
+    out of the driver's reach) must start nothing more: what it buys after the reading is bought twice, and it would go on until it
+    hears of this attempt. So this one reports at once, and reads once the earlier one's next report is due.
+    """
+    if plan.governor is None:
+        return
+
+    async def report() -> Grant | None:
+        return await _link(plan).report(Report(_name(task), task.attempt, wants=0, in_flight=0))
+
+    grant = asyncio.run_coroutine_threadsafe(report(), _loop()).result()
+    if grant is not None and grant.stop is None:
+        time.sleep(2 * grant.report_in)  # once for the report to be due, once for its way
+
+
+def _start(plan: TaskPlan, task: _Task, writer: journal.Writer | None) -> Caller:
+    def record(outcome: Outcome) -> None:
+        if writer is not None:
+            writer.write(*_rows(plan, outcome))
+
+    async def build() -> Caller:
+        client = _client(plan)
+        return Caller(client, _link(plan), plan.model, _name(task), task.attempt, record, asyncio.get_running_loop())
+
+    caller = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
+    caller.start()
+    return caller
+
+
+def _name(task: _Task) -> str:
+    """By which the governor knows it."""
+    return f"{task.window}/{task.name}"
+
+
+def _taken(plan: TaskPlan, caller: Caller) -> tuple[list[journal.Row], bool]:
+    outcomes, ended = caller.take(YIELD_EVERY, plan.work.outcomes_at_once)
+    return [row for outcome in outcomes for row in _rows(plan, outcome)], ended
+
+
+def _rows(plan: TaskPlan, outcome: Outcome) -> list[journal.Row]:
+    return plan.work.rows(outcome, plan.stage, plan.purpose, plan.run_id, plan.model)
+
+
+def _batches(plan: TaskPlan, rows: list[journal.Row]) -> Iterator[pa.RecordBatch]:
+    if rows:
+        yield plan.work.batch(rows)
+
+
+_cache: dict[Any, Any] = {}  # one loop, one client and one link per worker process: Spark uses a process for many tasks
+_cache_lock = threading.Lock()
+
+
+def _cached(key: Any, make: Callable[[], Any]) -> Any:
+    with _cache_lock:
+        if key not in _cache:
+            _cache[key] = make()
+        return _cache[key]
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    def make() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="llm", daemon=True).start()
+        return loop
+
+    return _cached(("loop", os.getpid()), make)
+
+
+def _client(plan: TaskPlan) -> Client:
+    key = (os.getpid(), plan.model.model_dump_json(), plan.work.table, plan.work.client_key)
+    return _cached(key, lambda: plan.work.client(plan.model, read_key(plan.model)))
+
+
+def _link(plan: TaskPlan) -> Link:
+    if plan.governor is None:
+        return LocalLink(Governor(plan.limits))
+    return _cached((os.getpid(), plan.governor), lambda: HttpLink(plan.governor))

@@ -1,0 +1,149 @@
+"""Before the first call: what the endpoint honours, what holds on the executors, what may be spent."""
+
+import asyncio
+import math
+import secrets
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from personahub import engines
+from personahub.config import Config, Model
+from personahub.errors import AuthenticationError, BudgetExceeded, ConfigError, EndpointError, ErrorKind
+from personahub.inference import executor
+from personahub.inference.pending import PendingRequests, RequestBatch, characters
+from personahub.inference.recovery import journal_folder
+from personahub.inference.windows import Work, commit_floor
+from personahub.llm import journal
+from personahub.llm.embeddings import key_of
+from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor_server import Address, GovernorServer
+from personahub.llm.http import read_key
+from personahub.llm.probe import Probe, probe, probe_embeddings
+from personahub.storage.delta import Store
+from personahub.storage.hub import Hub
+
+BUDGET_MESSAGE = (
+    "generate.budget_usd leaves no room for another request; what was bought is kept. "
+    "Raise it and run again: the run goes on where it was"
+)
+CHARACTERS_PER_TOKEN_AT_LEAST = 2.0  # for a reservation, which must not fall short
+PREFLIGHT_TASKS = 4
+PROBE = "probe"  # the purpose of requests that find out what an endpoint honours
+
+
+def check_prices(config: Config, model: Model, stage: str, *, answers: bool = True) -> None:
+    """Raises ConfigError where there is a budget, and a price of what `stage` asks the model for, answers or vectors, is not known."""
+    unknown, alias = model.unpriced(answers=answers), config.alias_of(model)
+    if config.generate.budget_usd is not None and unknown:
+        names = " and ".join(f"models.{alias}.{name}" for name in unknown)
+        raise ConfigError(
+            f"generate.budget_usd is set, but {stage} asks models.{alias}, whose price is not known: "
+            f"set {names} ($ per million tokens), or no budget"
+        )
+
+
+def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
+    """Of a stage whose requests take at most so many tokens each. Raises BudgetExceeded where not one can be paid for."""
+    settings = hub.config.generate
+    budget = settings.budget_usd
+    if budget is not None:
+        budget -= spent_usd(hub.store)
+        if budget < (model.cost_usd(prompt_tokens + answer_tokens, 0) or 0.0):
+            raise BudgetExceeded(BUDGET_MESSAGE)
+    return Limits(
+        concurrency=model.max_concurrent_requests,
+        requests_per_minute=model.max_requests_per_minute,
+        tokens_per_minute=model.max_tokens_per_minute,
+        budget_usd=budget,
+        max_error_rate=settings.max_error_rate,
+        tokens_each=prompt_tokens + answer_tokens,
+        usd_each=model.cost_usd(prompt_tokens, answer_tokens) or 0.0,
+    )
+
+
+def spent_usd(store: Store) -> float:
+    """Over the hub's lifetime, answers and vectors."""
+    costs = store.table("completions").select("cost_usd").unionByName(store.table("embeddings").select("cost_usd"))
+    return costs.agg(F.sum("cost_usd")).collect()[0][0] or 0.0
+
+
+def longest_request(batch: RequestBatch, pending: PendingRequests) -> int:
+    """An upper estimate, in tokens of the prompt."""
+    fixed = max(characters(prompt, None) for prompt in batch.prompts.values())
+    return math.ceil((pending.longest + fixed) / CHARACTERS_PER_TOKEN_AT_LEAST)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorAccess:
+    """What the executors can reach: the driver's governor, the journal's folder; None where they cannot."""
+
+    governor: Address | None
+    journal_folder: str | None
+
+
+def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> ExecutorAccess:
+    """Ask the executors once what holds there, and tell the user what follows from it. The governor's server ends with `stack`."""
+    store, config, ui = hub.store, hub.config, hub.ui
+    folder, nonce = journal_folder(store, config), secrets.token_hex(8)
+    if folder is not None and not journal.write_nonce(folder, nonce):
+        folder = None
+    local = engines.is_local(store.spark)
+    host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
+    server = stack.enter_context(GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host))
+    found = executor.preflight(store.spark, model, server.address, folder, nonce, PREFLIGHT_TASKS)
+    if found.key_problem:
+        raise AuthenticationError(f"the executors cannot read the key: {found.key_problem}")
+    if not found.governed:
+        if config.generate.budget_usd is not None:
+            # each task of each window would start with a share of its own: nobody could hold the sum
+            raise ConfigError(
+                "generate.budget_usd cannot be held here: the executors cannot reach this driver, whose governor counts what they "
+                "spend. Open the way to it (spark.driver.host), or set no budget"
+            )
+        ui.say("the executors cannot reach this driver: each task works on a fixed share of the limits")
+    if not found.journaled and config.generate.journal != "off":
+        if config.generate.journal == "on":
+            raise ConfigError("generate.journal is on, but the executors do not share its folder: set generate.journal_path")
+        bound = commit_floor(config, model, work) * config.generate.windows_in_flight
+        ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {work.unit}")
+    return ExecutorAccess(server.address if found.governed else None, folder if found.journaled else None)
+
+
+def response_format_of(hub: Hub, batch: RequestBatch) -> Any:
+    """What the endpoint was found to honour; found out once per endpoint and model, and remembered in `endpoint_capabilities`."""
+    model = batch.model
+    if model.response_format != "auto":
+        return model.response_format
+    return _found(hub, batch.stage, model, model.model, "response_format", probe)
+
+
+def encoding_of(hub: Hub, stage: str, model: Model) -> str:
+    """How the endpoint sends vectors of this model and its settings; found out once, and remembered in `endpoint_capabilities`."""
+    return _found(hub, stage, model, key_of(model), "encoding", probe_embeddings)
+
+
+def _found(
+    hub: Hub, stage: str, model: Model, key: str, capability: str, ask: Callable[[Model, str | None], Coroutine[Any, Any, Probe]]
+) -> Any:
+    store, same = hub.store, (F.col("base_url") == model.base_url) & (F.col("model") == key) & (F.col("capability") == capability)
+    known = store.table("endpoint_capabilities").where(same).orderBy(F.desc("created_at")).limit(1).collect()
+    if known:
+        return known[0].value
+    found = asyncio.run(ask(model, read_key(model)))
+    rows = [journal.row_of(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
+    if rows:
+        store.append(store.spark.createDataFrame(pa.Table.from_batches([executor.completions_batch(rows)])), "completions")
+    if found.response_format is None:
+        if found.kind is ErrorKind.AUTHENTICATION:
+            raise AuthenticationError(str(found.message))
+        raise EndpointError(f"{model.base_url} does not answer as {model.model}: {found.message}")
+    now = datetime.now(timezone.utc)
+    store.record([(model.base_url, key, capability, found.response_format, hub.run_id, now)], "endpoint_capabilities")
+    return found.response_format

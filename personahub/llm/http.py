@@ -1,0 +1,169 @@
+"""One endpoint and what one HTTP request to it gives, on aiohttp.
+
+One attempt is one HTTP request; whatever comes of it is a value (`types.Attempt`), never an exception. Policy lives elsewhere. The
+openai SDK takes four times the CPU for the same POST, and its retries are wrong for paid batches.
+"""
+
+import asyncio
+import dataclasses
+import ipaddress
+import json
+import os
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+import truststore
+
+from personahub.config import Model
+from personahub.errors import AuthenticationError, ConfigError, ErrorKind
+from personahub.llm import responses
+from personahub.llm.types import Attempt
+
+_MESSAGE = 500  # characters of an error message that are kept
+
+
+def read_key(model: Model) -> str | None:
+    """The endpoint's key: from `api_key_env`, else from `api_key_file`. None where none is needed.
+
+    That is on loopback without any key, and anywhere if both settings are null. Raises AuthenticationError, which says what to set.
+    """
+    env, file = model.api_key_env, model.api_key_file
+    key = os.environ.get(env, "").strip() if env else ""
+    if not key and file:
+        try:
+            key = Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise AuthenticationError(f"cannot read the key from api_key_file {file}: {why}") from None
+        if not key:
+            raise AuthenticationError(f"api_key_file {file} is blank: put the endpoint's key into it")
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise AuthenticationError(
+            f"the key from {_origin(model)} holds spaces, line breaks or characters outside ASCII: is it the right one?"
+        )
+    if key or _is_loopback(model.base_url) or not (env or file):
+        return key or None
+    raise AuthenticationError(
+        f"no key for {model.base_url}: set the environment variable {env or 'that api_key_env names'} where the calls are made "
+        "(on a cluster: on the executors), or name a file with api_key_file; if the endpoint needs none, set api_key_env to null"
+    )
+
+
+def _origin(model: Model) -> str:
+    """Where `read_key` found a key."""
+    if model.api_key_env and os.environ.get(model.api_key_env, "").strip():
+        return f"${model.api_key_env}"
+    return f"the file {model.api_key_file}"
+
+
+def _why_without(model: Model) -> str:
+    """Why `read_key` gives no key."""
+    return f"${model.api_key_env} is not set" if model.api_key_env else "api_key_env is null"
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+class Connection:
+    """One per event loop: make it, use it and close it inside the same running loop. Opens nothing yet."""
+
+    def __init__(self, model: Model, key: str | None) -> None:
+        self._model = model
+        self._key = key
+        self._sent = f"the key from {_origin(model)}" if key else f"a request without a key, as {_why_without(model)}"
+        self._base_url = model.base_url.rstrip("/")
+        self._proxy = _proxy_for(model.base_url)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, path: str, body: dict[str, Any], judge: Callable[[Any], Attempt]) -> Attempt:
+        """Exactly one HTTP request; `judge` says what a 200 with this body is. Raises nothing but CancelledError.
+
+        Ends within `request_timeout` seconds, however slowly a body drips. A bad answer carries the tokens it was billed with.
+        """
+        started = time.perf_counter()
+        try:
+            result = await self._send(path, orjson.dumps(body), judge)
+        except Exception as error:
+            result = _failed(error, self._model)
+        message, text = self._scrub(result.message), self._scrub(result.text)
+        if result.kind is ErrorKind.AUTHENTICATION:
+            message = f"{self._base_url} (model {self._model.model}) refused {self._sent}: {message}"
+        return dataclasses.replace(
+            result, message=message and message[:_MESSAGE], text=text, latency_s=time.perf_counter() - started
+        )
+
+    async def close(self) -> None:
+        """Closes the connections. Requests still in flight fail."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _send(self, path: str, body: bytes, judge: Callable[[Any], Attempt]) -> Attempt:
+        self._session = self._session or self._open()
+        # a redirect is an error: it would carry the key, or the purchase, to another place
+        async with self._session.post(self._base_url + path, data=body, proxy=self._proxy, allow_redirects=False) as response:
+            content = _parsed(await response.read())
+            if 200 <= response.status < 300:
+                return judge(content)
+            return responses.judge_error(response.status, content, response.headers)
+
+    def _open(self) -> aiohttp.ClientSession:
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "personahub"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=self._model.request_timeout),
+            connector=aiohttp.TCPConnector(
+                limit=self._model.max_concurrent_requests, ssl=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    def _scrub(self, text: str | None) -> str | None:
+        """Some endpoints echo the key in their errors."""
+        return text.replace(self._key, "***") if text and self._key and self._key in text else text
+
+
+def _proxy_for(base_url: str) -> str | None:
+    """The environment's; one can not reach this machine's loopback. aiohttp's own trust_env would also take a key from ~/.netrc."""
+    url = urlsplit(base_url)
+    if _is_loopback(base_url) or urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON value; the text where it is none, such as the page of a proxy."""
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        pass
+    try:
+        return json.loads(content)  # which takes half a surrogate pair and NaN
+    except (ValueError, RecursionError):
+        return content.decode(errors="replace")
+
+
+def _failed(error: Exception, model: Model) -> Attempt:
+    if isinstance(error, asyncio.TimeoutError):
+        return Attempt(ErrorKind.TIMEOUT, message=f"no whole response within request_timeout ({model.request_timeout:g} s)")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Attempt(ErrorKind.MALFORMED, message=f"the response is cut off: {error}")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {error or type(error).__name__}")
+    if isinstance(error, ConfigError | TypeError | ValueError):
+        return Attempt(ErrorKind.BAD_REQUEST, message=f"the request can not be written as JSON: {type(error).__name__}: {error}")
+    return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(error).__name__}: {error}")

@@ -1,0 +1,8 @@
+"""The simulated endpoint: a real OpenAI-compatible server on loopback, which counts what it sells. No other room imports it but the
+command line, the demo and tests.
+"""
+
+from personahub.mockserver.endpoint import Settings
+from personahub.mockserver.server import Running, serve, start
+
+__all__ = ["Running", "Settings", "serve", "start"]

@@ -1,0 +1,5 @@
+"""`python -m personahub.mockserver --port 8000`."""
+
+from personahub.mockserver.server import main
+
+main()

@@ -1,0 +1,92 @@
+"""Looking before buying: what a stage would cost, and a few of its prompts and answers."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from personahub import stages
+from personahub.errors import ConfigError
+from personahub.inference import RequestBatch, buy, estimate, find_pending
+from personahub.pipeline import prices
+from personahub.prompts import Prompt
+from personahub.stages.runner import drive
+from personahub.stages.stage import Stage
+from personahub.storage.hub import Estimate, Hub
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One request as it is sent, and what came back."""
+
+    source_id: str
+    messages: list[dict[str, str]]
+    text: str | None
+    error: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+def estimates(hub: Hub, names: Sequence[str]) -> list[Estimate]:
+    """What each stage would buy now, from the tables as they stand; of persona-to-persona see `forecast`. Spends nothing."""
+    return [one for name in names for one in estimates_of(hub, stages.named(name))]
+
+
+def estimates_of(hub: Hub, stage: Stage) -> list[Estimate]:
+    """Of one stage: by its own `estimate`, or of its first batch."""
+    if stage.estimate is not None:
+        return stage.estimate(hub)
+    if not stage.buys_answers:
+        return []
+    batch = _first_batch(hub, stage)
+    return [] if batch is None else [estimate(hub.store, batch, find_pending(hub.store, batch))]
+
+
+def preview(hub: Hub, name: str, n: int) -> list[Preview]:
+    """The exact prompts and answers of `n` requests, always the same ones. What they cost goes into the ledger: a run reuses them."""
+    stage = stages.named(name)
+    if not stage.buys_answers:
+        asking = [each.name for each in stages.STAGES.values() if each.buys_answers]
+        raise ConfigError(f"{name!r} asks no model: preview takes one of {', '.join(asking)}")
+    prices.check(hub.config, [stage])
+    batch = _first_batch(hub, stage) if stage.preview is None else drive(hub, stage, stage.preview(hub, n), {})
+    if batch is None:
+        return []
+    few = hub.store.materialise(batch.requests.orderBy("completion_id", "source_id").limit(n), f"{name}.preview")
+    batch = replace(batch, requests=few, early_stop=None)
+    hub.consent.agree([estimate(hub.store, batch, find_pending(hub.store, batch))])  # it is asked for by name, and small
+    buy(hub, batch)
+    answers = {row.completion_id: row for row in _answers_of(hub, few).collect()}
+    return [_previewed(batch, row, answers.get(row.completion_id)) for row in few.orderBy("completion_id").collect()]
+
+
+def _first_batch(hub: Hub, stage: Stage) -> RequestBatch | None:
+    rounds = stage.rounds(hub)
+    try:
+        return next(rounds, None)  # type: ignore[return-value]
+    finally:
+        rounds.close()
+
+
+def _answers_of(hub: Hub, requests: DataFrame) -> DataFrame:
+    final = hub.store.table("completions").where("final")
+    return final.join(requests.select("completion_id").distinct(), on="completion_id", how="left_semi")
+
+
+def _previewed(batch: RequestBatch, request: Any, answer: Any) -> Preview:
+    prompt: Prompt = batch.prompts[request.prompt_name]
+    messages = prompt.render(json.loads(request.variables))
+    if answer is None:
+        return Preview(request.source_id, messages, None, "no answer: the call failed in passing", 0, 0, None)
+    return Preview(
+        request.source_id,
+        messages,
+        answer.text,
+        answer.error_kind,
+        answer.prompt_tokens,
+        answer.completion_tokens,
+        answer.cost_usd,
+    )

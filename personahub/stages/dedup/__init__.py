@@ -1,0 +1,268 @@
+"""The stage `dedup`: the personas that nobody has decided on are compared with each other and with all those kept before (paper, 2.3).
+
+1. New are the personas without a verdict: no duplicate, not taken down, not refused, and without keys.
+2. They are compared with the keys of those that the words kept; these stand above them, so no verdict falls twice.
+   With dedup.semantic the vectors of those that the words keep now are bought and compared as well (semantic.py).
+3. The verdicts are held in one commit. From there on they stand: a run that dies while they go into the tables is finished by the next.
+4. Duplicates and rejects are inserted, then the keys of those whom the words kept are appended: what the next batch is compared with.
+   They stay even if the vectors removed their persona: no vector is bought for what it already represents.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial, reduce
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub import embeddings, ids, schemas
+from personahub.config import Config, LexicalDedup
+from personahub.dedup import ByWords, by_words
+from personahub.errors import ConfigError
+from personahub.rows import map_rows, storable
+from personahub.stages.dedup import examples, semantic
+from personahub.stages.dedup.index import indexed, indexed_ids, reopen, same_scheme, scheme_of, texts_of
+from personahub.stages.stage import Asked, Rounds, Stage, nothing, without_purchases
+from personahub.storage.hub import Estimate, Hub
+
+NAME = "dedup"
+RAW_CHARACTERS = 2000
+TOKENS_OF_A_PERSONA = 40  # for an upper bound: some 30 words
+COUNTS = ("compared", "identical", "lexical", "kept", "rejects")
+COUNTS_WITH_VECTORS = ("compared", "identical", "lexical", "semantic", "kept", "rejects", "vectors")
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for settings that the stage can not work with."""
+    if config.dedup.semantic.enabled:
+        embeddings.check(config, "dedup.semantic.enabled")
+    try:
+        scheme_of(config)
+    except ValueError as error:
+        raise ConfigError(f"dedup.lexical: {error}") from None
+
+
+def rounds(hub: Hub, rebuild: bool = False) -> Rounds:
+    """Decide on the new personas. With `rebuild`, all verdicts on personas are taken back first, and each is decided again.
+
+    Returns how many were compared, are identical to another, near one (lexical, semantic), kept, and rejects. Raises ConfigError where
+    the hub's verdicts were decided by other settings: those by two measures would not fit together. With dedup.semantic also what ends a
+    purchase; then nothing is decided.
+    """
+    check(hub.config)
+    if rebuild:
+        _take_back(hub)
+    compared = same_scheme(hub)
+    reopen(hub)
+    with _scratch(hub) as materialise:
+        new = materialise(_new(hub), "dedup.new")
+        counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
+        if new.isEmpty():
+            return counts
+        words = _by_words(hub, new, compared, materialise)
+        duplicates, rejects, decided = words.duplicates, words.rejects, None
+        if hub.config.dedup.semantic.enabled:
+            left = _left(new, words, materialise)
+            yield embeddings.batch_of(hub, left, NAME, "vectors")
+            decided = semantic.decide(hub, left, materialise)
+            duplicates, rejects = duplicates.unionByName(decided.duplicates), rejects.unionByName(decided.rejects)
+        counts |= _counts(new, duplicates, rejects)
+        store, settings, scheme = hub.store, hub.config.dedup.lexical, scheme_of(hub.config)
+        store.hold(_verdicts(new, duplicates, rejects, settings, scheme), NAME)
+        _insert(hub, duplicates, rejects, new, words.stored, scheme, store.append)
+        if decided is not None:
+            semantic.remember(hub, decided)
+        return counts
+
+
+def estimate(hub: Hub) -> list[Estimate]:
+    """What `rounds` would buy now: the words decide first, which is free, as vectors are bought only of the personas that they keep."""
+    check(hub.config)
+    if not hub.config.dedup.semantic.enabled:
+        return []
+    compared = same_scheme(hub)
+    with _scratch(hub, "estimate.") as materialise:  # no lease is held: a run may be at work on tables of the other names
+        new = materialise(_new(hub), "dedup.new")
+        left = _left(new, _by_words(hub, new, compared, materialise), materialise)
+        return embeddings.estimate(hub, embeddings.batch_of(hub, left, NAME, "vectors"))
+
+
+def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
+    """The vectors of what is new, and of what may come, each of the length of a persona."""
+    settings = hub.config.dedup.semantic
+    found = estimate(hub)
+    if settings.enabled and settings.model is not None and incoming:
+        model, tokens = hub.config.models[settings.model], incoming * TOKENS_OF_A_PERSONA
+        calls = -(-incoming // settings.texts_per_request)
+        cost, note = model.cost_usd(tokens, 0), "at most, of personas that are not there yet"
+        found.append(Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, note, texts=incoming))
+    return found, incoming
+
+
+def models(config: Config) -> Iterator[Asked]:
+    """The model of vectors, if they are bought."""
+    settings = config.dedup.semantic
+    if settings.enabled and settings.model is not None:
+        yield Asked(settings.model, answers=False)
+
+
+def variant(rebuild: bool = False, of: str = "personas") -> Stage:
+    """The stage by the options of `personahub run dedup`. of: personas or examples, what it compares."""
+    if of == "examples":
+        return replace(STAGE, rounds=without_purchases(examples.run), models=nothing, bound=lambda hub, incoming: ([], incoming))
+    return replace(STAGE, rounds=partial(rounds, rebuild=rebuild)) if rebuild else STAGE
+
+
+@contextmanager
+def _scratch(hub: Hub, prefix: str = "") -> Iterator[Callable[[DataFrame, str], DataFrame]]:
+    """`materialise`, whose tables are dropped at the end."""
+    names: list[str] = []
+
+    def materialise(rows: DataFrame, name: str) -> DataFrame:
+        names.append(prefix + name)
+        return hub.store.materialise(rows, prefix + name)
+
+    try:
+        yield materialise
+    finally:
+        hub.store.drop_scratch(*names)
+
+
+def _by_words(hub: Hub, new: DataFrame, compared: bool, materialise: Callable[[DataFrame, str], DataFrame]) -> ByWords:
+    """compared: whether verdicts stand already. The rejects: id, reason, detail."""
+    words = by_words(new, hub.config.dedup.lexical, materialise, indexed(hub) if compared else None)
+    return words._replace(rejects=words.rejects.withColumn("detail", F.lit(None).cast("string")))
+
+
+def _left(new: DataFrame, words: ByWords, materialise: Callable[[DataFrame, str], DataFrame]) -> DataFrame:
+    gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
+    return materialise(new.join(gone, on="id", how="left_anti"), "dedup.left")
+
+
+def _new(hub: Hub) -> DataFrame:
+    """id, level, text."""
+    table = hub.store.table
+    of_personas = F.col("kind") == "persona"
+    decided = [
+        table("duplicates").where(of_personas).select("id"),
+        table("tombstones").where(of_personas).select("id"),
+        table("rejects").where(F.col("stage") == NAME).select(F.col("source_id").alias("id")),
+        indexed_ids(hub),
+    ]
+    texts = texts_of(table("personas"))
+    return texts.join(reduce(DataFrame.unionByName, decided), on="id", how="left_anti")
+
+
+def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup, scheme: str) -> DataFrame:
+    """What is held: a row for each new persona (nothing but its id), one more for each duplicate, one more for each reject."""
+    columns = {
+        "id": "string",
+        "kept_by": "string",
+        "method": "string",
+        "score": "double",
+        "round": "int",
+        "reason": "string",
+        "detail": "string",
+    }
+
+    def part(rows: DataFrame) -> DataFrame:
+        given = [F.col(name) if name in rows.columns else F.lit(None).cast(kind).alias(name) for name, kind in columns.items()]
+        return rows.select(*given, F.lit(settings.model_dump_json()).alias("settings"), F.lit(scheme).alias("scheme"))
+
+    return part(new).unionByName(part(duplicates)).unionByName(part(refused))
+
+
+def _held(held: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Duplicates, and rejects (id, reason, detail)."""
+    return held.where(F.col("method").isNotNull()), held.where(F.col("reason").isNotNull()).select("id", "reason", "detail")
+
+
+def _counts(new: DataFrame, duplicates: DataFrame, refused: DataFrame) -> dict[str, int]:
+    is_copy = F.when(F.col("method").isin("identical", "semantic"), F.col("method")).otherwise("lexical")
+    parts = [
+        new.select(F.lit("compared").alias("of")),
+        duplicates.select(is_copy.alias("of")),
+        refused.select(F.lit("rejects").alias("of")),
+    ]
+    counts = {row.of: row["count"] for row in reduce(DataFrame.unionByName, parts).groupBy("of").count().collect()}
+    kept = counts["compared"] - sum(count for of, count in counts.items() if of != "compared")
+    return counts | {"kept": kept}
+
+
+def _insert(
+    hub: Hub,
+    duplicates: DataFrame,
+    refused: DataFrame,
+    new: DataFrame,
+    stored: Callable[[DataFrame], DataFrame],
+    scheme: str,
+    insert: Callable[[DataFrame, str], Any],
+) -> None:
+    """The verdicts that are held, into their tables. new: id, level, text of those decided on that have no keys; stored: see ByWords."""
+    duplicates = duplicates.withColumn("kind", F.lit("persona")).select(*schemas.DUPLICATES.names)
+    insert(duplicates, "duplicates")
+    hub.store.insert_new(_rejects(new.join(refused, on="id", how="inner"), hub.run_id), "rejects")
+    gone = duplicates.where(F.col("method") != "semantic").select("id").unionByName(refused.select("id"))
+    keys = stored(gone).withColumn("scheme", F.lit(scheme))
+    hub.store.append(keys.withColumnRenamed("ids", "persona_ids"), "lexical_index")
+    hub.store.release(NAME)
+
+
+def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
+    """Rows (id, text, reason, detail) -> REJECTS."""
+
+    def reject(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {
+            "reject_id": ids.reject_id(NAME, row["id"], None, row["reason"]),
+            "stage": NAME,
+            "source_id": row["id"],
+            "reason": row["reason"],
+            "detail": row["detail"],
+            "raw": storable(row["text"], RAW_CHARACTERS),
+            "run_id": run_id,
+        }
+
+    return map_rows(refused, reject, schemas.REJECTS)
+
+
+def finish(hub: Hub) -> None:
+    """The verdicts of a run that died are inserted as they fell, by the settings they fell by."""
+    from personahub.dedup import lexical  # here, because numba takes its time to import
+
+    held = hub.store.held(NAME)
+    if held is None:
+        return
+    first = held.select("settings", "scheme").head()
+    if first is None:  # released where nothing can be removed
+        return
+    settings = LexicalDedup.model_validate_json(first.settings)
+    texts = texts_of(hub.store.table("personas"))
+    texts = texts.join(held.select("id"), on="id", how="left_semi").join(indexed_ids(hub), on="id", how="left_anti")
+    _insert(hub, *_held(held), texts, partial(lexical.stored_without, texts, settings), first.scheme, hub.store.insert_new)
+
+
+def _take_back(hub: Hub) -> None:
+    """All verdicts on personas. The keys go last: as long as they are there, a run without `rebuild` refuses to go on."""
+    hub.store.delete("duplicates", "kind = 'persona'")
+    hub.store.delete("rejects", f"stage = '{NAME}'")
+    hub.store.delete("vector_centroids")
+    hub.store.delete("vector_index")
+    hub.store.delete("lexical_index")
+    # one that an earlier version made gets the columns of today
+    hub.store.record([], "lexical_index")
+
+
+STAGE = Stage(
+    name=NAME,
+    about="removes near-duplicate personas, by words and with dedup.semantic by vectors",
+    reads=("personas", "duplicates", "tombstones", "rejects", "lexical_index", "embeddings", "vector_centroids", "vector_index"),
+    writes=("duplicates", "rejects", "lexical_index", "vector_centroids", "vector_index"),
+    rounds=rounds,
+    finish=finish,
+    check=check,
+    models=models,
+    estimate=estimate,
+    bound=bound,
+)

@@ -1,0 +1,73 @@
+"""State that dedup keeps between runs: the settings of past decisions, the lexical index, rows that `forget` opens again."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub.config import Config
+from personahub.errors import ConfigError
+from personahub.stages.dedup import semantic
+from personahub.storage.hub import Hub
+
+
+def scheme_of(config: Config) -> str:
+    """All that two verdicts must share."""
+    from personahub.dedup import lexical
+
+    words = lexical.scheme(config.dedup.lexical)
+    return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words
+
+
+def same_scheme(hub: Hub) -> bool:
+    """Whether any verdicts stand, which all have one scheme. Raises ConfigError where they fell by other settings."""
+    any_row = hub.store.table("lexical_index").select("scheme").head()
+    if any_row is not None and any_row.scheme != scheme_of(hub.config):
+        raise ConfigError(
+            f"the hub's personas were compared by other settings of dedup than those of this configuration ({any_row.scheme!r}, and not "
+            f"{scheme_of(hub.config)!r}): put these back, or pass --rebuild to decide on all personas again (vectors that were bought stay)"
+        )
+    return any_row is not None
+
+
+def texts_of(personas: DataFrame) -> DataFrame:
+    """What is compared: id, level, text."""
+    return personas.select(F.col("persona_id").alias("id"), (F.col("hop") + 1).alias("level"), F.col("persona").alias("text"))
+
+
+def indexed_ids(hub: Hub) -> DataFrame:
+    """Those that the words kept: id."""
+    return hub.store.table("lexical_index").select(F.explode("persona_ids").alias("id"))
+
+
+def indexed(hub: Hub) -> DataFrame:
+    """STORED of those that the words kept (see dedup.lexical)."""
+    return hub.store.table("lexical_index").withColumnRenamed("persona_ids", "ids")
+
+
+def duplicates_of(hub: Hub, removed: DataFrame) -> DataFrame:
+    """removed: id, of personas that are taken down -> id of the others that are duplicates of one of them."""
+    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona").select("id", "kept_by")
+    theirs = duplicates.join(removed.select(F.col("id").alias("kept_by")), on="kept_by", how="left_semi").select("id")
+    return theirs.join(removed, on="id", how="left_anti")
+
+
+def reopen(hub: Hub) -> None:
+    """After a takedown: remove what was taken down from the index, and the verdicts on its duplicates, which the next batch decides anew.
+
+    The index changes before the verdicts, so that a run that is killed in between is finished by the next.
+    """
+    from personahub.dedup import lexical  # here, because numba takes its time to import
+
+    gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
+    if gone.isEmpty():
+        return
+    same_scheme(hub)
+    again = hub.store.materialise(duplicates_of(hub, gone), "dedup.again")
+    out = gone.unionByName(again)
+    if not indexed_ids(hub).join(out, on="id", how="left_semi").isEmpty():
+        left = indexed_ids(hub).join(out, on="id", how="left_anti")
+        texts = texts_of(hub.store.table("personas")).join(left, on="id", how="left_semi")
+        stored = lexical.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
+        hub.store.replace(stored.withColumnRenamed("ids", "persona_ids"), "lexical_index")
+    if not again.isEmpty():
+        hub.store.remove("duplicates", "id", again, "t.kind = 'persona'")
+    hub.store.drop_scratch("dedup.again")

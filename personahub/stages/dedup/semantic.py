@@ -1,0 +1,156 @@
+"""The semantic part of the stage `dedup`: the personas that the words kept, compared by their vectors.
+
+All vectors are committed before anything is decided: a killed run decides anew by the words, which is free, and buys the rest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub import embeddings
+from personahub.config import Config
+from personahub.dedup import by_vectors
+from personahub.errors import TransientFailures
+from personahub.ids import content_id
+from personahub.storage.hub import Hub
+
+if TYPE_CHECKING:
+    from personahub.dedup.search import Search
+
+OUTGROWN = 4  # clusters serve until the hub has so many times the vectors that they were trained for
+Materialise = Callable[[DataFrame, str], DataFrame]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """duplicates: as dedup.deduplicate gives them; rejects: id, reason, detail.
+
+    search: by clusters that were trained on `trained_on` vectors, 0 for those of an earlier batch; packed: gives those of the kept rows.
+    """
+
+    duplicates: DataFrame
+    rejects: DataFrame
+    search: "Search"
+    trained_on: int
+    packed: Callable[[], DataFrame]
+
+
+def scheme(config: Config) -> str:
+    """All that two semantic verdicts must share."""
+    return f"cosine {config.dedup.semantic.threshold} {embeddings.model_key(config)}"
+
+
+def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
+    """Rows (id, level, text), which the words kept and which are written already, against each other and those that stand.
+
+    Nothing is decided before all vectors are there, as a vector that comes later could have decided otherwise: raises
+    TransientFailures if some failed in passing, and what ended buying early.
+    """
+    settings = hub.config.dedup.semantic
+    fit = embeddings.sendable(hub.config, left)
+    rows = materialise(fit.select("id", "level").join(embeddings.vectors(hub), on="id", how="inner"), "dedup.vectors")
+    wanted, there = fit.count(), rows.count()
+    if there < wanted:
+        raise TransientFailures(
+            f"dedup: {wanted - there:,} of {wanted:,} vectors failed in passing, and nothing is decided without them: "
+            "run again to ask for those"
+        )
+    with_vector = rows.where(F.col("vector").isNotNull()).select("id", "level", "vector")
+    standing = _standing(hub, left)
+    search, trained_on = _search(hub, with_vector, standing)
+    packed = _packed(hub, standing, search)
+    duplicates, refused, packed_without = by_vectors(with_vector, settings, materialise, packed, search)
+    gone = duplicates.select("id").unionByName(refused.select("id"))
+    no_detail = F.lit(None).cast("string").alias("detail")
+    rejects = refused.select("id", "reason", no_detail)
+    refused_by_endpoint = rows.where(F.col("vector").isNull())
+    rejects = rejects.unionByName(
+        refused_by_endpoint.select("id", F.lit("no_embedding").alias("reason"), F.col("error_message").alias("detail"))
+    )
+    if settings.model is not None:
+        too_long = left.join(fit.select("id"), on="id", how="left_anti")
+        rejects = rejects.unionByName(too_long.select("id", F.lit("too_long_to_embed").alias("reason"), no_detail))
+    return Decided(duplicates, rejects, search, trained_on, partial(packed_without, gone))
+
+
+def remember(hub: Hub, decided: Decided) -> None:
+    """Clusters and packed vectors, for later batches: they save time and change nothing, so that a run may die before this."""
+    _append(hub, decided.packed(), decided.search)
+    if not decided.trained_on:
+        return
+    centroids = decided.search.centroids
+    count, dimension = centroids.shape
+    values = pa.array(np.ascontiguousarray(centroids, np.float32).reshape(-1))
+    columns = {
+        "scheme": [_clusters(hub.config)] * count,
+        "cluster": pa.array(range(count), pa.int32()),
+        "vector": pa.ListArray.from_arrays(pa.array(range(0, count * dimension + 1, dimension), pa.int32()), values),
+        "trained_on": pa.array([decided.trained_on] * count, pa.int64()),
+    }
+    hub.store.append(hub.spark.createDataFrame(pa.Table.from_pydict(columns)), "vector_centroids")
+    hub.store.delete("vector_centroids", f"trained_on < {decided.trained_on}")
+    hub.store.delete("vector_index", f"clusters <> '{_name(centroids)}'")
+
+
+def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None:
+    """The standing vectors (id, vector), by the clusters of `search`: what is missing of them, or too much, is made good first."""
+    name = _name(search.centroids)
+    packed = hub.store.table("vector_index").where(F.col("clusters") == name)
+    there = packed.select(F.explode("ids").alias("id"))
+    if not there.join(standing, on="id", how="left_anti").isEmpty():  # some were taken down
+        hub.store.delete("vector_index", f"clusters = '{name}'")
+    missing = standing.join(there, on="id", how="left_anti")
+    if not missing.isEmpty():
+        from personahub.dedup import semantic  # here, because numba takes its time to import
+
+        _append(hub, semantic.pack(missing, search), search)
+    packed = hub.store.table("vector_index").where(F.col("clusters") == name)
+    return None if packed.isEmpty() else packed
+
+
+def _append(hub: Hub, packed: DataFrame, search: "Search") -> None:
+    hub.store.append(packed.withColumn("clusters", F.lit(_name(search.centroids))), "vector_index")
+
+
+def _name(centroids: np.ndarray) -> str:
+    return content_id(np.ascontiguousarray(centroids, "<f4").tobytes().hex())
+
+
+def _clusters(config: Config) -> str:
+    settings = config.dedup.semantic
+    return f"{settings.clusters} {settings.seed} {scheme(config)}"
+
+
+def _standing(hub: Hub, left: DataFrame) -> DataFrame:
+    """id, vector of those that earlier batches kept: they have keys, and were not removed by their vectors."""
+    table = hub.store.table
+    of_personas = F.col("kind") == "persona"
+    kept = table("lexical_index").select(F.explode("persona_ids").alias("id"))
+    for gone in (table("duplicates").where(of_personas), table("tombstones").where(of_personas), left):
+        kept = kept.join(gone.select("id"), on="id", how="left_anti")
+    mine = table("embeddings").where(
+        F.col("final") & (F.col("model") == embeddings.model_key(hub.config)) & F.col("vector").isNotNull()
+    )
+    return mine.select(F.col("text_id").alias("id"), "vector").join(kept, on="id", how="left_semi")
+
+
+def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, int]":
+    """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
+    from personahub.dedup import semantic  # here, because numba takes its time to import
+
+    old = standing.count()
+    total = rows.count() + old
+    stored = hub.store.table("vector_centroids").where(F.col("scheme") == _clusters(hub.config)).toArrow()
+    newest = max(stored["trained_on"].to_pylist(), default=0)
+    if newest and old and total < OUTGROWN * newest:
+        stored = stored.filter(pc.equal(stored["trained_on"], newest)).sort_by("cluster")
+        centroids = np.stack(stored["vector"].to_numpy()).astype(np.float32)
+        return semantic.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
+    return semantic.prepare(rows, hub.config.dedup.semantic, standing if old else None), total

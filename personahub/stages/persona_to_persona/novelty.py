@@ -1,0 +1,91 @@
+"""How many of a hop's personas are new: measured window by window while the hop is bought, so that paying ends where little is new.
+
+Measuring decides nothing about any persona: the verdicts fall later, once, over all children of the hop. What is measured goes to the table
+`hop_novelty`, and whether a hop is closed follows from these rows and persona_to_persona.min_novelty: a lower one opens it again.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from personahub import schemas
+from personahub.dedup import by_words
+from personahub.stages.dedup.index import indexed
+from personahub.stages.persona_to_persona import transform
+from personahub.storage.hub import Hub
+
+LEAST = 200  # personas that a rate is taken of: of fewer windows, of several together
+
+
+class Novelty:
+    """The judge of one hop (see `buy`). Called with the requests of one window after the other."""
+
+    def __init__(self, hub: Hub, hop: int) -> None:
+        self.hub, self.hop = hub, hop
+        self.floor = hub.config.persona_to_persona.min_novelty
+        self.windows = 0
+        self.seen: list[DataFrame] = []  # of the windows before: id
+        self.stored: list[DataFrame] = []  # and those of them that were new, as dedup stores texts
+        self.scratch: list[str] = []
+
+    def __call__(self, requests: DataFrame) -> str | None:
+        """Why what was bought is enough, or None."""
+        produced, novel = self._measured(requests)
+        row = (self.hop, self.hub.run_id, self.windows, produced, novel, datetime.now(timezone.utc))
+        self.hub.store.record([row], "hop_novelty")
+        self.windows += 1
+        return closed(self.hub, self.hop)
+
+    def end(self) -> None:
+        self.hub.store.drop_scratch(*self.scratch)
+
+    def _measured(self, requests: DataFrame) -> tuple[int, int]:
+        """Personas produced, and how many of them no other one, in the hub or in a window before, has or nearly has the words of."""
+        hub, config = self.hub, self.hub.config
+        asked = requests.select(*schemas.REQUESTS.names)
+        parsed = transform.parse(asked, hub.store.table("completions"), config, self.hop).where(F.col("reason").isNull())
+        made = self._materialise(
+            parsed.select(F.col("persona_id").alias("id"), F.lit(1).alias("level"), F.col("persona").alias("text")), "made"
+        )
+        new = made.dropDuplicates(["id"])
+        for known in (hub.store.table("personas").select(F.col("persona_id").alias("id")), *self.seen):
+            new = new.join(known, on="id", how="left_anti")
+        new = self._materialise(new, "new")
+        hub_texts = indexed(hub)
+        for one in self.stored:
+            hub_texts = hub_texts.unionByName(one, allowMissingColumns=True)
+        words = by_words(new, config.dedup.lexical, self._materialise, hub_texts)
+        gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
+        novel = self._materialise(new.join(gone, on="id", how="left_anti"), "novel")
+        self.seen.append(new.select("id"))
+        self.stored.append(self._materialise(words.stored(gone), "stored"))
+        return made.count(), novel.count()
+
+    def _materialise(self, rows: DataFrame, name: str) -> DataFrame:
+        name = f"novelty.{self.windows}.{name}"
+        self.scratch.append(name)
+        return self.hub.store.materialise(rows, name)
+
+
+def closed(hub: Hub, hop: int) -> str | None:
+    """Why no more is bought for a hop: what was measured last is below the floor. None: it is not."""
+    floor = hub.config.persona_to_persona.min_novelty
+    if not floor:
+        return None
+    rows = hub.store.table("hop_novelty").where(F.col("hop") == hop).orderBy(F.desc("created_at"), F.desc("window")).collect()
+    rate = _last_rate(rows)
+    if rate is None or rate >= floor:
+        return None
+    return f"novelty {rate:.2f} is below persona_to_persona.min_novelty {floor:g}"
+
+
+def _last_rate(rows: Iterable[Row]) -> float | None:
+    """rows: newest first. The share of new ones among the LEAST personas made last, or a few more; None where there are fewer."""
+    produced = novel = 0
+    for row in rows:
+        produced, novel = produced + row.produced, novel + row.novel
+        if produced >= LEAST:
+            return novel / produced
+    return None

@@ -1,0 +1,165 @@
+"""Persona-to-Persona (paper, section 2.2): who is in a close relationship with a persona. Pure: nothing is bought or written here.
+
+One hop: `build` makes the requests of those who are asked, `parse` reads the answers back. Which relations a persona is asked for is a
+function of its id and of the relations' names alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import orjson
+import yaml
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub import ids, prompts, schemas
+from personahub.config import Config
+from personahub.config import Relation as RelationToText
+from personahub.errors import ConfigError
+from personahub.filters import language
+from personahub.rows import map_rows
+from personahub.stages.persona_answers import PARSED, Item, parse_answer, row_of
+from personahub.text import tokens
+
+NAME = "persona-to-persona"
+PROMPT = "persona_to_persona"
+OF_TEXTS = get_args(RelationToText)
+SAME = 0.9  # Jaccard similarity of the words from which on a child is its parent again
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """`who` ends the sentence "someone who ..."."""
+
+    name: str
+    who: str
+    group: str
+
+
+def load_relations(path: str | None) -> tuple[Relation, ...]:
+    """The relations of a file, or our own: groups, each a list of {name, who}. Raises ConfigError, which names the entry."""
+    file: Any = Path(path) if path is not None else resources.files("personahub") / "relations.yaml"
+    where = f"persona_to_persona.relations_file {file}"
+    try:
+        groups = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{where} can not be read: {error}") from None
+    found: dict[str, Relation] = {}
+    for group, entries in groups.items() if isinstance(groups, dict) else ():
+        for entry in entries if isinstance(entries, list) else [entries]:
+            if (
+                not isinstance(entry, dict)
+                or entry.keys() != {"name", "who"}
+                or not all(isinstance(v, str) for v in entry.values())
+            ):
+                raise ConfigError(f"{where}: {group}: {entry!r} is not of the form {{name: ..., who: ...}}")
+            relation = Relation(entry["name"].strip().lower(), entry["who"].strip(), str(group))
+            if not relation.name or not relation.who or relation.name in found:
+                raise ConfigError(f"{where}: {group}: {entry['name']!r} is empty or stands twice")
+            if relation.name in OF_TEXTS:
+                raise ConfigError(f"{where}: {group}: {entry['name']!r} is a relation to a text: choose another name")
+            found[relation.name] = relation
+    if not found:
+        raise ConfigError(f"{where} holds no relations: it needs groups, each a list of {{name: ..., who: ...}}")
+    return tuple(found.values())
+
+
+def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
+    """The prompts that this stage's requests name."""
+    return {PROMPT: prompts.load(PROMPT)}
+
+
+def relations_of(persona_id: str, relations: Iterable[Relation], count: int, asked: Iterable[str] = ()) -> list[Relation]:
+    """The first `count` relations of a persona, in its own order, without those it was asked for before.
+
+    A relation that is added to the file takes its place in the order and moves no other past another.
+    """
+    ranked = sorted(relations, key=lambda relation: ids.content_id(f"{persona_id}/{relation.name}"))
+    gone = set(asked)
+    return [relation for relation in ranked[:count] if relation.name not in gone]
+
+
+def build(frontier: DataFrame, config: Config) -> DataFrame:
+    """Rows (persona_id, persona, asked: array of relations' names, or null) -> REQUESTS: at most one row a persona.
+
+    The variables hold the persona, the relations with their meaning, and how many children each may have; sample_index is the number of
+    relations that were asked for before.
+    """
+    settings, relations = config.persona_to_persona, load_relations(config.persona_to_persona.relations_file)
+    completion_id = prompts.load(PROMPT).completion_ids(config.models[settings.model])
+
+    def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        asked = row["asked"] or []
+        chosen = relations_of(row["persona_id"], relations, settings.relations_per_request, asked)
+        if not chosen:
+            return
+        variables = {
+            "persona": row["persona"],
+            "relations": [{"name": relation.name, "who": relation.who} for relation in chosen],
+            "children_per_relation": settings.children_per_relation,
+        }
+        told = ids.canonical_json(variables)
+        yield {
+            "stage": NAME,
+            "source_id": row["persona_id"],
+            "sample_index": len(asked),
+            "completion_id": completion_id(told, len(asked)),
+            "prompt_name": PROMPT,
+            "variables": told,
+        }
+
+    return map_rows(frontier.select("persona_id", "persona", "asked"), requests, schemas.REQUESTS)
+
+
+def parse(requests: DataFrame, completions: DataFrame, config: Config, hop: int) -> DataFrame:
+    """REQUESTS and COMPLETIONS, joined on completion_id (final rows only) -> PARSED: a row per persona, of this hop, or reject.
+
+    Every (source, final completion) gives at least one row. Evaluate the result once: each evaluation parses again.
+    """
+    final = completions.where(F.col("final")).select("completion_id", "text", "error_kind", "error_message")
+    asked = requests.select("source_id", "completion_id", "variables")
+    persona_filters = config.personas.filters
+
+    def items(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        of = orjson.loads(row["variables"])
+        names = [relation["name"] for relation in of["relations"]]
+        for item in parse_answer(row["text"], row["error_kind"], row["error_message"], names, of["persona"], persona_filters):
+            yield row_of(NAME, row["source_id"], row["completion_id"], _another_person(item, of["persona"]), hop)
+
+    return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)
+
+
+def refuse_ancestors(parsed: DataFrame) -> DataFrame:
+    """PARSED with a column more, cycle (true, or null) -> PARSED, where those of a cycle are rejects: their parent descends from them."""
+
+    def refused(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        item = Item(
+            row["position"], row["relation"], reason="own_ancestor", detail="its parent descends from it", raw=row["persona"]
+        )
+        yield row_of(row["stage"], row["source_id"], row["completion_id"], item)
+
+    fine = parsed.where(F.col("cycle").isNull()).select(*PARSED.names)
+    return fine.unionByName(map_rows(parsed.where("cycle"), refused, PARSED))
+
+
+def _another_person(item: Item, parent: str) -> Item:
+    """repeats_parent: a child that is described by its parent's words. other_language: it is told in another language than the parent.
+
+    Of 2,370 real personas that are long enough for a verdict on their language, 3 get a wrong one.
+    """
+    told = item.raw if item.reason == "copied_prompt" else item.persona
+    spoken = language(parent)
+    if told is not None and _jaccard(tokens(told), tokens(parent)) >= SAME:
+        reason, detail = "repeats_parent", "the words of the persona that was asked about"
+    elif item.persona is not None and None not in (spoken, item.language) and spoken != item.language:
+        reason, detail = "other_language", f"{item.language}, and its parent {spoken}"
+    else:
+        return item
+    return replace(item, persona=None, language=None, reason=reason, detail=detail, raw=told)
+
+
+def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
+    return len(left & right) / len(left | right) if left or right else 1.0

@@ -1,0 +1,161 @@
+"""The stage `synthesize`: examples of the chosen tasks, each made with a kept persona (paper, sections 3 and 4)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub import embeddings
+from personahub.config import Config
+from personahub.inference import RequestBatch, estimate_at_most, find_pending
+from personahub.inference import estimate as estimate_batch
+from personahub.stages.runner import insert_parsed
+from personahub.stages.stage import Asked, Counts, Rounds, Stage, Texts
+from personahub.stages.synthesize import conversation, few_shot_selection, moderation, topic_similarity, transform, until_accepted
+from personahub.stages.synthesize.persona_selection import between, people_of
+from personahub.stages.synthesize.results import NAME
+from personahub.storage.hub import Estimate, Hub
+from personahub.storage.views import kept_personas, without
+
+
+def rounds(hub: Hub) -> Rounds:
+    """Few-shot examples, then the requests of all personas or as many as it takes, then the turns of conversations."""
+    pool = yield from few_shot_selection.examples(hub)
+    people, pool = yield from few_shot_selection.with_vectors(hub, people_of(hub), pool)
+    counts: Counts = {}
+    if hub.config.synthesis.accepted is None:
+        yield until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
+    else:
+        counts = yield from until_accepted.rounds(hub, people, pool)
+    if transform.CONVERSATION in hub.config.synthesis.tasks:
+        made = yield from conversation.rounds(hub, partial(insert_parsed, hub, STAGE))
+        counts = {**counts, **made}
+    return counts
+
+
+def review(hub: Hub, parsed: DataFrame) -> Rounds:
+    """Moderation, then how each persona fits its topic."""
+    parsed = yield from moderation.moderated(hub, parsed)
+    return (yield from topic_similarity.with_similarity(hub, parsed))
+
+
+def estimate(hub: Hub) -> list[Estimate]:
+    """What a run would buy now. Requests are counted exactly; calls that depend on answers not bought yet are an upper bound."""
+    batch = _first_batch(hub, people_of(hub))
+    pending = find_pending(hub.store, batch)
+    examples = estimate_batch(hub.store, batch, pending)
+    # before the others: what is pending lies in scratch that the next estimate writes anew
+    turns = conversation.estimates(hub, pending)
+    found = few_shot_selection.estimates(hub, people_of(hub))
+    return [*found, _if_refused(hub, examples), *moderation.estimates(hub, examples), *topic_similarity.estimates(hub), *turns]
+
+
+def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
+    """What is known now, and the examples of personas that may come, with their moderation and turns."""
+    config, settings = hub.config, hub.config.synthesis
+    found, tasks = estimate(hub), transform.choose(hub.config)
+    there = people_of(hub).count()
+    more = incoming if settings.max_personas is None else max(0, min(incoming, settings.max_personas - there))
+    calls = more * len(tasks) * settings.per_persona
+    if settings.accepted is not None:
+        candidates = min(there + more, settings.candidate_budget or settings.accepted * 10) * len(tasks)
+        calls = max(0, candidates - sum(one.calls for one in found if one.purpose == "examples"))
+    if not calls:
+        return found, incoming
+    model = config.models[settings.model]
+    examples = estimate_at_most(hub.store, NAME, "examples", model, transform.prompts_of(config), calls)
+    found += [examples, *moderation.estimates(hub, examples)]
+    if transform.CONVERSATION in settings.tasks:
+        found += conversation.turns_at_most(hub, more)
+    return found, incoming
+
+
+def preview(hub: Hub, n: int) -> Rounds:
+    """The requests of n personas, after what their prompts show is bought: the vectors of these personas alone."""
+    pool = yield from few_shot_selection.examples(hub)
+    keys, seed = list(transform.choose(hub.config)), hub.config.synthesis.seed
+    people = between(people_of(hub), seed, keys[0], 0, n)
+    people, pool = yield from few_shot_selection.with_vectors(hub, people, pool)
+    return until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for tasks, examples and vectors that can not be."""
+    transform.check(config)
+    settings = config.synthesis
+    if settings.needs_vectors:
+        embeddings.check(
+            config, "synthesis.fit: embedding" if settings.fit == "embedding" else "synthesis.few_shot.draw: nearest"
+        )
+
+
+def models(config: Config) -> Iterator[Asked]:
+    """The models of examples, turns, moderation, few-shot personas and vectors."""
+    settings = config.synthesis
+    yield Asked(settings.model)
+    if transform.CONVERSATION in settings.tasks:
+        yield from (Asked(conversation.model_of(config, number)) for number in range(conversation.passes(config)))
+    if settings.moderation_model is not None:
+        yield Asked(settings.moderation_model)
+    if few_shot_selection.nameless(config, transform.examples_of(config)):
+        yield Asked(config.text_to_persona.model)
+    if settings.needs_vectors and config.dedup.semantic.model is not None:
+        yield Asked(config.dedup.semantic.model, answers=False)
+
+
+def progress(hub: Hub) -> Iterator[str]:
+    """Personas that a run would ask and that have led to nothing yet."""
+    table, settings = hub.store.table, hub.config.synthesis
+    if settings.accepted is not None:
+        return  # how many are asked hangs on how many are accepted
+    made = table("examples").select(F.col("persona_id").alias("id"))
+    rejected = table("rejects").where(F.col("stage") == NAME).select(F.col("source_id").alias("id"))
+    people = kept_personas(table) if settings.max_personas is None else people_of(hub)
+    waiting = without(people, "persona_id", made, rejected).count()
+    if waiting:
+        yield f"{waiting:,} kept personas have led to no example and no reject yet: run {NAME}"
+
+
+def _first_batch(hub: Hub, people: DataFrame) -> RequestBatch:
+    """Without buying anything: unknown personas of examples are placeholders, vectors those that the ledger has."""
+    settings, pool = hub.config.synthesis, few_shot_selection.with_placeholders(hub)
+    if few_shot_selection.nearest(hub.config):
+        people, pool = few_shot_selection.known_vectors(hub, people, pool)
+    if settings.accepted is None:
+        return until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
+    places = dict.fromkeys(transform.choose(hub.config), (0, settings.accepted))
+    return until_accepted.batch_of(hub, until_accepted.candidates(hub, people, pool, places))
+
+
+def _if_refused(hub: Hub, examples: Estimate) -> Estimate:
+    """Where so many accepted examples are wanted, each that is refused is asked for again."""
+    if hub.config.synthesis.accepted is None:
+        return examples
+    most = until_accepted.max_candidates(hub) * len(transform.choose(hub.config))
+    return replace(examples, note="; ".join(filter(None, [examples.note, f"if none is refused, and at most {most:,}"])))
+
+
+STAGE = Stage(
+    name=NAME,
+    about="makes examples of the chosen tasks, each with a kept persona",
+    reads=("personas", "duplicates", "tombstones", "rejects", "examples", "few_shot_pool", "embeddings", "reviews"),
+    writes=("examples", "rejects"),
+    rounds=rounds,
+    parse=lambda hub, batch, completions: transform.parse(batch.requests, completions, hub.config, hub.run_id),
+    review=review,
+    split=transform.split,
+    parsed=("examples", "persona_id"),
+    check=check,
+    models=models,
+    estimate=estimate,
+    bound=bound,
+    preview=preview,
+    progress=progress,
+    texts=(
+        Texts("examples", "example_id", ("content",), "example"),
+        Texts("few_shot_pool", "persona_id", ("text", "persona")),
+        Texts("reviews", "example_id", ("note",), "example"),
+    ),
+)

@@ -1,0 +1,149 @@
+"""Text-to-Persona (paper, section 2.1): who is likely to read, write, like or dislike a text.
+
+build makes the requests, parse reads the answers back: both pure. `imported` reads personas that a user already has, by the same filters.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from personahub import ids, prompts, schemas
+from personahub.config import Config, TextToPersona
+from personahub.inference import RequestBatch, estimate, find_pending
+from personahub.rows import map_rows
+from personahub.stages.persona_answers import PARSED, WRITES, clean, judged, parse_answer, row_of, split
+from personahub.stages.stage import Asked, Rounds, Stage, Texts
+from personahub.storage.hub import Estimate, Hub
+from personahub.storage.views import documents_to_ask, live_documents
+from personahub.text import cut_at_sentence
+
+NAME = "text-to-persona"
+IMPORT = "import"
+PROMPT = "text_to_persona"
+RELATIONS = ("read", "write", "like", "dislike")  # the canonical order: that of the config changes no id
+
+
+def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
+    """The prompts that this stage's requests name."""
+    return {PROMPT: prompts.load(PROMPT)}
+
+
+def build(documents: DataFrame, config: Config) -> DataFrame:
+    """Documents (document_id, text) -> REQUESTS: one row per document and group of relations. A blank text makes no row.
+
+    The variables hold the text, cut at a sentence to max_text_characters, and the settings; not the document's id or url, so that one
+    text under two ids is one call. Relations are taken in canonical order, relations_per_request at a time.
+    """
+    settings = config.text_to_persona
+    completion_id = prompts.load(PROMPT).completion_ids(config.models[settings.model])
+
+    def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for index, variables in variables_of(row["text"], settings):
+            told = ids.canonical_json(variables)
+            yield {
+                "stage": NAME,
+                "source_id": row["document_id"],
+                "sample_index": index,
+                "completion_id": completion_id(told, index),
+                "prompt_name": PROMPT,
+                "variables": told,
+            }
+
+    return map_rows(documents.select("document_id", "text"), requests, schemas.REQUESTS)
+
+
+def variables_of(text: str | None, settings: TextToPersona) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The (sample_index, variables) of one text's requests.
+
+    sample_index is the canonical number of the group's first relation: unique for a source, and the same for a group of relations
+    whatever other relations are configured beside it.
+    """
+    text = cut_at_sentence((text or "").strip(), settings.max_text_characters)
+    if not text:
+        return
+    relations = [relation for relation in RELATIONS if relation in settings.relations]
+    for start in range(0, len(relations), settings.relations_per_request):
+        group = relations[start : start + settings.relations_per_request]
+        yield (
+            RELATIONS.index(group[0]),
+            {
+                "text": text,
+                "relations": group,
+                "granularity": settings.granularity,
+                "personas_per_relation": settings.personas_per_relation,
+            },
+        )
+
+
+def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: str) -> DataFrame:
+    """REQUESTS and COMPLETIONS, joined on completion_id (final rows only) -> PARSED: a row per persona or reject.
+
+    Every (source, final completion) gives at least one row; two sources that share a completion get rows each. A request without a final
+    completion gives none. Evaluate the result once: each evaluation parses again.
+    """
+    final = completions.where(F.col("final")).select("completion_id", "text", "error_kind", "error_message")
+    asked = requests.select("source_id", "completion_id", "variables")
+    persona_filters = config.personas.filters
+
+    def items(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        of = orjson.loads(row["variables"])
+        answer = row["text"], row["error_kind"], row["error_message"]
+        for item in parse_answer(*answer, of["relations"], of["text"], persona_filters):
+            yield row_of(NAME, row["source_id"], row["completion_id"], item)
+
+    return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)
+
+
+def imported(rows: DataFrame, config: Config) -> DataFrame:
+    """Personas that are there already: rows (document_id, text: the persona) -> PARSED, hop 0, relation import, no completion."""
+    persona_filters = config.personas.filters
+
+    def item(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        persona = clean(row["text"] or "")
+        yield row_of(IMPORT, row["document_id"], None, judged(0, IMPORT, persona, "", persona_filters))
+
+    return map_rows(rows.select("document_id", "text"), item, PARSED)
+
+
+def rounds(hub: Hub) -> Rounds:
+    """One batch: all requests of the documents that were not taken down."""
+    yield batch(hub)
+
+
+def batch(hub: Hub) -> RequestBatch:
+    config = hub.config
+    requests = build(live_documents(hub.store.table), config)
+    return RequestBatch(NAME, "personas", requests, config.models[config.text_to_persona.model], prompts_of(config))
+
+
+def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
+    """What is pending, and the personas that come of it at most."""
+    settings, one = hub.config.text_to_persona, batch(hub)
+    estimated = estimate(hub.store, one, find_pending(hub.store, one))
+    return [estimated], estimated.calls * settings.relations_per_request * settings.personas_per_relation + incoming
+
+
+def progress(hub: Hub) -> Iterator[str]:
+    """Documents without any outcome."""
+    waiting = documents_to_ask(hub.store.table).count()
+    if waiting:
+        yield f"{waiting:,} documents have led to no persona and no reject yet: run {NAME}"
+
+
+STAGE = Stage(
+    name=NAME,
+    about="asks who is likely to read, write, like or dislike each document",
+    reads=("documents", "tombstones"),
+    writes=WRITES,
+    rounds=rounds,
+    parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config, hub.run_id),
+    split=split,
+    parsed=("lineage", "parent_id"),
+    models=lambda config: [Asked(config.text_to_persona.model)],
+    bound=bound,
+    progress=progress,
+    texts=(Texts("documents", "document_id", ("text", "url")), Texts("personas", "persona_id", ("persona",))),
+)

@@ -1,0 +1,144 @@
+"""One slot's calls against the mock server: the server's own counters are the judge."""
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from personahub import mockserver
+from personahub.config import Model
+from personahub.errors import ErrorKind
+from personahub.llm.chat import ChatClient
+from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor_server import Address, GovernorServer, HttpLink, LocalLink, reachable
+from personahub.llm.scheduler import Caller
+from personahub.llm.types import Call
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def calls(n: int, prefix: str = "call") -> list[Call]:
+    return [
+        Call(f"{prefix}-{i}", "source", 0, "p", "1", [{"role": "user", "content": f"Write about {prefix} {i}"}]) for i in range(n)
+    ]
+
+
+@contextmanager
+def running(loop, model, link, record=lambda outcome: None, tasks=1):
+    async def build():
+        client = ChatClient(model, None, "none")
+        return client, [Caller(client, link, model, f"task-{i}", 1, record, loop) for i in range(tasks)]
+
+    client, callers = asyncio.run_coroutine_threadsafe(build(), loop).result()
+    for caller in callers:
+        caller.start()
+    yield callers
+    asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+
+
+def drain(caller):
+    outcomes, ended = [], False
+    while not ended:
+        more, ended = caller.take(1.0)
+        outcomes += more
+    return outcomes
+
+
+def test_each_call_is_answered_once_and_recorded_before_it_is_handed_on(loop):
+    recorded = []
+    with mockserver.start(port=0, capacity=16, median=0.01) as server:
+        model = Model(base_url=server.base_url, max_concurrent_requests=16)
+        governor = Governor(Limits(16), total=60)
+        with running(loop, model, LocalLink(governor), recorded.append, tasks=2) as callers:
+            for number, caller in enumerate(callers):
+                caller.offer(calls(30, f"c{number}"))
+                caller.close_input()
+            outcomes = [outcome for caller in callers for outcome in drain(caller)]
+        stats = server.stats()
+    assert {outcome.call.completion_id for outcome in outcomes} == {f"c{n}-{i}" for n in (0, 1) for i in range(30)}
+    assert len(outcomes) == len(recorded) == stats["requests"] == 60
+    assert all(outcome.final and outcome.kind is None and outcome.attempts == 1 for outcome in outcomes)
+    assert stats["max_in_flight"] <= 16
+    assert (governor.snapshot().done, governor.snapshot().in_flight) == (60, 0)
+
+
+def test_faults_are_retried_inside_the_window_and_nothing_is_lost(loop):
+    with mockserver.start(port=0, capacity=16, median=0.01, fault_rate=0.3, seed=3) as server:
+        model = Model(base_url=server.base_url, request_timeout=1.0)
+        governor = Governor(Limits(16), total=80)
+        with running(loop, model, LocalLink(governor)) as [caller]:
+            caller.offer(calls(80))
+            caller.close_input()
+            outcomes = drain(caller)
+        stats = server.stats()
+    assert len({outcome.call.completion_id for outcome in outcomes}) == len(outcomes) == 80
+    assert all(outcome.final for outcome in outcomes)
+    assert sum(outcome.kind is None for outcome in outcomes) >= 0.98 * 80
+    assert sum(outcome.attempts for outcome in outcomes) == stats["requests"] == governor.snapshot().requests > 80
+
+
+def test_a_refused_key_stops_at_once_and_leaves_the_calls_unanswered(loop):
+    with mockserver.start(port=0, key="right", median=0.01) as server:
+        model = Model(base_url=server.base_url)
+        governor = Governor(Limits(4), total=50)
+        with running(loop, model, LocalLink(governor)) as [caller]:
+            caller.offer(calls(50))
+            caller.close_input()
+            outcomes = drain(caller)
+        assert {(outcome.final, outcome.kind) for outcome in outcomes} == {(False, ErrorKind.AUTHENTICATION)}
+        assert len(outcomes) == server.stats()["requests"] <= 4
+    assert governor.stop_kind == ErrorKind.AUTHENTICATION.value
+
+
+def test_a_drain_lets_what_is_in_flight_end_and_starts_nothing_more(loop):
+    with mockserver.start(port=0, capacity=8, median=0.3, sigma=0.1) as server:
+        model = Model(base_url=server.base_url)
+        governor = Governor(Limits(8), total=100)
+        with running(loop, model, LocalLink(governor)) as [caller]:
+            caller.offer(calls(100))
+            caller.close_input()
+            time.sleep(0.5)
+            governor.drain()
+            outcomes = drain(caller)
+        stats = server.stats()
+    assert 8 <= len(outcomes) < 40
+    assert stats["sold"] == stats["requests"] == len(outcomes)
+
+
+def test_over_http_the_governor_holds_the_budget(loop):
+    with mockserver.start(port=0, median=0.005) as server:
+        model = Model(base_url=server.base_url, in_mtok_cost=10.0, out_mtok_cost=10.0)
+        governor = Governor(Limits(8, budget_usd=0.02, usd_each=0.002), total=500)
+        with GovernorServer(governor) as carrier:
+            link = asyncio.run_coroutine_threadsafe(_link(carrier.address), loop).result()
+            with running(loop, model, link) as [caller]:
+                caller.offer(calls(500))
+                caller.close_input()
+                outcomes = drain(caller)
+            asyncio.run_coroutine_threadsafe(link.close(), loop).result()
+        stats = server.stats()
+    spent = model.cost_usd(stats["prompt_tokens"], stats["completion_tokens"])
+    assert governor.stop_kind == "budget"
+    assert 0.02 - 0.002 <= spent <= 0.02
+    assert len(outcomes) == stats["requests"] < 500
+
+
+def test_a_governor_answers_only_to_its_token():
+    with GovernorServer(Governor(Limits(1))) as carrier:
+        assert asyncio.run(reachable(carrier.address))
+        assert not asyncio.run(reachable(Address(carrier.address.url, "guess")))
+    assert not asyncio.run(reachable(carrier.address))
+
+
+async def _link(address: Address) -> HttpLink:
+    return HttpLink(address)
