@@ -4,6 +4,27 @@ from dataclasses import dataclass
 
 from pyspark.sql import types as T
 
+VERSION = 2  # of all tables together: it grows when a column or its meaning changes
+# the columns that people ask by, of which tables have statistics
+QUERIED = (
+    *(
+        "stage",
+        "purpose",
+        "run_id",
+        "created_at",
+        "hop",
+        "language",
+        "source",
+        "relation",
+        "task",
+        "mode",
+        "model",
+        "kind",
+        "method",
+    ),
+    "reason",
+)
+
 _STRING, _LONG, _INT, _DOUBLE, _BOOL = T.StringType(), T.LongType(), T.IntegerType(), T.DoubleType(), T.BooleanType()
 
 
@@ -198,7 +219,7 @@ RUNS = _table(
     seconds=_DOUBLE,
     status=_STRING,  # done, or the name of the error that ended the stage
     created_at=T.TimestampType(),
-    # mean share of max_concurrent_requests that was busy while the stage bought; null: nothing was, or recorded before this column was
+    # mean share of max_concurrent_requests that was busy while the stage bought; null: nothing was
     utilisation=_DOUBLE,
     utilisation_by_model=T.MapType(_STRING, _DOUBLE),  # by "model at base_url"
 )

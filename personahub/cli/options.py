@@ -18,7 +18,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the en
 
 
 def stage_names(answers: bool = False) -> list[str]:
-    """For the help of a command: the stages, or those that ask for answers. Their import takes a second, so only where help is asked for."""
+    """For the help of a command: the stages, or those that ask for answers. Their import takes a second, so only where it is shown."""
     if "--help" not in sys.argv[2:]:
         return []
     from personahub.stages import STAGES

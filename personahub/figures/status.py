@@ -8,7 +8,6 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from personahub.figures.runs import with_utilisation
 from personahub.storage.views import not_kept
 
 
@@ -131,7 +130,7 @@ def _runs(runs: DataFrame) -> DataFrame:
     ended = F.max_by("status", "created_at").alias("name")
     bought_at = F.when(F.col("utilisation").isNotNull(), F.col("created_at"))
     utilisation = F.max_by("utilisation", bought_at).alias("utilisation")
-    by_stage = with_utilisation(runs).groupBy("stage").agg(F.sum("seconds").alias("seconds"), ended, utilisation)
+    by_stage = runs.groupBy("stage").agg(F.sum("seconds").alias("seconds"), ended, utilisation)
     return by_stage.withColumn("figure", F.lit("runs"))
 
 

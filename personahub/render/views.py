@@ -1,5 +1,6 @@
 """What commands print: results, estimates, previews, the state of a hub. Corpus text is data and never read as markup."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,19 @@ def result(console: Console, result: "StageResult") -> None:
 
 
 def estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
+    """A line for each stage, or for each of its purposes where it has several."""
     table = new_table("stage", ">calls", ">in the ledger", ">~tokens in", ">~tokens out", ">~$")
+    purposes = Counter(one.stage for one in estimates)
+    named: set[str] = set()
     for one in estimates:
+        label = one.stage
+        if purposes[one.stage] > 1:
+            if one.stage not in named:
+                table.add_row(one.stage)
+            named.add(one.stage)
+            label = f"  {one.purpose}"
         price = "?" if one.cost_usd is None and one.calls else dollars(one.cost_usd or 0.0)
-        table.add_row(_named(one), *figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
+        table.add_row(label, *figures(one.calls, one.reused, one.prompt_tokens, one.completion_tokens), price)
     if estimates:
         console.print(table)
     for one in filter(lambda one: one.calls, estimates):

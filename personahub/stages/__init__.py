@@ -13,7 +13,7 @@ STAGES: dict[str, Stage] = {
 
 
 def register(stage: Stage) -> None:
-    """Add a stage, with its tables, behind those that are there: `run`, `estimate`, `preview`, `status` and `forget` know it from then on."""
+    """Add a stage, with its tables, behind the others: `run`, `estimate`, `preview`, `status` and `forget` know it from then on."""
     STAGES[stage.name] = stage
     for name, table in stage.tables.items():
         schemas.TABLES[name] = table.schema

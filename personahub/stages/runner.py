@@ -99,7 +99,7 @@ def recorded(hub: Hub, stage: str, work: Callable[[dict[str, int]], Any]) -> tup
     finally:
         if counts or status != "done":
             try:
-                result = _result(hub, stage, counts, since, time.monotonic() - began)
+                result = _result(hub, stage, counts, status, since, time.monotonic() - began)
                 _write_run(hub, result, status)
             except Exception as error:  # the error that ended the stage must reach the user
                 if status == "done":
@@ -190,15 +190,15 @@ def _add(counts: dict[str, int], more: Counts) -> None:
         counts[name] = counts.get(name, 0) + count
 
 
-def _result(hub: Hub, stage: str, counts: dict[str, int], since: datetime, seconds: float) -> StageResult:
+def _result(hub: Hub, stage: str, counts: dict[str, int], status: str, since: datetime, seconds: float) -> StageResult:
     """With what both ledgers booked to the stage since then: one run can enter a stage several times."""
     mine = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= since) & (F.col("stage") == stage)
     ledgers = [hub.store.table(name).where(mine) for name in ("completions", "embeddings")]
     models = hub.config.models.values()
     places = {(name, model.base_url): model.max_concurrent_requests for model in models for name in (model.model, key_of(model))}
     spent = figures.spent(*ledgers, places)
-    if not counts and spent.rows:  # it was stopped, and returned none
-        counts = {"calls": spent.rows}
+    if status != "done":  # a stage that was stopped has not counted what it bought
+        counts = {**spent.units, **counts}
     return StageResult(
         stage,
         counts,

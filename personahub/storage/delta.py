@@ -1,68 +1,53 @@
-"""The only module that knows where tables lie and that they are Delta: read, append, insert what is new, scratch tables, compaction."""
+"""The tables of a hub, in Delta: read, append, insert what is new, compact. With `scratch` the only module that knows where they lie."""
 
 import os
-import re
-import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deltalake import DeltaTable
 from deltalake import Schema as DeltaSchema
+from deltalake.exceptions import DeltaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from personahub import engines, schemas
 from personahub.config import Config
 from personahub.errors import ConfigError, InputError
 from personahub.rows import arrow_schema, frame
+from personahub.storage.scratch import Scratch, conform
 
 MANY_COMMITS = 16  # a stage that made so many to a table compacts its small files
 SMALL_FILE = 64 << 20  # bytes: larger files are left as they are
-# what engines say of a table that is not there, in a catalog or behind a URI; anything else may be a table that cannot be read just now
-_ABSENT = (
-    "TABLE_OR_VIEW_NOT_FOUND",
-    "PATH_NOT_FOUND",
-    "DELTA_TABLE_NOT_FOUND",
-    "DELTA_PATH_DOES_NOT_EXIST",
-    "No commit files found",
-)
+VERSION = "personahub.schemaVersion"  # the property of a table that holds it
 
 
-class Store:
-    """The tables of one root (a path, or `catalog.schema`)."""
+class Store(Scratch):
+    """The tables of one root (a path), or of one `catalog.schema`."""
 
     def __init__(self, spark: SparkSession, config: Config) -> None:
-        self.spark = spark
+        super().__init__(spark, config.root, config.catalog)
         self.embedded = engines.is_embedded(spark)
         if self.embedded and config.catalog:
             raise ConfigError(
                 f"catalog: {config.catalog}: the embedded engine keeps no catalog from one run to the next. Name a folder (root), or take "
                 "Spark (spark.engine: spark)"
             )
-        self.catalog = config.catalog
-        self.root = config.root if "://" in config.root else str(Path(config.root).absolute())
         self._known: set[str] = set()  # tables that exist
         self._commits: Counter[str] = Counter()  # by table, since the last compaction
 
     # -- tables ---------------------------------------------------------------------------------------------------------------------
 
-    def location(self, name: str) -> str:
-        """For people: where the table `name` is."""
-        return f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
-
     def exists(self, name: str) -> bool:
         """Is the table there? A local one is looked for in its folder: one that only cannot be read just now must not be taken for
-        absent, or everything in it would be bought again. Raises what the engine says of any other trouble.
+        absent, or everything in it would be bought again. Raises what the engine says of any other trouble, and ConfigError for a table
+        of another schema version.
         """
         if name in self._known:
             return True
         if self._is_there(f"{self.root}/{name}", lambda: self._load(name)):
+            self._check_version(name)
             self._known.add(name)
         return name in self._known
 
@@ -73,9 +58,25 @@ class Store:
         return frame(self.spark, [], schemas.TABLES[name])
 
     def create(self, name: str) -> None:
-        """Before concurrent appends: two that both create a table conflict."""
-        if not self.exists(name):
-            self.record([], name)
+        """Make the table where it is absent, in one commit with its properties. Before concurrent appends: two that create it conflict."""
+        if self.exists(name):
+            return
+        schema, properties = schemas.TABLES[name], _properties(name)
+        if self.catalog is None and "://" not in self.root:
+            DeltaTable.create(
+                f"{self.root}/{name}",
+                DeltaSchema.from_arrow(arrow_schema(schema)),
+                partition_by=list(schemas.PARTITIONS.get(name, ())),
+                configuration=properties,
+                raise_if_key_not_exists=False,
+            )
+        else:
+            columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in schema)
+            given = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+            parts = ", ".join(schemas.PARTITIONS.get(name, ()))
+            by = f" PARTITIONED BY ({parts})" if parts else ""
+            self.spark.sql(f"CREATE TABLE {self._sql_name(name)} ({columns}) USING delta{by} TBLPROPERTIES ({given})").collect()
+        self._known.add(name)
 
     def append(self, rows: DataFrame, name: str, commit: str | None = None) -> None:
         """A blind append: it conflicts with no other. Columns are selected by the table's schema.
@@ -83,10 +84,8 @@ class Store:
         commit: a name that no other commit has. Spark makes a commit of that name once, also where a client sends it a second time; the
         embedded engine's client sends nothing twice.
         """
-        if self.embedded:
-            self._prepare(name)
-        self._save(_conform(rows, schemas.TABLES[name]), name, commit)
-        self._known.add(name)
+        self.create(name)
+        self._save(conform(rows, schemas.TABLES[name]), name, commit)
         self._commits[name] += 1
 
     def record(self, rows: Iterable[Sequence[Any]], name: str) -> None:
@@ -101,7 +100,7 @@ class Store:
         if rows.isEmpty():  # often, and a MERGE of nothing takes seconds
             return 0
         keys = schemas.KEYS[name]
-        distinct = _conform(rows, schemas.TABLES[name])
+        distinct = conform(rows, schemas.TABLES[name])
         if not stored or not distinct.groupBy(*keys).count().where("count > 1").isEmpty():
             distinct = distinct.dropDuplicates(list(keys))
         if not self.exists(name):
@@ -124,7 +123,7 @@ class Store:
 
     def replace(self, rows: DataFrame, name: str) -> None:
         """The whole table anew, in one commit; `rows` may be made of it."""
-        writer = _conform(rows, schemas.TABLES[name]).write.format("delta").mode("overwrite")
+        writer = conform(rows, schemas.TABLES[name]).write.format("delta").mode("overwrite")
         if self.catalog:
             writer.saveAsTable(f"{self.catalog}.{name}")
         else:
@@ -194,138 +193,23 @@ class Store:
         except AnalysisException as error:
             raise InputError(f"{path} is not a Delta table that can be read: {str(error).splitlines()[0]}") from None
 
-    # -- scratch: written once, read by the jobs of one stage, then dropped -----------------------------------------------------------
-
-    def materialise(self, rows: DataFrame, name: str, partition_by: Sequence[str] = ()) -> DataFrame:
-        """Write `rows` once and return what was written: the plan behind it never runs again."""
-        if self.catalog:
-            self.drop_scratch(name)
-            # created first, then appended to: an observed frame loses its observation in a create-table-as-select
-            for part in (self.spark.createDataFrame([], rows.schema), rows):
-                part.write.format("delta").mode("append").partitionBy(*partition_by).saveAsTable(self._scratch(name))
-            return self.scratch(name, rows.schema)
-        # no dictionary: to look each value up costs more than a table that is read once or twice gains
-        writer = rows.write.mode("overwrite").option("parquet.enable.dictionary", "false")
-        writer.partitionBy(*partition_by).parquet(self._scratch(name))
-        return self.scratch(name, rows.schema)
-
-    def scratch(self, name: str, schema: T.StructType) -> DataFrame:
-        """A scratch table written before."""
-        if self.catalog:
-            return self.spark.read.table(self._scratch(name))
-        return self.spark.read.schema(schema).parquet(self._scratch(name))
-
-    def window(self, name: str, schema: T.StructType, window: int) -> DataFrame:
-        """The rows of one window of a scratch table that is partitioned by window and slot."""
-        if self.catalog:
-            return self.spark.read.table(self._scratch(name)).where(F.col("window") == window)
-        # by itself: an engine that looks at all of them for each would take time quadratic in their number
-        columns = [field for field in schema if field.name not in ("window", "slot")]
-        rows = self.spark.read.schema(T.StructType(columns)).parquet(f"{self._scratch(name)}/window={window}")
-        return rows.select(*(field.name for field in columns))
-
-    def drop_scratch(self, *names: str) -> None:
-        for name in names:
-            if self.catalog:
-                self.spark.sql(f"DROP TABLE IF EXISTS {self._scratch(name)}")
-            elif "://" not in self.root:
-                shutil.rmtree(self._scratch(name), ignore_errors=True)
-
-    def drop_all_scratch(self) -> None:
-        """What a run that died has left; the caller holds the lease."""
-        if self.catalog:
-            left = [row.tableName for row in self.spark.sql(f"SHOW TABLES IN {self.catalog} LIKE 'scratch_*'").collect()]
-            for name in left:
-                self.spark.sql(f"DROP TABLE IF EXISTS {self.catalog}.{name}")
-        elif "://" not in self.root:
-            shutil.rmtree(f"{self.root}/_scratch", ignore_errors=True)
-
-    # -- held: rows on their way into several tables, which have no common commit -----------------------------------------------------
-
-    def hold(self, rows: DataFrame, name: str) -> DataFrame:
-        """Write `rows` in one commit and return them. Unlike scratch they outlive the run, until `release`."""
-        writer = _conform(rows, rows.schema).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer = writer.option("delta.dataSkippingStatsColumns", "")  # it is read once, and whole
-        if self.catalog:
-            writer.saveAsTable(self._held(name))
-        else:
-            writer.save(self._held(name))
-        return self._read_held(name)
-
-    def held(self, name: str) -> DataFrame | None:
-        """What a run that died was about to insert, or None."""
-        return self._read_held(name) if self._is_there(self._held(name), lambda: self._read_held(name)) else None
-
-    def release(self, name: str) -> None:
-        """The rows have reached their tables."""
-        if self.catalog:
-            self.spark.sql(f"DROP TABLE IF EXISTS {self._held(name)}")
-        elif "://" not in self.root:
-            # in one step: of a folder that a kill leaves half removed no run could tell whether it still holds anything
-            gone = Path(self._scratch(f"released-{uuid.uuid4().hex}"))
-            gone.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):
-                os.rename(self._held(name), gone)
-            shutil.rmtree(gone, ignore_errors=True)
-        else:
-            self.hold(self._read_held(name).limit(0), name)
-
-    @contextmanager
-    def one_file_per_task(self) -> Iterator[None]:
-        """While windows are read, each staged file is one task, and rows reach Python in small batches.
-
-        Their plans are short and their rows few: to write and compile code for each task costs more than to do without.
-        """
-        settings = {
-            "spark.sql.files.maxPartitionBytes": "1g",
-            "spark.sql.files.openCostInBytes": "1g",
-            "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
-            "spark.sql.codegen.wholeStage": "false",
-            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        }
-        with self._with(settings):
-            yield
-
     # -- inside ---------------------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _with(self, settings: Mapping[str, str]) -> Iterator[None]:
-        """The session's own settings are back at the end."""
-        before = {key: self.spark.conf.get(key, None) for key in settings}
-        for key, value in settings.items():
-            self.spark.conf.set(key, value)
-        try:
-            yield
-        finally:
-            for key, value in before.items():
-                if value is None:
-                    self.spark.conf.unset(key)
-                else:
-                    self.spark.conf.set(key, value)
-
-    def _is_there(self, place: str, load: Callable[[], DataFrame]) -> bool:
+    def _check_version(self, name: str) -> None:
         if self.catalog is None and "://" not in self.root:
-            return _has_commit(Path(place))
-        try:
-            load().schema  # noqa: B018  analysed lazily under Connect: ask for the schema
-            return True
-        except AnalysisException as error:
-            if not any(said in str(error) for said in _ABSENT):
-                raise
-            return False
-
-    def _prepare(self, name: str) -> None:
-        """The embedded engine makes a column NOT NULL where the first rows have no null, and leaves out columns that a table lacks: it is
-        given tables of our schema.
-        """
-        schema = schemas.TABLES[name]
-        if not self.exists(name):
-            self._save(frame(self.spark, [], schema), name)
-            self._known.add(name)
-        missing = set(schema.names) - set(self._load(name).columns)
-        if missing:
-            new = DeltaSchema.from_arrow(arrow_schema(T.StructType([field for field in schema if field.name in missing])))
-            self._delta(name).alter.add_columns(new.fields)
+            try:
+                found = self._delta(name).metadata().configuration.get(VERSION)
+            except DeltaError as error:
+                raise InputError(f"{self.root}/{name} cannot be read: {str(error).splitlines()[0]}") from None
+        else:
+            rows = self.spark.sql(f"SHOW TBLPROPERTIES {self._sql_name(name)}").collect()
+            found = next((row.value for row in rows if row.key == VERSION), None)
+        if found != str(schemas.VERSION):
+            place = f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
+            raise ConfigError(
+                f"{place} has schema version {found or 1}, and this version of personahub writes version {schemas.VERSION}: go on with the "
+                "version that made it, or start a new root and bring its personas in with `personahub import personas`"
+            )
 
     def _delta(self, name: str) -> DeltaTable:
         return DeltaTable(f"{self.root}/{name}")
@@ -336,12 +220,7 @@ class Store:
         return self.spark.read.format("delta").load(f"{self.root}/{name}")
 
     def _save(self, rows: DataFrame, name: str, commit: str | None = None) -> None:
-        # mergeSchema: a table that an earlier version made may lack a column
-        writer = rows.write.format("delta").mode("append").options(optimizeWrite="false", mergeSchema="true")
-        # of use only at its creation: no query skips files by a hash, and statistics of each column cost more than writing it
-        writer = writer.option("delta.dataSkippingStatsColumns", "run_id" if "run_id" in rows.columns else "")
-        # a checkpoint costs as much as several commits, whose own files are read fast
-        writer = writer.options(**{"delta.checkpointInterval": "100", "delta.setTransactionRetentionDuration": "interval 7 days"})
+        writer = rows.write.format("delta").mode("append").option("optimizeWrite", "false")
         if commit is not None:
             writer = writer.options(txnAppId=commit, txnVersion="1")
         writer = writer.partitionBy(*schemas.PARTITIONS.get(name, ()))
@@ -353,23 +232,15 @@ class Store:
     def _sql_name(self, name: str) -> str:
         return f"{self.catalog}.{name}" if self.catalog else f"delta.`{self.root}/{name}`"
 
-    def _read_held(self, name: str) -> DataFrame:
-        return self.spark.read.table(self._held(name)) if self.catalog else self.spark.read.format("delta").load(self._held(name))
 
-    def _held(self, name: str) -> str:
-        return f"{self.catalog}.held_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_held/{name}"
-
-    def _scratch(self, name: str) -> str:
-        return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"
-
-
-def _has_commit(table: Path) -> bool:
-    try:
-        return any(re.match(r"\d{20}\.(json|checkpoint)", name) for name in os.listdir(table / "_delta_log"))
-    except FileNotFoundError:
-        return False
-
-
-def _conform(rows: DataFrame, schema: T.StructType) -> DataFrame:
-    # by the types' names: Connect sends a StringType as one with a collation, which Delta writes down and other engines cannot read
-    return rows.select(*(F.col(field.name).cast(field.dataType.simpleString()) for field in schema))
+def _properties(name: str) -> dict[str, str]:
+    """Of a new table."""
+    queried = [field.name for field in schemas.TABLES[name] if field.name in schemas.QUERIED]
+    return {
+        VERSION: str(schemas.VERSION),
+        # of the columns that people ask by: no query skips files by a hash, and statistics of each column cost more than writing it
+        "delta.dataSkippingStatsColumns": ",".join(queried),
+        # a checkpoint costs as much as several commits, whose own files are read fast
+        "delta.checkpointInterval": "100",
+        "delta.setTransactionRetentionDuration": "interval 7 days",
+    }

@@ -12,9 +12,9 @@ from personahub import ids, mockserver, schemas
 from personahub.config import load
 from personahub.inference import RequestBatch, buy
 from personahub.inference.windows import WindowLayout
-from personahub.storage.hub import Hub, Silent
 from personahub.stages.synthesize import tasks
 from personahub.storage.delta import Store
+from personahub.storage.hub import Hub, Silent
 from personahub.storage.lease import Lease
 
 pytestmark = pytest.mark.engines
@@ -97,7 +97,8 @@ def test_forty_windows_at_once_commit_each_answer_once(spark, tmp_path, journal)
         batch = RequestBatch("s", "examples", spark.createDataFrame(rows, schemas.REQUESTS), model, {prompt.name: prompt})
         with Lease(tmp_path / "hub", "run") as lease, pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                "personahub.inference.purchase.layout_of", lambda *_, **__: WindowLayout(windows=40, tasks=1, in_flight=8, max_open=12)
+                "personahub.inference.purchase.layout_of",
+                lambda *_, **__: WindowLayout(windows=40, tasks=1, in_flight=8, max_open=12),
             )
             hub = Hub(spark, store, config, "run", Silent(), lease)
             bought, again = buy(hub, batch), buy(hub, batch)
@@ -105,4 +106,4 @@ def test_forty_windows_at_once_commit_each_answer_once(spark, tmp_path, journal)
     ledger = store.table("completions")
     assert (bought.calls, again.reused) == (800, 800)
     assert ledger.count() == ledger.select("completion_id").distinct().count() == 800
-    assert len(DeltaTable(store.location("completions")).history()) >= 40
+    assert len(DeltaTable(f"{store.root}/completions").history()) >= 40

@@ -1,7 +1,6 @@
 from datetime import datetime
 
 import pytest
-from pyspark.sql import types as T
 
 from personahub import figures, schemas
 from personahub.figures import Run, Spent
@@ -18,9 +17,13 @@ def rows(spark):
     return make
 
 
+MODEL = {"model": "m", "base_url": "u"}
+PLACES = {("m", "u"): 2}
+
+
 def answer(second, latency, **changes):
     """One that came at this second, after `latency` seconds."""
-    tokens = {"prompt_tokens": 100, "completion_tokens": 10, "cost_usd": 0.5}
+    tokens = {**MODEL, "prompt_tokens": 100, "completion_tokens": 10, "cost_usd": 0.5}
     return {"created_at": datetime(2026, 1, 1, 0, 0, second), "latency_s": latency} | tokens | changes
 
 
@@ -29,23 +32,39 @@ def test_utilisation_is_the_busy_share_of_the_places(rows):
     #  [---a---] [---b---]
     #    [-----c-----]  (a place was free for a second before c, and for three after it)
     ledger = rows("completions", answer(4, 4.0), answer(8, 3.0, cost_usd=0.25), answer(6, 5.0))
-    assert figures.spent(ledger, 2) == Spent(3, 300, 30, 1.25, 12 / 16)
+    assert figures.spent(ledger, rows("embeddings"), PLACES) == Spent({"calls": 3}, 300, 30, 1.25, 12 / 16, {"m at u": 12 / 16})
 
 
 def test_the_texts_of_one_request_were_busy_once(rows):
     first, second = answer(2, 2.0, completion_tokens=None), answer(4, 2.0, completion_tokens=None)
-    found = figures.spent(rows("embeddings", first, first, first, second), 1)
-    assert found == Spent(rows=4, prompt_tokens=400, completion_tokens=0, cost_usd=2.0, utilisation=1.0)
+    found = figures.spent(rows("completions"), rows("embeddings", first, first, first, second), {("m", "u"): 1})
+    assert found == Spent({"vectors": 4}, 400, 0, 2.0, 1.0, {"m at u": 1.0})
+
+
+def test_two_models_count_over_their_own_time(rows):
+    other = {"model": "n", "base_url": "u"}
+    ledger = rows("completions", answer(4, 4.0), answer(6, 1.0, **other))  # 4 of 2 x 4 s, 1 of 4 x 1 s
+    found = figures.spent(ledger, rows("embeddings"), {**PLACES, ("n", "u"): 4})
+    assert found.utilisation_by_model == {"m at u": 0.5, "n at u": 0.25}
+    assert found.utilisation == 5 / 12
 
 
 def test_one_unknown_price_makes_the_sum_unknown(rows):
-    assert figures.spent(rows("completions", answer(1, 1.0), answer(2, 1.0, cost_usd=None)), 1).cost_usd is None
+    assert (
+        figures.spent(rows("completions", answer(1, 1.0), answer(2, 1.0, cost_usd=None)), rows("embeddings"), PLACES).cost_usd
+        is None
+    )
 
 
 def test_nothing_bought_and_nowhere_asked(rows):
-    assert figures.spent(rows("completions"), 64) == Spent(0, 0, 0, 0.0, None)
-    assert figures.spent(rows("embeddings", answer(1, 1.0)), None).utilisation is None  # vectors that were computed here
-    assert figures.spent(rows("completions", answer(1, 0.0)), 64).utilisation is None  # no connection: it took no time
+    answers, vectors = rows("completions"), rows("embeddings")
+    assert figures.spent(answers, vectors, PLACES) == Spent()
+    assert (
+        figures.spent(answers, rows("embeddings", answer(1, 1.0, base_url="local")), PLACES).utilisation is None
+    )  # computed here
+    assert (
+        figures.spent(rows("completions", answer(1, 0.0)), vectors, PLACES).utilisation is None
+    )  # no connection: it took no time
 
 
 def row(stage, second, utilisation=None, **changes):
@@ -59,9 +78,3 @@ def test_the_newest_come_first(rows):
         Run("20260101T000000-abcd1234", "synthesize", {}, 7, 0, 1.5, 2.0, 0.5, "done", datetime(2026, 1, 1, 0, 0, 3)),
         Run("20260101T000000-abcd1234", "dedup", {"calls": 2}, 0, 0, 1.5, 2.0, None, "done", datetime(2026, 1, 1, 0, 0, 2)),
     )
-
-
-def test_a_table_from_before_utilisation_is_read(rows):
-    table = rows("runs", row("documents", 1)).drop("utilisation")
-    assert isinstance(schemas.RUNS["utilisation"].dataType, T.DoubleType)
-    assert [(run.stage, run.utilisation) for run in figures.runs(table, 9)] == [("documents", None)]

@@ -21,10 +21,11 @@ def tables(spark):
     return make
 
 
-def call(completion_id, final, kind=None, *, stage="text-to-persona", second=0, cost=0.5, tries=1):
+def call(completion_id, final, kind=None, *, stage="text-to-persona", purpose="personas", second=0, cost=0.5, tries=1):
     return {
         "completion_id": completion_id,
         "stage": stage,
+        "purpose": purpose,
         "final": final,
         "error_kind": kind,
         "prompt_tokens": 100,
@@ -38,7 +39,7 @@ def call(completion_id, final, kind=None, *, stage="text-to-persona", second=0, 
 def test_an_empty_hub(tables):
     status = figures.status(tables())
     assert (status.documents, status.refused, status.personas, status.kept, status.examples) == (0, 0, 0, 0, 0)
-    assert (status.documents_open, status.kept_open, status.missing, status.cost_usd) == (0, 0, 0, 0)
+    assert (status.missing, status.cost_usd) == (0, 0)
     assert status.rejects == status.stages == ()
 
 
@@ -65,13 +66,12 @@ def test_the_funnel(tables):
                 {"stage": "text-to-persona", "reason": "refusal", "source_id": "d2"},
                 {"stage": "dedup", "reason": "too_long", "source_id": "p4"},
             ],
-        )
+        ),
+        ("documents", "text-to-persona", "dedup"),
     )
     assert (status.documents, status.refused) == (3, 2)
-    assert status.documents_open == 1  # d1 has personas, d2 a reject
     assert (status.personas, status.kept, status.personas_by_hop) == (4, 2, {0: 3, 1: 1})  # p4 could not be compared
     assert status.duplicates_by_method == {"exact": 1}
-    assert status.kept_open == 1  # p1 has an example, p2 is not kept
     assert (status.examples, status.examples_by_task) == (2, {"math": 2})
     assert status.rejects == (
         Reject("documents", "too_short", 2),
@@ -95,8 +95,8 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
                 call("refused", True, "refused"),
                 call("missing", False, "timeout", second=1),
                 call("missing", False, "server", second=2),
-                call("json_schema", False, "bad_request", stage="probe"),
-                call("json_object", True, stage="probe"),
+                call("json_schema", False, "bad_request", purpose="probe"),
+                call("json_object", True, purpose="probe"),
             ],
             runs=[
                 {"stage": "text-to-persona", "seconds": 2.5, "status": "Interrupted", "created_at": day(1), "utilisation": 0.75},
@@ -104,8 +104,8 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
             ],
         )
     )
-    probe, stage = status.stages
-    assert stage == Ledger(
+    (stage,) = status.stages
+    personas = Ledger(
         "text-to-persona",
         answered=2,
         not_answered={"refused": 1},
@@ -115,35 +115,30 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
         prompt_tokens=600,
         completion_tokens=60,
         cost_usd=3.0,
-        seconds=4.0,
-        status="done",
-        utilisation=0.75,
     )
+    probe = stage.purposes["probe"]
+    assert stage.purposes["personas"] == personas
     assert (probe.answered, probe.missing, probe.attempts) == (1, 0, 2)  # a format found wanting is not asked for again
+    assert (stage.answered, stage.attempts, stage.cost_usd) == (3, 16, 4.0)
+    assert (stage.seconds, stage.status, stage.utilisation) == (4.0, "done", 0.75)
     assert (status.missing, status.cost_usd) == (1, 4.0)
 
 
-def vector(persona_id, final, kind=None, *, base_url="https://llm.example.com/v1"):
+def vector(text_id, final, kind=None, *, base_url="https://llm.example.com/v1"):
     row = call(None, final, kind, cost=0.25)
-    return row | {"persona_id": persona_id, "model": "e", "base_url": base_url}
+    return row | {"stage": "synthesize", "purpose": "topic similarity", "text_id": text_id, "model": "e", "base_url": base_url}
 
 
-def test_vectors_are_bought_by_the_stage_dedup(tables):
+def test_vectors_are_booked_where_they_were_asked_for(tables):
     rows = [vector("p1", True), vector("p2", False, "timeout"), vector("p3", True, "bad_request")]
     [stage] = figures.status(tables(embeddings=[*rows, vector("p4", True, base_url="local")])).stages
-    assert (stage.stage, stage.answered, stage.missing, stage.not_answered) == ("dedup", 1, 1, {"bad_request": 1})
+    assert (stage.stage, stage.answered, stage.missing, stage.not_answered) == ("synthesize", 1, 1, {"bad_request": 1})
     assert (stage.prompt_tokens, stage.completion_tokens, stage.cost_usd) == (300, 0, 0.75)
 
 
 def test_one_unknown_price_makes_the_sum_unknown(tables):
     status = figures.status(
-        tables(completions=[call("a", True), call("b", True, cost=None), call("c", True, stage="synthesize")])
+        tables(completions=[call("a", True), call("b", True, cost=None), call("c", True, stage="synthesize", purpose="examples")])
     )
-    assert [stage.cost_usd for stage in status.stages] == [None, 0.5]
+    assert [stage.cost_usd for stage in status.stages] == [0.5, None]
     assert status.cost_usd is None
-
-
-def test_a_table_of_runs_from_before_utilisation_is_read(tables):
-    made = tables(runs=[{"stage": "dedup", "seconds": 1.5, "status": "done", "created_at": day(1)}])
-    [stage] = figures.status(made | {"runs": made["runs"].drop("utilisation")}).stages
-    assert stage == Ledger("dedup", not_answered={}, missing_because={}, seconds=1.5, status="done")

@@ -41,7 +41,7 @@ def plan_of(server, **more):
     model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
     prompt = tasks.load("math").prompts["zero_shot"]
     work = executor.Chats("json_schema", {prompt.name: prompt})
-    return executor.TaskPlan("synthesize", "run-1", model, work, Limits(8), **more)
+    return executor.TaskPlan("synthesize", "examples", "run-1", model, work, Limits(8), **more)
 
 
 def staged(count):

@@ -15,7 +15,11 @@ from personahub.storage.delta import Store
 def row(name: str, final: bool = True, at: float = 1.0) -> journal.Row:
     kind = None if final else ErrorKind.SERVER
     return journal.row_of(
-        Outcome(Call(name, "s", 0, "p", "1", []), final, kind, name, "stop", None, 1, 1, 0.1, 1, at), "stage", "run", Model()
+        Outcome(Call(name, "s", 0, "p", "1", []), final, kind, name, "stop", None, 1, 1, 0.1, 1, at),
+        "stage",
+        "purpose",
+        "run",
+        Model(),
     )
 
 
@@ -41,7 +45,7 @@ def vector_rows(names: str, final: bool = True, at: float = 1.0) -> list[journal
     texts, vectors = Texts(tuple(names), tuple(names)), (packed(np.array([1.0, 2.0])),) * len(names)
     kind = None if final else ErrorKind.SERVER
     outcome = Outcome(texts, final, kind, None, None, None, 5, 0, 0.1, 1, at, vectors if final else ())
-    return journal.embedding_rows(outcome, "dedup", "run", Model(model="e"))
+    return journal.embedding_rows(outcome, "dedup", "vectors", "run", Model(model="e"))
 
 
 def test_vectors_are_saved_the_same_way(spark, tmp_path):
@@ -52,7 +56,7 @@ def test_vectors_are_saved_the_same_way(spark, tmp_path):
         writer.write(*rows)
         writer.write(row(f"answer {window}"))
         assert drain_journals(store, config) == (4 if window == 0 else 3)
-    found = sorted((each.persona_id, each.final, each.vector, each.dimensions) for each in store.table("embeddings").collect())
+    found = sorted((each.text_id, each.final, each.vector, each.dimensions) for each in store.table("embeddings").collect())
     assert found == [*[(name, True, [1.0, 2.0], 2) for name in "abcd"], ("e", False, None, None)]
     assert store.table("completions").count() == 2
 

@@ -52,7 +52,11 @@ def order_of(spark, config, count):
     rows = [("s", f"id{n % 50}", n, content_id(str(n)), "math", f'{{"persona":"nurse {n}"}}') for n in range(count)]
     columns = "stage string, source_id string, sample_index int, completion_id string, prompt_name string, variables string"
     return RequestBatch(
-        "s", "examples", spark.createDataFrame(rows, columns), config.models["default"], {"math": tasks.load("math").prompts["zero_shot"]}
+        "s",
+        "examples",
+        spark.createDataFrame(rows, columns),
+        config.models["default"],
+        {"math": tasks.load("math").prompts["zero_shot"]},
     )
 
 
@@ -156,9 +160,12 @@ def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_pa
     governor = Governor(Limits(4), total=5)
     governor.report(Report("0/0", 0, wants=wants, in_flight=1, started=2, settled=1, answered=1))
     tables, lease = Tables(5), SimpleNamespace(lost=threading.Event())
-    plan = executor.TaskPlan("s", "examples", "run", None, executor.Chats("none", {}), Limits(1), journal_folder=journal and str(tmp_path))
+    plan = executor.TaskPlan(
+        "s", "examples", "run", None, executor.Chats("none", {}), Limits(1), journal_folder=journal and str(tmp_path)
+    )
     running = threading.Thread(
-        target=windows.run_windows, args=(SimpleNamespace(store=tables, lease=lease), plan, Staged("staged", None), WindowLayout(5, 1, 2, 3), governor)
+        target=windows.run_windows,
+        args=(SimpleNamespace(store=tables, lease=lease), plan, Staged("staged", None), WindowLayout(5, 1, 2, 3), governor),
     )
     running.start()
     time.sleep(1.2)

@@ -92,10 +92,10 @@ def test_the_key_tells_what_changes_a_vector_and_nothing_else():
 def test_parts_of_a_bill_add_up():
     texts = Texts(("a", "b", "c"), ("x" * 10, "", "x" * 23))
     outcome = Outcome(texts, True, None, None, None, None, 101, 0, 0.5, 2, 1.0, (packed(1.0),) * 3)
-    rows = journal.embedding_rows(outcome, "dedup", "run", Model(model="e", in_mtok_cost=2.0))
+    rows = journal.embedding_rows(outcome, "dedup", "vectors", "run", Model(model="e", in_mtok_cost=2.0))
     assert sum(row["prompt_tokens"] for row in rows) == 101
     assert sum(row["cost_usd"] for row in rows) == pytest.approx(202e-6)
-    assert [row["persona_id"] for row in rows] == ["a", "b", "c"]
+    assert [row["text_id"] for row in rows] == ["a", "b", "c"]
     assert rows[0]["prompt_tokens"] < rows[2]["prompt_tokens"]
 
 

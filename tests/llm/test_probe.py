@@ -22,10 +22,10 @@ def test_probe_finds_what_holds(mock_server, served, held, tried):
     running = mock_server(response_formats=served)
     found = asyncio.run(probe(Model(base_url=running.base_url), None))
     assert (found.response_format, found.kind) == (held, None)
-    assert [call.prompt_version for call, _ in found.attempts] == tried
+    assert [call.prompt_name for call, _ in found.attempts] == [f"probe {each}" for each in tried]
     assert running.stats()["requests"] == len(tried)
     outcomes = found.outcomes()
-    assert [outcome.call.prompt_version for outcome in outcomes if outcome.final] == [held]
+    assert [outcome.call.prompt_name for outcome in outcomes if outcome.final] == [f"probe {held}"]
     assert sum(outcome.attempts for outcome in outcomes) == len(tried)
     assert len({outcome.call.completion_id for outcome in outcomes}) == len(outcomes)
 

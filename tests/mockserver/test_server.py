@@ -323,7 +323,7 @@ def test_a_port_in_use_is_said(quick_server):
 
 
 def test_the_server_ends_with_the_process_that_started_it():
-    code = "import time; from personahub import mockserver as mock_server as m\nwith m.start() as s: print(s.pid, flush=True); time.sleep(60)"
+    code = "import time; from personahub import mockserver as m\nwith m.start() as s: print(s.pid, flush=True); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout.readline())
     parent.send_signal(signal.SIGKILL)

@@ -102,7 +102,7 @@ def holds_as_dedup_promises(config, materialise):
         broken = [each.claim for each in audit(living, duplicates, rejects, config.dedup, materialise) if not each.holds]
         assert set(broken) <= {"and that comes before it"}  # who was there before a takedown comes before whom it let in again
         assert duplicates.select("kept_by").join(dead.withColumnRenamed("id", "kept_by"), on="kept_by", how="left_semi").isEmpty()
-        keyed = {row.id for row in index.keyed(hub).collect()}
+        keyed = {row.id for row in index.indexed_ids(hub).collect()}
         assert keyed | {row.id for row in duplicates.collect()} == {row.id for row in living.select("id").collect()}
 
 

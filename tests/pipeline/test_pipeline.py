@@ -22,7 +22,7 @@ from personahub.errors import (
     RootInUse,
     TransientFailures,
 )
-from personahub.inference import executor
+from personahub.inference import RequestBatch, executor
 from personahub.inference.preflight import response_format_of
 from personahub.storage.delta import Store
 from personahub.storage.lease import Lease
@@ -90,28 +90,29 @@ def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path,
     settings = ("models.default.model=simulated", made, "synthesis.conversation.turns=2", *hops)
     config = hub_of(endpoint, f"documents.path={demo.out / 'redpajama-v2'}", *settings)
     first = [(row.stage, row.counts) for row in table(config, "runs").orderBy("created_at").collect()]
-    stages = ["documents", "text-to-persona", "dedup", "dedup", *["persona-to-persona", "dedup"] * 2, "synthesize", "synthesize"]
+    stages = ["documents", "text-to-persona", "dedup", "dedup", *["persona-to-persona", "dedup"] * 2, "synthesize"]
     assert [stage for stage, _ in first] == stages
     assert first[0][1] == {"documents": 40, "rejects": 3}
     assert [counts["calls"] for stage, counts in first if stage.endswith("-persona")] == [40, 40, 40]
     kept = sum(counts["kept"] for stage, counts in first if stage == "dedup")
-    made, talks = first[-2][1], first[-1][1]
+    made = first[-1][1]
     assert kept < table(config, "personas").count()
-    assert made["calls"] == 6 * kept == made["examples"] + made["rejects"]
-    assert talks["examples"] + talks["rejects"] == table(config, "examples").where("task = 'instruction'").count()
-    assert demo.stats["requests"] == 3 * 40 + made["calls"] + talks["calls"] + 1  # one probe
+    assert table(config, "completions").where("purpose = 'examples'").count() == 6 * kept
+    first_turns = table(config, "examples").where("task = 'instruction'").count()
+    assert made["examples"] + made["rejects"] == 6 * kept + first_turns
+    assert demo.stats["requests"] == 3 * 40 + made["calls"] + 1  # one probe
     again = {result.stage: result.counts for result in run(config)}
     assert endpoint.stats()["requests"] == 0
     assert all(value == 0 for counts in again.values() for name, value in counts.items() if name not in ("hop", "reused"))
 
     ledger = table(config, "completions")
     assert ledger.where("final").groupBy("completion_id").count().where("count > 1").count() == 0
-    assert ledger.where("stage != 'probe'").count() == 3 * 40 + made["calls"] + talks["calls"]
+    assert ledger.where("purpose != 'probe'").count() == 3 * 40 + made["calls"]
     lineage = table(config, "lineage")
     sources = table(config, "documents").select("document_id").union(table(config, "personas").select("persona_id"))
     assert lineage.join(sources.withColumnRenamed("document_id", "parent_id"), on="parent_id", how="left_anti").count() == 0
     assert set(table(config, "examples").select("synthetic").distinct().collect()) == {(True,)}
-    assert [row.status for row in table(config, "runs").collect()] == ["done"] * (10 + 10)
+    assert [row.status for row in table(config, "runs").collect()] == ["done"] * (9 + 9)
 
 
 def test_faults_end_as_answers_or_rejects_with_their_reason(people, hub_of):
@@ -186,7 +187,7 @@ def test_a_refused_key_and_a_dead_endpoint_buy_nothing(people, hub_of, monkeypat
             run(unread, "synthesize")
         assert server.stats()["sold"] == 0
     with pytest.raises(EndpointError, match="does not answer as"), pipeline.open_hub(config) as hub:
-        response_format_of(hub.store, hub.run_id, config.models["default"])
+        response_format_of(hub, RequestBatch("synthesize", "examples", hub.store.table("requests"), config.models["default"], {}))
     with pytest.raises(EndpointError, match="attempts failed"):
         run(blind, "synthesize")
     ledger = table(config, "completions").collect()

@@ -64,8 +64,7 @@ def test_the_price_of_a_model_that_no_chosen_stage_asks_need_not_be_known(stage,
 )
 def test_a_stage_that_asks_a_model_without_prices_is_refused(stage, overrides, asks, settings):
     names = " and ".join(f"models.{asks}.{name}" for name in settings)
-    asked_by = "dedup" if stage == "persona-to-persona" and asks == "vectors" else stage
-    with pytest.raises(ConfigError, match=re.escape(f"{asked_by} asks models.{asks}, whose price is not known: set {names} (")):
+    with pytest.raises(ConfigError, match=re.escape(f"{stage} asks models.{asks}, whose price is not known: set {names} (")):
         pipeline.check(config_of(*overrides), [stage])
     pipeline.check(config_of(*overrides), [stage], spend=False)  # an estimate buys nothing
     pipeline.check(config_of(*overrides, "generate.budget_usd=null"), [stage])

@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from personahub.errors import ConfigError
-from personahub.inference import Estimate
 from personahub.llm.governor import Snapshot
 from personahub.render import terminal as terminal
 from personahub.render.terminal import TerminalUI, compact, dollars, duration, line, panel, percent
+from personahub.storage.hub import Estimate
 
-ESTIMATE = Estimate("synthesize", 1200, 30, 400_000, 200_000, 0.18, "big", "https://llm.example.com/v1", "a note")
+ESTIMATE = Estimate("synthesize", "examples", 1200, 30, 400_000, 200_000, 0.18, "big", "https://llm.example.com/v1", "a note")
 NOW = Snapshot(
     done=120,
     total=1000,
@@ -42,7 +42,7 @@ def ask(monkeypatch, answer: str) -> tuple[bool, str]:
     keyboard.isatty = lambda: True
     monkeypatch.setattr(sys, "stdin", keyboard)
     console = paper(force_terminal=True, color_system=None)
-    return TerminalUI(console).confirm(ESTIMATE), console.file.getvalue()
+    return TerminalUI(console).confirm([ESTIMATE]), console.file.getvalue()
 
 
 @pytest.mark.parametrize(("answer", "agreed"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("yep\n", False)])
@@ -51,23 +51,25 @@ def test_on_a_terminal_it_asks(monkeypatch, answer, agreed):
 
 
 def test_it_says_what_it_is_about_to_buy(monkeypatch):
-    offer = "synthesize: about to buy 1,200 calls (~600,000 tokens, ~$0.1800) from big at https://llm.example.com/v1; "
+    offer = (
+        "synthesize: about to buy 1,200 calls for examples (~600,000 tokens, ~$0.1800) from big at https://llm.example.com/v1; "
+    )
     assert offer + "30 answers are in the ledger already (a note)\n" in ask(monkeypatch, "y\n")[1]
 
 
 def test_yes_is_not_asked():
     console = paper()
-    assert TerminalUI(console, yes=True).confirm(ESTIMATE)
+    assert TerminalUI(console, yes=True).confirm([ESTIMATE])
     assert "about to buy 1,200 calls" in console.file.getvalue()
 
 
 def test_without_a_terminal_yes_is_needed():
     with pytest.raises(ConfigError, match="--yes is needed"):
-        TerminalUI(paper()).confirm(ESTIMATE)
+        TerminalUI(paper()).confirm([ESTIMATE])
 
 
 def test_nothing_to_buy_is_not_asked():
-    assert TerminalUI(paper()).confirm(Estimate("synthesize", 0, 30, 0, 0, 0.0))
+    assert TerminalUI(paper()).confirm([Estimate("synthesize", "examples", 0, 30, 0, 0, 0.0)])
 
 
 def test_one_line_tells_it_all():

@@ -4,19 +4,18 @@ import pytest
 from rich.console import Console
 
 from personahub.figures import ExampleSample, Ledger, PersonaSample, Reject, Samples, Status
-from personahub.inference import Estimate
 from personahub.pipeline import Preview, StageResult
 from personahub.render import views
+from personahub.storage.hub import Estimate
 
-EMPTY = Status(0, 0, 0, 0, {}, 0, 0, 0, {}, 0, {}, (), ())
+EMPTY = Status(0, 0, 0, {}, 0, 0, {}, 0, {}, (), ())
+PROGRESS = ("1 documents have led to no persona and no reject yet: run text-to-persona",)
 FULL = Status(
     documents=40,
     refused=3,
-    documents_open=1,
     personas=160,
     duplicates_by_method={"exact": 8, "semantic": 2},
     kept=150,
-    kept_open=2,
     examples=148,
     examples_by_task={"math": 148},
     example_duplicates=6,
@@ -45,21 +44,20 @@ def test_a_stage_is_one_line():
 
 
 def test_status_tells_the_funnel_and_what_is_missing():
-    shown = printed(views.status, FULL, "hub")
+    shown = printed(views.status, FULL, "hub", PROGRESS)
     for part in ("3 refused (pages and files)", "too_short", "math 148", "27,395", "hop 0: 160", "exact 8, semantic 2"):
         assert part in shown
     for sentence in (
         "text-to-persona: final, but of no use: refused 1",
         "text-to-persona: 1 calls failed in passing (timeout 1): run again to ask for those",
         "synthesize: its last run ended with BudgetExceeded",
-        "1 documents have led to no persona and no reject yet: run text-to-persona",
-        "2 kept personas have led to no example and no reject yet: run synthesize",
+        *PROGRESS,
     ):
         assert sentence in shown
 
 
 def test_status_tells_what_each_stage_took():
-    lines = [" ".join(line.split()) for line in printed(views.status, FULL, "hub").splitlines()]
+    lines = [" ".join(line.split()) for line in printed(views.status, FULL, "hub", PROGRESS).splitlines()]
     first = lines.index("stage time $ utilisation (last run)") + 2
     assert lines[first : first + 5] == [
         "documents 1 min 05 s",
@@ -82,18 +80,18 @@ def test_tables_fit_the_terminal(width):
 
 
 def test_the_names_of_stages_stay_whole_on_80_columns():
-    assert "text-to-persona  " in printed(views.status, FULL, "hub")
+    assert "text-to-persona  " in printed(views.status, FULL, "hub", PROGRESS)
 
 
 def test_a_part_of_a_stage_is_named_with_it():
-    shown = printed(views.estimates, [Estimate("synthesize", 5, 0, 10, 20, 0.1, note="at most so many", part="moderation")])
+    shown = printed(views.estimates, [Estimate("synthesize", "moderation", 5, 0, 10, 20, 0.1, note="at most so many")])
     assert "synthesize, moderation: at most so many" in shown
 
 
 def test_an_unknown_price_says_which_settings_are_missing():
-    shown = printed(views.estimates, [Estimate("synthesize", 5, 1, 10, 20, None, "m", "u", "a note")])
+    shown = printed(views.estimates, [Estimate("synthesize", "examples", 5, 1, 10, 20, None, "m", "u", "a note")])
     assert "in_mtok_cost and out_mtok_cost" in shown
-    assert "synthesize: a note" in shown
+    assert "synthesize, examples: a note" in shown
 
 
 def test_a_preview_shows_the_exact_prompt_and_the_answer():

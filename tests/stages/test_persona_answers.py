@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from personahub import schemas
 from personahub.config import PersonaFilters
 from personahub.stages import persona_answers
 
@@ -111,20 +110,3 @@ def test_any_completion_gives_at_least_one_item_each_at_its_own_position(text, r
         row = persona_answers.row_of("stage", "d", "c", item)
         assert all(value is None or not isinstance(value, str) or value.encode() is not None for value in row.values())
         assert len(row.get("raw") or "") <= persona_answers.RAW_CHARACTERS
-
-
-def test_kept_are_the_personas_that_represent_themselves(spark):
-    duplicates = spark.createDataFrame(
-        [("b", "persona", "a", "exact", 1.0, 1), ("c", "example", "a", "exact", 1.0, 1)], schemas.DUPLICATES
-    )
-    tombstones = spark.createDataFrame([("d", "persona", "asked for"), ("a", "document", "asked for")], schemas.TOMBSTONES)
-    refused = [("r1", "dedup", "f", None, "no_embedding"), ("r2", "synthesize", "a", None, "refusal")]
-    rejects = spark.createDataFrame([(*row, None, None, "run") for row in refused], schemas.REJECTS)
-    found = persona_answers.kept(
-        spark.createDataFrame([(name, f"{BAKER} {name}", 0, "en") for name in "abcdef"], schemas.PERSONAS),
-        duplicates,
-        tombstones,
-        rejects,
-    )
-    assert sorted(row.persona_id for row in found.collect()) == ["a", "c", "e"]
-    assert found.columns == schemas.PERSONAS.names

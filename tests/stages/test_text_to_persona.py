@@ -69,7 +69,7 @@ def documents(spark, *rows):
 def completions(spark, *rows):
     """rows: (completion_id, text, error_kind, final)."""
     full = [
-        (name, "s", "x", 0, "mock", "u", "p", "1", text, "stop", final, kind, kind, 1, 1, None, 0.1, 1, "r", None)
+        (name, "s", "personas", "x", 0, "mock", "u", "p", "1", text, "stop", final, kind, kind, 1, 1, None, 0.1, 1, "r", None)
         for name, text, kind, final in rows
     ]
     return spark.createDataFrame(full, schemas.COMPLETIONS)

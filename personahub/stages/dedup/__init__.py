@@ -89,15 +89,16 @@ def estimate(hub: Hub) -> list[Estimate]:
         return embeddings.estimate(hub, embeddings.batch_of(hub, left, NAME, "vectors"))
 
 
-def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
-    """The vectors of what is new, and of what may come, each of the length of a persona."""
+def bound(hub: Hub, incoming: int, rebuild: bool = False) -> tuple[list[Estimate], int]:
+    """The vectors of what is new, and of what may come (with `rebuild` of all personas), each of the length of a persona."""
     settings = hub.config.dedup.semantic
-    found = estimate(hub)
-    if settings.enabled and settings.model is not None and incoming:
-        model, tokens = hub.config.models[settings.model], incoming * TOKENS_OF_A_PERSONA
-        calls = -(-incoming // settings.texts_per_request)
-        cost, note = model.cost_usd(tokens, 0), "at most, of personas that are not there yet"
-        found.append(Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, note, texts=incoming))
+    found, texts = ([], incoming + hub.store.table("personas").count()) if rebuild else (estimate(hub), incoming)
+    if settings.enabled and settings.model is not None and texts:
+        model, tokens = hub.config.models[settings.model], texts * TOKENS_OF_A_PERSONA
+        calls, cost = -(-texts // settings.texts_per_request), model.cost_usd(tokens, 0)
+        found.append(
+            Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, "at most so many", texts=texts)
+        )
     return found, incoming
 
 
@@ -112,7 +113,7 @@ def variant(rebuild: bool = False, of: str = "personas") -> Stage:
     """The stage by the options of `personahub run dedup`. of: personas or examples, what it compares."""
     if of == "examples":
         return replace(STAGE, rounds=without_purchases(examples.run), models=nothing, bound=lambda hub, incoming: ([], incoming))
-    return replace(STAGE, rounds=partial(rounds, rebuild=rebuild)) if rebuild else STAGE
+    return replace(STAGE, rounds=partial(rounds, rebuild=True), bound=partial(bound, rebuild=True)) if rebuild else STAGE
 
 
 @contextmanager
@@ -250,8 +251,6 @@ def _take_back(hub: Hub) -> None:
     hub.store.delete("vector_centroids")
     hub.store.delete("vector_index")
     hub.store.delete("lexical_index")
-    # one that an earlier version made gets the columns of today
-    hub.store.record([], "lexical_index")
 
 
 STAGE = Stage(

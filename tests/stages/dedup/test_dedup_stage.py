@@ -114,17 +114,6 @@ def test_a_run_that_dies_among_its_tables_is_finished_as_it_fell_and_other_setti
     assert {row.scheme for row in rows_of(config, "lexical_index")} == {lexical.scheme(loose.dedup.lexical)}
 
 
-def test_a_hub_of_an_earlier_version_asks_for_a_rebuild_and_gets_one(config):
-    rows = add(config, TEXTS[:20])
-    with pipeline.open_hub(config, spend=True) as hub:
-        old = hub.spark.createDataFrame([("1 exact", 7, "someone")], "scheme string, key long, persona_id string")
-        old.write.format("delta").save(f"{config.root}/lexical_keys")
-    with pytest.raises(ConfigError, match="--rebuild"):
-        dedup(config)
-    assert dedup(config, rebuild=True)["compared"] == len(rows)
-    assert keyed(config) == {name for _, name, _ in rows} - verdicts(config).keys()
-
-
 def test_what_can_not_be_done_is_told_before_anything_starts(config):
     for overrides, match in (
         (["dedup.semantic.enabled=true"], "dedup.semantic.model"),

@@ -83,14 +83,16 @@ def test_each_vector_is_bought_once_over_all_batches_and_runs(endpoint, hub_of):
     assert ledger.where("final and dimensions = 64 and size(vector) = 64 and model = 'mock-embeddings'").count() == 16
     billed = ledger.agg(F.sum("prompt_tokens"), F.sum("cost_usd")).collect()[0]
     stats = endpoint.stats()
-    probe = table(config, "completions").where("stage = 'probe'").collect()[0]
+    probe = table(config, "completions").where("purpose = 'probe'").collect()[0]
     assert billed[0] + probe.prompt_tokens == stats["prompt_tokens"]
-    assert result.prompt_tokens == billed[0]
-    assert result.cost_usd == pytest.approx(billed[1]) == pytest.approx(billed[0] / 1e6)
+    assert result.prompt_tokens == billed[0] + probe.prompt_tokens
+    assert billed[1] == pytest.approx(billed[0] / 1e6)
+    assert result.cost_usd == pytest.approx(billed[1] + probe.cost_usd)
     assert (stats["texts_sold"], stats["texts_sold_twice"]) == (16 + PROBE, 0)
     with pipeline.open_hub(config) as hub:
         stage = next(stage for stage in pipeline.status(hub).stages if stage.stage == "dedup")
-    assert (stage.answered, stage.missing, stage.prompt_tokens, stage.status) == (16, 0, billed[0], "done")
+    vectors = stage.purposes["vectors"]
+    assert (vectors.answered, vectors.missing, vectors.prompt_tokens, stage.status) == (16, 0, billed[0], "done")
 
     assert set(dedup(config).counts.values()) == {0}
     assert endpoint.stats()["requests"] == stats["requests"]
@@ -131,7 +133,7 @@ def test_a_text_that_is_refused_is_a_reject_and_stops_no_other(endpoint, hub_of)
     assert reason == "no_embedding"
     assert "10001 tokens" in detail
     refused = table(config, "embeddings").where("vector is null").collect()
-    assert [(row.persona_id, row.final, row.error_kind) for row in refused] == [(ids.persona_id(long), True, "bad_request")]
+    assert [(row.text_id, row.final, row.error_kind) for row in refused] == [(ids.persona_id(long), True, "bad_request")]
     stats = endpoint.stats()
     assert (stats["texts_sold"], stats["texts_sold_twice"]) == (10 + PROBE, 0)
     assert set(dedup(config).counts.values()) == {0}

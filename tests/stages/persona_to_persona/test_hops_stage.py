@@ -10,6 +10,7 @@ from personahub.config import load
 from personahub.errors import InputError, Interrupted
 from personahub.figures import hops as hop_report
 from personahub.stages import persona_to_persona
+from personahub.stages.persona_answers import PARSED
 from personahub.stages.persona_to_persona import frontier
 from personahub.storage.delta import Store
 
@@ -215,7 +216,7 @@ def test_a_child_that_its_parent_descends_from_is_refused(config_of, tmp_path, s
         ]
         parsed = spark.createDataFrame(
             [(*row, None, None, None, None) for row in told],
-            persona_to_persona.persona_to_persona.PARSED,
+            PARSED,
         )
         found = {row.relation: row for row in persona_to_persona._without_cycles(hub, parsed, 2).collect()}
     assert found["friend"].reason is None

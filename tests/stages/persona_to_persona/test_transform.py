@@ -61,7 +61,7 @@ def frontier(spark, *rows):
 def completions(spark, *rows):
     """rows: (completion_id, text)."""
     full = [
-        (name, ptp.STAGE, "x", 0, "mock", "u", "p", "1", text, "stop", True, None, None, 1, 1, None, 0.1, 1, "r", None)
+        (name, ptp.NAME, "hop 1", "x", 0, "mock", "u", "p", "1", text, "stop", True, None, None, 1, 1, None, 0.1, 1, "r", None)
         for name, text in rows
     ]
     return spark.createDataFrame(full, schemas.COMPLETIONS)
@@ -107,4 +107,4 @@ def test_who_is_an_ancestor_is_refused_under_an_id_of_its_own(spark):
     rows = {row.relation: row for row in ptp.refuse_ancestors(marked).collect()}
     assert [rows[name].reason for name in names] == [None, "own_ancestor"]
     assert rows[names[1]].raw == COLLEAGUE
-    assert rows[names[1]].reject_id == ids.reject_id(ptp.STAGE, "a" * 32, request.completion_id, "own_ancestor", 1)
+    assert rows[names[1]].reject_id == ids.reject_id(ptp.NAME, "a" * 32, request.completion_id, "own_ancestor", 1)

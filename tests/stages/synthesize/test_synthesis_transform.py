@@ -84,7 +84,29 @@ def test_from_personas_to_examples_and_rejects(spark):
 
     def completion(source, text, kind, final):
         name = rows[source].completion_id
-        return (name, "s", "x", 0, "mock-7b", "u", "math", "1", text, "stop", final, kind, kind, 1, 1, None, 0.1, 1, "r", None)
+        return (
+            name,
+            "s",
+            "examples",
+            "x",
+            0,
+            "mock-7b",
+            "u",
+            "math",
+            "1",
+            text,
+            "stop",
+            final,
+            kind,
+            kind,
+            1,
+            1,
+            None,
+            0.1,
+            1,
+            "r",
+            None,
+        )
 
     ledger = spark.createDataFrame(
         [

@@ -8,11 +8,13 @@ from collections import Counter
 import fastjsonschema
 import pytest
 
-from personahub import mockserver, pipeline
+from personahub import inference, mockserver, pipeline
 from personahub.config import load
 from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.inference import PurchaseResult
-from personahub.stages.synthesize import moderated, persona_selection, transform
+from personahub.stages import synthesize
+from personahub.stages.synthesize import transform
+from personahub.stages.synthesize.persona_selection import people_of
 
 PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
 STAGE = "synthesize"
@@ -160,13 +162,15 @@ def test_conversations_go_on_from_first_turns_and_are_bought_once(config_of, tmp
     imported(config, tmp_path, PERSONAS[:12])
     endpoint.reset()
     with pipeline.open_hub(config, spend=True) as hub:
-        told = [result.counts for result in pipeline.run(hub, [STAGE])]
+        (result,) = pipeline.run(hub, [STAGE])
         rows = hub.store.table("examples").collect()
         ledger = {row.completion_id: row for row in hub.store.table("completions").where("final").collect()}
-    assert [counts["calls"] for counts in told[:1]] == [12]
+    assert Counter(row.purpose for row in ledger.values())["examples"] == 12
+    assert result.counts["calls"] == sum(row.purpose != "probe" for row in ledger.values())  # all turns
     talks = [json.loads(row.content) for row in rows if row.task == "conversation"]
     firsts = {row.completion_id for row in rows if row.task == "instruction"}
-    assert len(talks) == 12 == told[1]["examples"]
+    assert len(talks) == 12
+    assert result.counts["examples"] == 24
     assert {len(talk["messages"]) for talk in talks} <= {2, 4, 6}
     assert len({len(talk["messages"]) for talk in talks}) > 1  # some have all that they wanted sooner
     for talk in talks:
@@ -180,7 +184,7 @@ def test_conversations_go_on_from_first_turns_and_are_bought_once(config_of, tmp
     bought = endpoint.stats()
     assert bought["requests"] == bought["distinct_bodies"]
     with pipeline.open_hub(config, spend=True) as hub:
-        assert [result.counts.get("calls", 0) for result in pipeline.run(hub, [STAGE])] == [0, 0]
+        assert [result.counts["calls"] for result in pipeline.run(hub, [STAGE])] == [0]
         assert hub.store.table("examples").count() == len(rows)
     assert endpoint.stats()["requests"] == bought["requests"]
 
@@ -205,7 +209,12 @@ def test_what_could_not_be_judged_in_passing_is_asked_again_and_nobody_in_its_pl
     config = config_of("synthesis.moderation_model=default", "synthesis.accepted=3")
     imported(config, tmp_path, PERSONAS[:20])
     with monkeypatch.context() as broken:
-        broken.setattr(moderated, "buy", lambda *_: PurchaseResult(calls=3, failed=1))
+        buy = inference.buy
+
+        def fails(hub, batch):
+            return PurchaseResult(calls=3, failed=1) if batch.purpose == "moderation" else buy(hub, batch)
+
+        broken.setattr(inference, "buy", fails)
         with pytest.raises(TransientFailures, match="1 calls of moderation failed in passing"):
             run(config)
     with pipeline.open_hub(config) as hub:
@@ -295,11 +304,11 @@ def test_personas_of_examples_that_have_none_are_inferred_once(config_of, tmp_pa
     assert [one.calls for one in foreseen] == [8, 5]
     assert endpoint.stats()["requests"] == 0
     counts, examples, _ = run(config)
-    assert counts["calls"] == 5 == len(examples)
+    assert (counts["calls"], len(examples)) == (8 + 5, 5)
     assert endpoint.stats()["requests"] in (13, 14)  # a probe, where the endpoint was not known
     with pipeline.open_hub(config) as hub:
         ledger = hub.store.table("completions").where("final").collect()
-    assert Counter(row.prompt_name for row in ledger if row.stage == STAGE) == {"text_to_persona": 8, "instruction": 5}
+    assert Counter(row.purpose for row in ledger if row.purpose != "probe") == {"personas of few-shot examples": 8, "examples": 5}
     assert run(config)[0]["calls"] == 0
     assert endpoint.stats()["bought_twice"] == 0
 
@@ -309,7 +318,8 @@ def test_what_a_moderation_model_finds_unsafe_is_a_reject(config_of, tmp_path, e
     imported(config, tmp_path, PERSONAS[:20])
     endpoint.reset()
     counts, examples, rejects = run(config)  # the simulated judge finds about half of all unsafe
-    assert counts["calls"] == 20 == len(examples) + len(rejects)
+    assert counts["calls"] == 20 + 20
+    assert len(examples) + len(rejects) == 20
     assert {row.reason for row in rejects} == {"unsafe"}
     assert 0 < len(examples) < 20
     assert all(row.raw and row.completion_id for row in rejects)
@@ -347,7 +357,7 @@ def test_how_a_persona_fits_its_topic_goes_with_the_example(config_of, tmp_path,
 def shown_of(config):
     """By persona, the examples that its prompt shows, as the stage would ask them now."""
     with pipeline.open_hub(config) as hub:
-        rows = persona_selection.order(hub, config.models["default"]).requests.collect()
+        rows = synthesize._first_batch(hub, people_of(hub)).requests.collect()
     return {row.source_id: json.loads(row.variables)["examples"] for row in rows}
 
 
@@ -364,7 +374,7 @@ def test_examples_of_the_hub_itself_are_frozen_when_they_are_first_drawn(config_
     config = config_of(*own)
     with pipeline.open_hub(config) as hub:
         assert [one.calls for one in pipeline.estimates(hub, [STAGE])] == [30]
-        assert hub.store.table("requests").isEmpty()  # an estimate freezes nothing
+        assert hub.store.table("few_shot_pool").isEmpty()  # an estimate freezes nothing
     counts, examples, _ = run(config)
     assert counts["calls"] == 30
     problems = {row.completion_id: json.loads(row.content)["problem"] for row in examples if row.mode == "zero_shot"}
@@ -379,11 +389,11 @@ def test_examples_of_the_hub_itself_are_frozen_when_they_are_first_drawn(config_
     assert endpoint.stats()["distinct_bodies"] in (60, 61)  # a probe, where the endpoint was not known
 
     with pipeline.open_hub(config, spend=True) as hub:
-        frozen = hub.store.table("requests").orderBy("sample_index").collect()
+        frozen = hub.store.table("few_shot_pool").orderBy("position").collect()
         assert len(frozen) == 6
-        gone, text = frozen[0].source_id, json.loads(frozen[0].variables)["text"]
+        gone, text = frozen[0].persona_id, frozen[0].text
         pipeline.forget(hub, [gone], purge=True)
-        assert text not in str(hub.store.table("requests").collect())
+        assert text not in str(hub.store.table("few_shot_pool").collect())
     after = shown_of(config)
     assert gone not in after
     assert all(text not in texts for texts in after.values())
@@ -427,21 +437,27 @@ def test_an_estimate_names_each_part_that_will_be_paid_for(config_of, tmp_path, 
 
     def foreseen(*overrides):
         with pipeline.open_hub(config_of(*overrides)) as hub:
-            return {one.part: one for one in pipeline.estimates(hub, [STAGE])}
+            return {one.purpose: one for one in pipeline.estimates(hub, [STAGE])}
 
     tasks = "synthesis.tasks=[conversation, {name: math, topic: [tides, kites]}]"
     config = [tasks, "synthesis.moderation_model=default", "synthesis.fit=embedding", "dedup.semantic.model=default"]
     parts = foreseen(*config, "synthesis.conversation.turns=2")
     calls = {part: (one.texts or one.calls) for part, one in parts.items()}
-    assert calls == {"": 20, "moderation": 20, "fit": 12, "turns of the assistant": 20, "turns of the user": 10}
+    assert calls == {
+        "examples": 20,
+        "moderation": 20,
+        "topic similarity": 12,
+        "turns of the assistant": 20,
+        "turns of the user": 10,
+    }
     assert all(one.prompt_tokens > 0 for one in parts.values())
     assert "at most so many" in parts["moderation"].note
     parts = foreseen("synthesis.accepted=4", "synthesis.candidate_budget=7")
-    assert (parts[""].calls, parts[""].note.split("; ")[-1]) == (4, "if none is refused, and at most 7")
+    assert (parts["examples"].calls, parts["examples"].note.split("; ")[-1]) == (4, "if none is refused, and at most 7")
     assert endpoint.stats()["requests"] == 0
     talking = config_of('synthesis.tasks=["conversation"]', "synthesis.conversation.turns=2")
     with pipeline.open_hub(talking, spend=True) as hub:
         list(pipeline.run(hub, [STAGE]))
-        assert {one.part: one.calls for one in pipeline.estimates(hub, [STAGE])} == {
-            "": 0, "turns of the assistant": 0, "turns of the user": 0,
+        assert {one.purpose: one.calls for one in pipeline.estimates(hub, [STAGE])} == {
+            "examples": 0, "turns of the assistant": 0, "turns of the user": 0,
         }  # fmt: skip

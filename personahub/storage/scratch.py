@@ -1,0 +1,170 @@
+"""Tables that do not outlive their use: scratch, written once and read by the jobs of one stage; held rows on their way into tables."""
+
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+# what engines say of a table that is not there, in a catalog or behind a URI; anything else may be a table that cannot be read just now
+_ABSENT = (
+    "TABLE_OR_VIEW_NOT_FOUND",
+    "PATH_NOT_FOUND",
+    "DELTA_TABLE_NOT_FOUND",
+    "DELTA_PATH_DOES_NOT_EXIST",
+    "No commit files found",
+)
+
+
+class Scratch:
+    """Scratch and held tables of one root (a path or a URI), or of one `catalog.schema`."""
+
+    def __init__(self, spark: SparkSession, root: str, catalog: str | None) -> None:
+        self.spark, self.catalog = spark, catalog
+        self.root = root if "://" in root else str(Path(root).absolute())
+
+    def materialise(self, rows: DataFrame, name: str, partition_by: Sequence[str] = ()) -> DataFrame:
+        """Write `rows` once and return what was written: the plan behind it never runs again."""
+        if self.catalog:
+            self.drop_scratch(name)
+            # created first, then appended to: an observed frame loses its observation in a create-table-as-select
+            for part in (self.spark.createDataFrame([], rows.schema), rows):
+                part.write.format("delta").mode("append").partitionBy(*partition_by).saveAsTable(self._scratch(name))
+            return self.scratch(name, rows.schema)
+        # no dictionary: to look each value up costs more than a table that is read once or twice gains
+        writer = rows.write.mode("overwrite").option("parquet.enable.dictionary", "false")
+        writer.partitionBy(*partition_by).parquet(self._scratch(name))
+        return self.scratch(name, rows.schema)
+
+    def scratch(self, name: str, schema: T.StructType) -> DataFrame:
+        """A scratch table written before."""
+        if self.catalog:
+            return self.spark.read.table(self._scratch(name))
+        return self.spark.read.schema(schema).parquet(self._scratch(name))
+
+    def window(self, name: str, schema: T.StructType, window: int) -> DataFrame:
+        """The rows of one window of a scratch table that is partitioned by window and slot."""
+        if self.catalog:
+            return self.spark.read.table(self._scratch(name)).where(F.col("window") == window)
+        # by itself: an engine that looks at all of them for each would take time quadratic in their number
+        columns = [field for field in schema if field.name not in ("window", "slot")]
+        rows = self.spark.read.schema(T.StructType(columns)).parquet(f"{self._scratch(name)}/window={window}")
+        return rows.select(*(field.name for field in columns))
+
+    def drop_scratch(self, *names: str) -> None:
+        for name in names:
+            if self.catalog:
+                self.spark.sql(f"DROP TABLE IF EXISTS {self._scratch(name)}")
+            elif "://" not in self.root:
+                shutil.rmtree(self._scratch(name), ignore_errors=True)
+
+    def drop_all_scratch(self) -> None:
+        """What a run that died has left; the caller holds the lease."""
+        if self.catalog:
+            left = [row.tableName for row in self.spark.sql(f"SHOW TABLES IN {self.catalog} LIKE 'scratch_*'").collect()]
+            for name in left:
+                self.spark.sql(f"DROP TABLE IF EXISTS {self.catalog}.{name}")
+        elif "://" not in self.root:
+            shutil.rmtree(f"{self.root}/_scratch", ignore_errors=True)
+
+    # -- held: rows on their way into several tables, which have no common commit -----------------------------------------------------
+
+    def hold(self, rows: DataFrame, name: str) -> DataFrame:
+        """Write `rows` in one commit and return them. Unlike scratch they outlive the run, until `release`."""
+        writer = conform(rows, rows.schema).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer = writer.option("delta.dataSkippingStatsColumns", "")  # it is read once, and whole
+        if self.catalog:
+            writer.saveAsTable(self._held(name))
+        else:
+            writer.save(self._held(name))
+        return self._read_held(name)
+
+    def held(self, name: str) -> DataFrame | None:
+        """What a run that died was about to insert, or None."""
+        return self._read_held(name) if self._is_there(self._held(name), lambda: self._read_held(name)) else None
+
+    def release(self, name: str) -> None:
+        """The rows have reached their tables."""
+        if self.catalog:
+            self.spark.sql(f"DROP TABLE IF EXISTS {self._held(name)}")
+        elif "://" not in self.root:
+            # in one step: of a folder that a kill leaves half removed no run could tell whether it still holds anything
+            gone = Path(self._scratch(f"released-{uuid.uuid4().hex}"))
+            gone.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                os.rename(self._held(name), gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            self.hold(self._read_held(name).limit(0), name)
+
+    @contextmanager
+    def one_file_per_task(self) -> Iterator[None]:
+        """While windows are read, each staged file is one task, and rows reach Python in small batches.
+
+        Their plans are short and their rows few: to write and compile code for each task costs more than to do without.
+        """
+        settings = {
+            "spark.sql.files.maxPartitionBytes": "1g",
+            "spark.sql.files.openCostInBytes": "1g",
+            "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        }
+        with self._with(settings):
+            yield
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _with(self, settings: Mapping[str, str]) -> Iterator[None]:
+        """The session's own settings are back at the end."""
+        before = {key: self.spark.conf.get(key, None) for key in settings}
+        for key, value in settings.items():
+            self.spark.conf.set(key, value)
+        try:
+            yield
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    self.spark.conf.unset(key)
+                else:
+                    self.spark.conf.set(key, value)
+
+    def _is_there(self, place: str, load: Callable[[], DataFrame]) -> bool:
+        if self.catalog is None and "://" not in self.root:
+            return _has_commit(Path(place))
+        try:
+            load().schema  # noqa: B018  analysed lazily under Connect: ask for the schema
+            return True
+        except AnalysisException as error:
+            if not any(said in str(error) for said in _ABSENT):
+                raise
+            return False
+
+    def _read_held(self, name: str) -> DataFrame:
+        return self.spark.read.table(self._held(name)) if self.catalog else self.spark.read.format("delta").load(self._held(name))
+
+    def _held(self, name: str) -> str:
+        return f"{self.catalog}.held_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_held/{name}"
+
+    def _scratch(self, name: str) -> str:
+        return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"
+
+
+def _has_commit(table: Path) -> bool:
+    try:
+        return any(re.match(r"\d{20}\.(json|checkpoint)", name) for name in os.listdir(table / "_delta_log"))
+    except FileNotFoundError:
+        return False
+
+
+def conform(rows: DataFrame, schema: T.StructType) -> DataFrame:
+    # by the types' names: Connect sends a StringType as one with a collation, which Delta writes down and other engines cannot read
+    return rows.select(*(F.col(field.name).cast(field.dataType.simpleString()) for field in schema))
