@@ -7,7 +7,7 @@ executor: its JVM, as by the OOM killer. PySpark's daemon then reads the end of 
 how long they outlived it is printed. all: the JVM, the daemon and the workers. orphans: the JVM and the daemon, so that nobody tells
 the workers, which call on until the governor hears of the new attempt, or until they notice that nobody reads their answers.
 
-EarlyStop: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken: bought again, at
+Judge: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken: bought again, at
 most the sum over the kills of what was in flight just before, which is what had been sent to the server and was on no disk yet, of
 both executors, and no more than the places; exactly one final row a request; one more run buys nothing. The server can not tell the
 executors apart, but it counts the answers whose client was gone: the share of the dead one, less what it had just been sent.

@@ -1,7 +1,7 @@
 """What the kill trials of a stage share: kill -9 at random moments, again and again, until it is done; beside it a run that nobody kills.
 
-EarlyStop: the simulated server's own counter, and the files of the tables. Broken is more bought again than what was in flight at the kills, a
-table that differs in anything but run_id, created_at, latency_s and attempts, and one more run that buys anything.
+Judge: the simulated server's own counter, and the files of the tables. Broken is more bought again than what was in flight at the kills,
+a table that differs in anything but run_id, created_at, latency_s and attempts, and one more run that buys anything.
 """
 
 import argparse

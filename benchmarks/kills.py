@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--commit-every 250]
 
-EarlyStop: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken:
+Judge: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken:
 every request answered by exactly one final row, no committed answer lost, what was bought again within the bound (per kill, the
 requests in flight with the journal; commit_every x windows_in_flight without), and one more run buys nothing.
 """

@@ -17,7 +17,7 @@ from personahub.engines import archive
 from personahub.errors import ConfigError, PersonahubError
 
 DRIVER_MEMORY = "2g"
-DAEMON = "personahub.engines.daemon"
+DAEMON = "personahub.spark_daemon"
 # that Spark hands to a worker at once: both fill and read it while it is in the processor's cache. Spark's own measure, 10,000 rows, is
 # 15 MB of vectors, or all the bundles of a task
 BATCH_BYTES = 2 << 20
