@@ -107,7 +107,7 @@ def _master(session: SparkSession) -> str:
 
 
 def tasks_per_window(session: SparkSession, config: Config) -> int:
-    """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need (PAID_STEP 3).
+    """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need.
 
     On the embedded engine one: its tasks are threads of one process, and one of them keeps as many calls in flight as the endpoint takes.
     """

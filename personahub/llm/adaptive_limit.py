@@ -11,7 +11,7 @@ COLLAPSE_SHARE = 0.25  # ... and at a proven level: the endpoint has shrunk
 
 
 class AdaptiveLimit:
-    """The concurrency limit, between 1 and `maximum` (PAID_STEP 8).
+    """The concurrency limit, between 1 and `maximum`.
 
     A 429 or 503 at a level that was *proven* (held in full use without overload) is stray: the limit stands. Above it, while a higher
     level is being tried, it is overload: the limit goes back to what was proven. A higher level is proven once more requests are in

@@ -1,4 +1,4 @@
-"""Who may call how fast: one governor decides for all tasks of a stage (PAID_STEP 7). Arithmetic on a clock, no I/O.
+"""Who may call how fast: one governor decides for all tasks of a stage. Arithmetic on a clock, no I/O.
 
 Every HTTP request needs a permit: retries, repairs and probes too. A permit reserves the upper estimate of one request in dollars, and
 what it is expected to take of the tokens per minute; the report that settles it puts what it took in their place. What a lost task had

@@ -1,4 +1,4 @@
-"""One spender per root: a lease in a file, renewed while the run lives (PAID_STEP 6)."""
+"""One spender per root: a lease in a file, renewed while the run lives."""
 
 import json
 import os
