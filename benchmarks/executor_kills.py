@@ -1,6 +1,6 @@
 """Kill -9 of one of two executors at random moments of one run, which must go on, buy little twice, and answer all.
 
-    python benchmarks/executor_kills.py [--kills 10] [--calls 3000] [--places 32] [--commit-every 250] [--seed 1] [--dies executor]
+    python benchmarks/executor_kills.py [--kills 10] [--calls 3000] [--places 32] [--requests-per-commit 250] [--seed 1] [--dies executor]
 
 The run is `jobs/run.py synthesize` by spark-submit on local-cluster, the journal under the root that all share. What `--dies`:
 executor: its JVM, as by the OOM killer. PySpark's daemon then reads the end of its stdin and ends the Python workers by SIGHUP;
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--places", type=int, default=32)
-    parser.add_argument("--commit-every", type=int, default=250)
+    parser.add_argument("--requests-per-commit", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dies", choices=("executor", "all", "orphans"), default="executor")
     given = parser.parse_args()
@@ -84,8 +84,8 @@ def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) 
         server,
         given.places,
         **{
-            "generate.commit_every": given.commit_every,
-            "generate.journal": "on",  # refuses to start where the root is not shared
+            "inference.requests_per_commit": given.requests_per_commit,
+            "inference.journal": "on",  # refuses to start where the root is not shared
         },
     )
     personahub("import", "personas", write_personas(folder / "personas.jsonl", given.calls, given.seed), *arguments)

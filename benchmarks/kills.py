@@ -1,10 +1,10 @@
 """Kill -9 of the whole run (driver, engine, workers) at random moments, again and again, until all is answered.
 
-    python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--commit-every 250]
+    python benchmarks/kills.py [--kills 20] [--calls 3000] [--places 32] [--journal auto|off] [--requests-per-commit 250]
 
 Judge: the simulated server's own counter of requests, and the files of `completions`. Exits 1 if a bound is broken:
 every request answered by exactly one final row, no committed answer lost, what was bought again within the bound (per kill, the
-requests in flight with the journal; commit_every x windows_in_flight without), and one more run buys nothing.
+requests in flight with the journal; requests_per_commit x concurrent_windows without), and one more run buys nothing.
 """
 
 import argparse
@@ -24,8 +24,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--places", type=int, default=32)
     parser.add_argument("--journal", choices=("auto", "off"), default="auto")
-    parser.add_argument("--commit-every", type=int, default=250)
-    parser.add_argument("--windows-in-flight", type=int, default=4)
+    parser.add_argument("--requests-per-commit", type=int, default=250)
+    parser.add_argument("--concurrent-windows", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     print(
@@ -46,13 +46,13 @@ def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) 
         server,
         given.places,
         **{
-            "generate.commit_every": given.commit_every,
-            "generate.windows_in_flight": given.windows_in_flight,
-            "generate.journal": given.journal,
+            "inference.requests_per_commit": given.requests_per_commit,
+            "inference.concurrent_windows": given.concurrent_windows,
+            "inference.journal": given.journal,
         },
     )
     personahub("import", "personas", write_personas(folder / "personas.jsonl", given.calls, given.seed), *arguments)
-    bound = given.places if given.journal == "auto" else given.commit_every * given.windows_in_flight
+    bound = given.places if given.journal == "auto" else given.requests_per_commit * given.concurrent_windows
     share = given.calls // (given.kills + 1)
     before: Counter[str] = Counter()
     done_kills = 0

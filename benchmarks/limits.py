@@ -99,7 +99,7 @@ def _run(given: argparse.Namespace, calls: int, server_settings: dict[str, Any],
         root = Path(folder) / "hub"
         arguments = settings(root, server, **{f"models.default.{key}": value for key, value in model.items()})
         # several windows, of several tasks each
-        arguments += ["--set", f"generate.commit_every={min(1000, calls // 8)}"]
+        arguments += ["--set", f"inference.requests_per_commit={min(1000, calls // 8)}"]
         personahub("import", "personas", write_personas(Path(folder) / "personas.jsonl", calls, given.seed), *arguments)
         personahub("run", "synthesize", "--yes", *arguments)
         stats = server.stats()

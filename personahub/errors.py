@@ -4,7 +4,7 @@ PersonahubError            1   a bug, if it is nothing more special
 +-- ConfigError            2   a key, a value or the usage is wrong
 |   +-- InputError         2   an input path is missing or holds nothing readable
 +-- TransientFailures      3   done, but some calls failed in passing: run again
-+-- BudgetExceeded         4   generate.budget_usd leaves no room for another call
++-- BudgetExceeded         4   inference.budget_usd leaves no room for another call
 +-- EndpointError          5   the endpoint is down or fails too often
 |   +-- AuthenticationError 5   the key is missing, unreadable or refused
 +-- RootInUse              6   another run holds the lease of this root
@@ -58,7 +58,7 @@ class TransientFailures(PersonahubError):
 
 
 class BudgetExceeded(PersonahubError):
-    """`generate.budget_usd` leaves no room for another call."""
+    """`inference.budget_usd` leaves no room for another call."""
 
     exit_code = 4
 

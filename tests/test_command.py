@@ -113,7 +113,7 @@ def _command_lines():
 def test_killed_again_and_again_every_request_is_answered_once(journal, kills):
     """`benchmarks/kills.py` makes twenty. Every third comes at any moment, the others while it buys."""
     script = Path(__file__).resolve().parents[1] / "benchmarks" / "kills.py"
-    more = ["--calls", "300", "--places", "16", "--commit-every", "40", "--journal", journal, "--kills", str(kills)]
+    more = ["--calls", "300", "--places", "16", "--requests-per-commit", "40", "--journal", journal, "--kills", str(kills)]
     light = {"JAVA_TOOL_OPTIONS": SHORT_RUN["spark.driver.extraJavaOptions"]}
     trial = subprocess.run(
         [sys.executable, str(script), *more], env={**os.environ, **light}, capture_output=True, text=True, timeout=900

@@ -12,7 +12,7 @@ Files = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. generate.budget_usd=5; may be given again."),
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. inference.budget_usd=5; may be given again."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints.")]
 

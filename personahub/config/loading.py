@@ -12,6 +12,23 @@ from personahub.config.settings import Config
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
+# keys of earlier versions: an old one is an error that names the new one
+RENAMED = {
+    "generate": "inference",
+    "inference.commit_every": "inference.requests_per_commit",
+    "inference.windows_in_flight": "inference.concurrent_windows",
+    "persona_to_persona.children_per_relation": "persona_to_persona.personas_per_relation",
+    "persona_to_persona.frontier_draw": "persona_to_persona.frontier_sampling",
+    "synthesis.accepted": "synthesis.target_accepted",
+    "synthesis.candidate_budget": "synthesis.max_candidates",
+    "synthesis.per_persona": "synthesis.samples_per_persona",
+    "synthesis.persona_draw": "synthesis.persona_sampling",
+    "synthesis.fit": "synthesis.topic_similarity: true or false",
+    "synthesis.few_shot.n": "synthesis.few_shot.num_examples",
+    "synthesis.few_shot.pool": "synthesis.few_shot.pool_size",
+    "synthesis.few_shot.draw": "synthesis.few_shot.selection: random or knn",
+}
+
 
 def load(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Config:
     """Defaults, then each YAML file in order, then each `a.b=value` (the value is YAML too).
@@ -49,7 +66,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse_override(override: str) -> dict[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set takes key=value, for example generate.budget_usd=5; got {override!r}")
+        raise ConfigError(f"--set takes key=value, for example inference.budget_usd=5; got {override!r}")
     try:
         nested: Any = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -76,6 +93,9 @@ def _explain(problem: Any) -> str:
     path = [part for part in problem["loc"] if not (isinstance(part, str) and ("[" in part or "literal" in part))]
     where = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
+        renamed = RENAMED.get(where)
+        if renamed is not None:
+            return f"config key {where} is now called {renamed}"
         return f"unknown config key {where}{nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"config key {where}: {message} (got {problem['input']!r})" if where else message

@@ -78,9 +78,9 @@ class Model(Settings):
         return (prompt_tokens * self.in_mtok_cost + completion_tokens * (self.out_mtok_cost or 0.0)) / 1e6
 
 
-class Generate(Settings):
-    commit_every: Count = 1000
-    windows_in_flight: Count = 4
+class Inference(Settings):
+    requests_per_commit: Count = 1000
+    concurrent_windows: Count = 4
     tasks_per_window: Count | Literal["auto"] = "auto"
     journal: Literal["auto", "on", "off"] = "auto"
     journal_path: str | None = None
@@ -108,9 +108,9 @@ class PersonaToPersona(Settings):
     hops: Annotated[int, Field(ge=0, le=6)] = 0
     relations_file: str | None = None
     relations_per_request: Count = 3
-    children_per_relation: Count = 1
+    personas_per_relation: Count = 1
     max_frontier: Count | None = None
-    frontier_draw: Literal["uniform", "by_root"] = "uniform"
+    frontier_sampling: Literal["uniform", "by_root"] = "uniform"
     min_novelty: Share = 0.0
 
 
@@ -165,9 +165,9 @@ class Dedup(Settings):
 
 class FewShot(Settings):
     file: str | None = None
-    pool: Count = 1000
-    n: Count = 3
-    draw: Literal["random", "nearest"] = "random"
+    pool_size: Count = 1000
+    num_examples: Count = 3
+    selection: Literal["random", "knn"] = "random"
     seed: int = 1
 
 
@@ -184,28 +184,30 @@ class Synthesis(Settings):
     few_shot: FewShot = FewShot()
     conversation: Conversation = Conversation()
     max_personas: Count | None = None
-    persona_draw: Literal["uniform", "by_hop"] = "uniform"
+    persona_sampling: Literal["uniform", "by_hop"] = "uniform"
     seed: int = 1
-    per_persona: Annotated[int, Field(ge=1, le=1000)] = 1
-    accepted: Count | None = None
-    candidate_budget: Count | None = None
-    fit: Literal["none", "embedding"] = "none"
+    samples_per_persona: Annotated[int, Field(ge=1, le=1000)] = 1
+    target_accepted: Count | None = None
+    max_candidates: Count | None = None
+    topic_similarity: bool = False
     moderation_model: str | None = None
     constraint: str | None = None
     language: Annotated[str, Field(pattern="^[a-z]{2}$")] | None = None
 
     @property
     def needs_vectors(self) -> bool:
-        return self.fit == "embedding" or (self.mode != "zero_shot" and self.few_shot.draw == "nearest")
+        return self.topic_similarity or (self.mode != "zero_shot" and self.few_shot.selection == "knn")
 
     @model_validator(mode="after")
     def _one_goal(self) -> "Synthesis":
-        if self.accepted is not None and self.per_persona > 1:
-            raise ValueError("accepted and per_persona are both set: with accepted each persona is asked once for a task")
-        if self.candidate_budget is not None and self.accepted is None:
-            raise ValueError("candidate_budget is set without accepted, whose candidates it counts")
-        if self.accepted is not None and self.candidate_budget is not None and self.candidate_budget < self.accepted:
-            raise ValueError("candidate_budget is less than accepted")
+        if self.target_accepted is not None and self.samples_per_persona > 1:
+            raise ValueError(
+                "target_accepted and samples_per_persona are both set: with the first each persona is asked once for a task"
+            )
+        if self.max_candidates is not None and self.target_accepted is None:
+            raise ValueError("max_candidates is set without target_accepted, whose candidates it counts")
+        if self.target_accepted is not None and self.max_candidates is not None and self.max_candidates < self.target_accepted:
+            raise ValueError("max_candidates is less than target_accepted")
         return self
 
 
@@ -222,7 +224,7 @@ class Config(Settings):
     catalog: str | None = None
     documents: Documents = Documents()
     models: dict[str, Model] = {"default": Model()}
-    generate: Generate = Generate()
+    inference: Inference = Inference()
     text_to_persona: TextToPersona = TextToPersona()
     persona_to_persona: PersonaToPersona = PersonaToPersona()
     personas: Personas = Personas()

@@ -24,8 +24,8 @@ def compute_vectors(hub: Hub, batch: VectorBatch) -> int:
     count = pending.count()
     if count:
         store.create("embeddings")
-        windows = min(MAX_WINDOWS, max(1, count // max(TEXTS_PER_WINDOW, config.generate.commit_every)))
-        room = engines.tasks_per_window(store.spark, config) * config.generate.windows_in_flight
+        windows = min(MAX_WINDOWS, max(1, count // max(TEXTS_PER_WINDOW, config.inference.requests_per_commit)))
+        room = engines.tasks_per_window(store.spark, config) * config.inference.concurrent_windows
         tasks = max(1, min(room, math.ceil(count / windows / TEXTS_PER_TASK)))
         layout = WindowLayout(windows, tasks, in_flight=1, max_open=1)
         staged = stage(store, f"{name}.windows", pending, "text_id", layout)

@@ -107,10 +107,10 @@ def _master(session: SparkSession) -> str:
 
 
 def tasks_per_window(session: SparkSession, config: Config) -> int:
-    """`generate.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need.
+    """`inference.tasks_per_window`; auto fills the slots but two, which Delta's own jobs need.
 
     On the embedded engine one: its tasks are threads of one process, and one of them keeps as many calls in flight as the endpoint takes.
     """
-    if config.generate.tasks_per_window != "auto":
-        return config.generate.tasks_per_window
+    if config.inference.tasks_per_window != "auto":
+        return config.inference.tasks_per_window
     return 1 if is_embedded(session) else spark.tasks_per_window(session, config)

@@ -69,7 +69,7 @@ def submitted(config: Config) -> SparkSession:
 
 def most_windows(config: Config) -> int:
     """Windows that may be open at once: half as many again as are worked on, for those that only wait for their last slow answers."""
-    return config.generate.windows_in_flight + (config.generate.windows_in_flight + 1) // 2
+    return config.inference.concurrent_windows + (config.inference.concurrent_windows + 1) // 2
 
 
 def tasks_per_window(spark: SparkSession, config: Config) -> int:
@@ -85,7 +85,7 @@ def in_one_process(master: str) -> bool:
 
 
 def _local_tasks(config: Config) -> int:
-    tasks = config.generate.tasks_per_window
+    tasks = config.inference.tasks_per_window
     # one worker process makes about a thousand calls a second: more than a few only take memory
     return min(4, max(1, (os.cpu_count() or 1) // 2)) if tasks == "auto" else tasks
 

@@ -30,7 +30,7 @@ from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
 
 BUDGET_MESSAGE = (
-    "generate.budget_usd leaves no room for another request; what was bought is kept. "
+    "inference.budget_usd leaves no room for another request; what was bought is kept. "
     "Raise it and run again: the run goes on where it was"
 )
 CHARACTERS_PER_TOKEN_AT_LEAST = 2.0  # for a reservation, which must not fall short
@@ -41,17 +41,17 @@ PROBE = "probe"  # the purpose of requests that find out what an endpoint honour
 def check_prices(config: Config, model: Model, stage: str, *, answers: bool = True) -> None:
     """Raises ConfigError where there is a budget, and a price of what `stage` asks the model for, answers or vectors, is not known."""
     unknown, alias = model.unpriced(answers=answers), config.alias_of(model)
-    if config.generate.budget_usd is not None and unknown:
+    if config.inference.budget_usd is not None and unknown:
         names = " and ".join(f"models.{alias}.{name}" for name in unknown)
         raise ConfigError(
-            f"generate.budget_usd is set, but {stage} asks models.{alias}, whose price is not known: "
+            f"inference.budget_usd is set, but {stage} asks models.{alias}, whose price is not known: "
             f"set {names} ($ per million tokens), or no budget"
         )
 
 
 def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
     """Of a stage whose requests take at most so many tokens each. Raises BudgetExceeded where not one can be paid for."""
-    settings = hub.config.generate
+    settings = hub.config.inference
     budget = settings.budget_usd
     if budget is not None:
         budget -= spent_usd(hub.store)
@@ -101,17 +101,17 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
     if found.key_problem:
         raise AuthenticationError(f"the executors cannot read the key: {found.key_problem}")
     if not found.governed:
-        if config.generate.budget_usd is not None:
+        if config.inference.budget_usd is not None:
             # each task of each window would start with a share of its own: nobody could hold the sum
             raise ConfigError(
-                "generate.budget_usd cannot be held here: the executors cannot reach this driver, whose governor counts what they "
+                "inference.budget_usd cannot be held here: the executors cannot reach this driver, whose governor counts what they "
                 "spend. Open the way to it (spark.driver.host), or set no budget"
             )
         ui.say("the executors cannot reach this driver: each task works on a fixed share of the limits")
-    if not found.journaled and config.generate.journal != "off":
-        if config.generate.journal == "on":
-            raise ConfigError("generate.journal is on, but the executors do not share its folder: set generate.journal_path")
-        bound = commit_floor(config, model, work) * config.generate.windows_in_flight
+    if not found.journaled and config.inference.journal != "off":
+        if config.inference.journal == "on":
+            raise ConfigError("inference.journal is on, but the executors do not share its folder: set inference.journal_path")
+        bound = commit_floor(config, model, work) * config.inference.concurrent_windows
         ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {work.unit}")
     return ExecutorAccess(server.address if found.governed else None, folder if found.journaled else None)
 

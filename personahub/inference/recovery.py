@@ -59,11 +59,11 @@ def _save(
 
 
 def journal_folder(store: Store, config: Config) -> str | None:
-    """Where the journal may live: `generate.journal_path`, else the root if it is a mounted path."""
-    if config.generate.journal == "off":
+    """Where the journal may live: `inference.journal_path`, else the root if it is a mounted path."""
+    if config.inference.journal == "off":
         return None
-    if config.generate.journal_path:
-        return str(Path(config.generate.journal_path).absolute())
+    if config.inference.journal_path:
+        return str(Path(config.inference.journal_path).absolute())
     return None if store.catalog or "://" in store.root else f"{store.root}/_journal"
 
 
@@ -71,9 +71,9 @@ def lease_folder(config: Config) -> str:
     """Where the lease lies: the root, or beside the journal where the root is no mounted path."""
     if config.catalog is None and "://" not in config.root:
         return str(Path(config.root).absolute())
-    if config.generate.journal_path:
-        return str(Path(config.generate.journal_path).absolute())
+    if config.inference.journal_path:
+        return str(Path(config.inference.journal_path).absolute())
     raise ConfigError(
-        "tables in a catalog or behind a URI need generate.journal_path: a mounted folder for the lease, which keeps two runs "
+        "tables in a catalog or behind a URI need inference.journal_path: a mounted folder for the lease, which keeps two runs "
         "from buying the same, and for the journal (for example a Unity Catalog volume)"
     )

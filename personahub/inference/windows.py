@@ -53,10 +53,10 @@ def layout_of(store: Store, config: Config, rows: int, model: Model, work: Work,
         # on Spark a commit costs the driver what a thousand answers cost the workers; a kill costs what is in flight, not a window
         windows = min(windows, max(FEW_WINDOWS, math.isqrt(4 * windows), windows // 16))
     windows = min(MAX_WINDOWS, windows)
-    in_flight = min(config.generate.windows_in_flight, windows)
+    in_flight = min(config.inference.concurrent_windows, windows)
     tasks = engines.tasks_per_window(store.spark, config)
-    if windows < config.generate.windows_in_flight:  # few windows: let each use the room of those that are not there
-        tasks = tasks * config.generate.windows_in_flight // windows
+    if windows < config.inference.concurrent_windows:  # few windows: let each use the room of those that are not there
+        tasks = tasks * config.inference.concurrent_windows // windows
     per_task = work.texts * REQUESTS_PER_TASK if isinstance(work, executor.Vectors) else CALLS_PER_TASK
     tasks = max(1, min(tasks, math.ceil(rows / windows / per_task)))
     return WindowLayout(windows, tasks, in_flight, min(engines.most_windows(config), windows))
@@ -65,8 +65,8 @@ def layout_of(store: Store, config: Config, rows: int, model: Model, work: Work,
 def commit_floor(config: Config, model: Model, work: Work) -> int:
     """Rows that are committed together, at least. Vectors: as many texts as fill all places."""
     if isinstance(work, executor.Vectors):
-        return max(config.generate.commit_every, model.max_concurrent_requests * work.texts)
-    return config.generate.commit_every
+        return max(config.inference.requests_per_commit, model.max_concurrent_requests * work.texts)
+    return config.inference.requests_per_commit
 
 
 def stage(store: Store, name: str, rows: DataFrame, key: str, layout: WindowLayout) -> Staged:

@@ -190,7 +190,7 @@ class Governor:
             if self._tokens and starts:
                 task.tokens.append(self._tokens.take(starts, self._tokens_each()))
         if starts == 0 and room and self._spent_out():
-            self._halt("generate.budget_usd leaves no room for another request", "budget")
+            self._halt("inference.budget_usd leaves no room for another request", "budget")
             return Grant(0, 0, interval, LEASE_SECONDS, stop=self.stop)
         return Grant(share, starts, min(interval, max(0.05, wait)) if starts == 0 and room else interval, LEASE_SECONDS)
 

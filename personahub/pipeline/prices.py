@@ -8,8 +8,8 @@ from personahub.stages.stage import Stage
 
 
 def check(config: Config, stages: Sequence[Stage]) -> None:
-    """Raises ConfigError where generate.budget_usd is set and a stage asks a model whose prices are not."""
-    if config.generate.budget_usd is None:
+    """Raises ConfigError where inference.budget_usd is set and a stage asks a model whose prices are not."""
+    if config.inference.budget_usd is None:
         return
     for stage in stages:
         for asked in dict.fromkeys(stage.models(config)):

@@ -46,9 +46,9 @@ def test_help_names_every_stage():
 
 def test_validate_prints_the_config_as_it_would_hold(personahub, tmp_path):
     (tmp_path / "mine.yaml").write_text("root: mine\n")
-    code, out, _ = personahub("validate", "-c", tmp_path / "mine.yaml", "--set", "generate.commit_every=7")
+    code, out, _ = personahub("validate", "-c", tmp_path / "mine.yaml", "--set", "inference.requests_per_commit=7")
     expected = Config().model_dump(mode="json") | {"root": "mine"}
-    expected["generate"] = expected["generate"] | {"commit_every": 7}
+    expected["inference"] = expected["inference"] | {"requests_per_commit": 7}
     assert code == 0
     assert yaml.safe_load(out) == expected
 

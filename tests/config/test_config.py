@@ -43,11 +43,11 @@ def test_four_lines_lead_to_a_users_own_endpoint(tmp_path):
 
 
 def test_a_later_file_wins_and_an_override_wins_over_files(tmp_path):
-    first = write(tmp_path, "root: a\ncatalog: main.hub\ngenerate: {commit_every: 10, windows_in_flight: 2}", "1.yaml")
-    second = write(tmp_path, "root: b\ngenerate: {commit_every: 20}", "2.yaml")
+    first = write(tmp_path, "root: a\ncatalog: main.hub\ninference: {requests_per_commit: 10, concurrent_windows: 2}", "1.yaml")
+    second = write(tmp_path, "root: b\ninference: {requests_per_commit: 20}", "2.yaml")
     config = load([first, second], ["root=c", "documents.languages=[de, fr]"])
     assert (config.root, config.catalog) == ("c", "main.hub")
-    assert (config.generate.commit_every, config.generate.windows_in_flight) == (20, 2)
+    assert (config.inference.requests_per_commit, config.inference.concurrent_windows) == (20, 2)
     assert config.documents.languages == ("de", "fr")
 
 
@@ -68,7 +68,7 @@ def test_an_empty_file_changes_nothing(tmp_path):
         ("documents.pth=x", "unknown config key documents.pth; did you mean documents.path?"),
         ("models.default.base_ulr=x", "unknown config key models.default.base_ulr; did you mean models.default.base_url?"),
         ("documents.filters.min_chars=1", "did you mean documents.filters.min_characters?"),
-        ("generate.zzz=1", "unknown config key generate.zzz; known here: generate.budget_usd, "),
+        ("inference.zzz=1", "unknown config key inference.zzz; known here: inference.budget_usd, "),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_right_one(override, message):
@@ -81,10 +81,10 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(override, message):
 @pytest.mark.parametrize(
     ("override", "path"),
     [
-        ("generate.commit_every=many", "generate.commit_every"),
-        ("generate.commit_every=0", "generate.commit_every"),
-        ("generate.commit_every='10'", "generate.commit_every"),  # strict: a string is no number
-        ("generate.max_error_rate=1.5", "generate.max_error_rate"),
+        ("inference.requests_per_commit=many", "inference.requests_per_commit"),
+        ("inference.requests_per_commit=0", "inference.requests_per_commit"),
+        ("inference.requests_per_commit='10'", "inference.requests_per_commit"),  # strict: a string is no number
+        ("inference.max_error_rate=1.5", "inference.max_error_rate"),
         ("documents.format=csv", "documents.format"),
         ("documents.buckets=[best]", "documents.buckets.0"),
         ("documents.filters.max_symbol_ratio=-1", "documents.filters.max_symbol_ratio"),
@@ -100,7 +100,7 @@ def test_an_ill_typed_value_is_named_by_its_dotted_path(override, path):
 
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(ConfigError) as error:
-        load(overrides=["rot=x", "generate.commit_every=0"])
+        load(overrides=["rot=x", "inference.requests_per_commit=0"])
     assert len(str(error.value).splitlines()) == 2
 
 
@@ -135,10 +135,10 @@ def test_a_stage_that_names_no_model():
 
 
 def test_a_budget_needs_the_prices_of_what_is_asked():
-    assert load(overrides=["generate.budget_usd=5"]).models["default"].unpriced() == ["in_mtok_cost", "out_mtok_cost"]
-    half = load(overrides=["generate.budget_usd=5", "models.default.in_mtok_cost=0"]).models["default"]  # nothing is a price
+    assert load(overrides=["inference.budget_usd=5"]).models["default"].unpriced() == ["in_mtok_cost", "out_mtok_cost"]
+    half = load(overrides=["inference.budget_usd=5", "models.default.in_mtok_cost=0"]).models["default"]  # nothing is a price
     assert (half.unpriced(), half.unpriced(answers=False)) == (["out_mtok_cost"], [])
-    priced = ["generate.budget_usd=5", "models.default.in_mtok_cost=0.1", "models.default.out_mtok_cost=0.4"]
+    priced = ["inference.budget_usd=5", "models.default.in_mtok_cost=0.1", "models.default.out_mtok_cost=0.4"]
     assert load(overrides=priced).models["default"].cost_usd(1_000_000, 2_000_000) == pytest.approx(0.9)
 
 
@@ -148,11 +148,13 @@ def test_a_config_is_frozen():
 
 
 @given(
-    st.permutations(["root: a", "generate: {journal: 'off', commit_every: 7}", "documents: {max_documents: 3}", "# a comment"])
+    st.permutations(
+        ["root: a", "inference: {journal: 'off', requests_per_commit: 7}", "documents: {max_documents: 3}", "# a comment"]
+    )
 )
 def test_the_fingerprint_is_of_the_values_only(tmp_path_factory, lines):
     expected = load(
-        overrides=["root=a", "generate.commit_every=7", "generate.journal='off'", "documents.max_documents=3"]
+        overrides=["root=a", "inference.requests_per_commit=7", "inference.journal='off'", "documents.max_documents=3"]
     ).fingerprint
     mine = write(tmp_path_factory.mktemp("conf"), "\n".join(lines))
     assert load([mine]).fingerprint == expected
@@ -161,7 +163,7 @@ def test_the_fingerprint_is_of_the_values_only(tmp_path_factory, lines):
 
 @pytest.mark.parametrize(("said", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
 def test_a_bare_on_or_off_is_no_boolean(said, meant):
-    assert load(overrides=[f"generate.journal={said}"]).generate.journal == meant
+    assert load(overrides=[f"inference.journal={said}"]).inference.journal == meant
 
 
 def test_vectors_come_from_one_source_that_is_known():
@@ -180,3 +182,9 @@ def test_a_price_that_does_not_count_need_not_be_known():
     model = load(overrides=["models.default.in_mtok_cost=2"]).models["default"]
     assert model.cost_usd(1_000_000, 0) == 2.0
     assert model.cost_usd(1_000_000, 1) is None
+
+
+@pytest.mark.parametrize(("old", "new"), [("generate.commit_every=3", "inference"), ("synthesis.few_shot.n=2", "num_examples")])
+def test_a_key_of_an_earlier_version_names_the_new_one(old, new):
+    with pytest.raises(ConfigError, match=f"is now called .*{new}"):
+        load(overrides=[old])

@@ -85,7 +85,7 @@ def test_forty_windows_at_once_commit_each_answer_once(spark, tmp_path, journal)
     with mockserver.start(port=0, median=0.0, capacity=256) as server:
         overrides = [
             f"root={tmp_path / 'hub'}", f"models.default.base_url={server.base_url}", "models.default.api_key_env=null",
-            "models.default.response_format=json_schema", "generate.commit_every=20", f"generate.journal={journal}",
+            "models.default.response_format=json_schema", "inference.requests_per_commit=20", f"inference.journal={journal}",
         ]  # fmt: skip
         config = load(overrides=overrides)
         store, prompt = Store(spark, config), tasks.load("math").prompts["zero_shot"]

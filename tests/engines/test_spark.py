@@ -53,7 +53,9 @@ def test_a_local_spark_is_not_mixed_up_with_a_remote_one(monkeypatch):
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
     monkeypatch.setattr(engine.os, "cpu_count", lambda: 4)
     assert engine._local_master(load()) == "local[14,3]"
-    assert engine._local_master(load(overrides=["generate.tasks_per_window=5", "generate.windows_in_flight=2"])) == "local[17,3]"
+    assert (
+        engine._local_master(load(overrides=["inference.tasks_per_window=5", "inference.concurrent_windows=2"])) == "local[17,3]"
+    )
     monkeypatch.setattr(engine.os, "cpu_count", lambda: 64)
     assert engine._local_master(load()) == "local[64,3]"
 
@@ -62,7 +64,7 @@ def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
 def test_an_active_session_is_taken_as_it_is(spark):
     assert engines.open_session(load(overrides=["spark.conf={spark.app.name: other}"])) is spark
     assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
-    assert engines.tasks_per_window(spark, load(overrides=["generate.tasks_per_window=7"])) == 7
+    assert engines.tasks_per_window(spark, load(overrides=["inference.tasks_per_window=7"])) == 7
 
 
 @pytest.mark.spark

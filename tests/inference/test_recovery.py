@@ -62,6 +62,6 @@ def test_vectors_are_saved_the_same_way(spark, tmp_path):
 
 
 def test_tables_that_are_no_folder_need_a_place_for_the_lease():
-    assert lease_folder(load(overrides=["catalog=main.hub", "generate.journal_path=/mnt/x"])) == "/mnt/x"
+    assert lease_folder(load(overrides=["catalog=main.hub", "inference.journal_path=/mnt/x"])) == "/mnt/x"
     with pytest.raises(ConfigError, match="journal_path"):
         lease_folder(load(overrides=["root=s3://bucket/hub"]))

@@ -20,7 +20,7 @@ from personahub.storage.delta import Store
 
 @pytest.fixture
 def config(tmp_path):
-    return load(overrides=[f"root={tmp_path / 'hub'}", "generate.tasks_per_window=2"])
+    return load(overrides=[f"root={tmp_path / 'hub'}", "inference.tasks_per_window=2"])
 
 
 @pytest.mark.parametrize(

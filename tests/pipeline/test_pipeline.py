@@ -142,7 +142,7 @@ def test_what_fails_in_passing_is_missing_and_asked_again(people, hub_of):
 
 def test_the_budget_stops_the_run_and_a_higher_one_goes_on(people, endpoint, hub_of):
     priced = ["models.default.in_mtok_cost=100", "models.default.out_mtok_cost=100", "models.default.response_format=json_schema"]
-    small = hub_of(endpoint, *priced, "generate.budget_usd=0.6", "models.default.generation_params={max_tokens: 400}")
+    small = hub_of(endpoint, *priced, "inference.budget_usd=0.6", "models.default.generation_params={max_tokens: 400}")
     with pytest.raises(BudgetExceeded, match="Raise it"):
         run(small, "synthesize")
     stats = endpoint.stats()
@@ -152,7 +152,7 @@ def test_the_budget_stops_the_run_and_a_higher_one_goes_on(people, endpoint, hub
     assert ledger.agg(F.sum("cost_usd")).collect()[0][0] == pytest.approx(spent)
     assert 0 < ledger.count() == stats["requests"] < len(PERSONAS)
     assert table(small, "examples").count() == ledger.count()  # what was bought is there to be used
-    large = hub_of(endpoint, *priced, "generate.budget_usd=100", "models.default.generation_params={max_tokens: 400}")
+    large = hub_of(endpoint, *priced, "inference.budget_usd=100", "models.default.generation_params={max_tokens: 400}")
     assert run(large, "synthesize")[0].counts["calls"] == len(PERSONAS) - stats["requests"]
     assert endpoint.stats()["requests"] == len(PERSONAS)
 
@@ -216,7 +216,7 @@ def test_a_preview_shows_prompts_and_answers_and_no_other_settings_buy_them_agai
     assert estimate.prompt_tokens > 0
     assert "preview" not in estimate.note  # the ledger knows how long answers are
     other = hub_of(
-        endpoint, "models.default.max_retries=2", "generate.commit_every=3", "models.default.max_concurrent_requests=3"
+        endpoint, "models.default.max_retries=2", "inference.requests_per_commit=3", "models.default.max_concurrent_requests=3"
     )
     assert run(other, "synthesize")[0].counts["calls"] == len(PERSONAS) - 3
     assert endpoint.stats()["requests"] == len(PERSONAS) + 1
@@ -273,7 +273,7 @@ def test_tables_may_lie_in_a_catalog(tmp_path, endpoint, spark):
     spark.sql("CREATE SCHEMA IF NOT EXISTS pipeline_test")
     overrides = [
         "catalog=spark_catalog.pipeline_test",
-        f"generate.journal_path={tmp_path}",
+        f"inference.journal_path={tmp_path}",
         f"models.default.base_url={endpoint.base_url}",
     ]
     config = load(overrides=overrides)
@@ -290,7 +290,7 @@ def test_a_budget_that_nobody_can_hold_buys_nothing(people, endpoint, hub_of, mo
     found = executor.Preflight(governed=False, journaled=True, key_problem=None)
     monkeypatch.setattr(executor, "preflight", lambda *_: found)
     priced = ["models.default.in_mtok_cost=1", "models.default.out_mtok_cost=1", "models.default.response_format=json_schema"]
-    config = hub_of(endpoint, *priced, "generate.budget_usd=5")
+    config = hub_of(endpoint, *priced, "inference.budget_usd=5")
     with pytest.raises(ConfigError, match="cannot be held"):
         run(config, "synthesize")
     assert endpoint.stats()["requests"] == 0

@@ -11,7 +11,7 @@ from personahub.errors import ConfigError
 from personahub.inference import RequestBatch, buy
 from personahub.stages import synthesize
 
-BUDGET = "generate.budget_usd=5"
+BUDGET = "inference.budget_usd=5"
 PRICED = ["models.default.in_mtok_cost=1", "models.default.out_mtok_cost=2"]
 OTHERS = "models={writer: {model: w}, judge: {model: j}, talker: {model: t}, vectors: {model: v}}"
 SEMANTIC = "dedup.semantic={enabled: true, model: vectors}"
@@ -34,7 +34,7 @@ def config_of(*overrides):
         ("persona-to-persona", ["persona_to_persona.hops=2", "synthesis.model=writer"]),
         ("synthesize", [SEMANTIC, "text_to_persona.model=writer"]),
         ("synthesize", ["synthesis.conversation.assistant_model=talker"]),  # no conversation is asked for
-        ("synthesize", ["synthesis.fit=embedding", "dedup.semantic.local_model=some-model"]),  # computed, not bought
+        ("synthesize", ["synthesis.topic_similarity=true", "dedup.semantic.local_model=some-model"]),  # computed, not bought
     ],
 )
 def test_the_price_of_a_model_that_no_chosen_stage_asks_need_not_be_known(stage, overrides, monkeypatch):
@@ -59,7 +59,7 @@ def test_the_price_of_a_model_that_no_chosen_stage_asks_need_not_be_known(stage,
             "talker",
             ["in_mtok_cost", "out_mtok_cost"],
         ),
-        ("synthesize", ["synthesis.fit=embedding", "dedup.semantic.model=vectors"], "vectors", ["in_mtok_cost"]),
+        ("synthesize", ["synthesis.topic_similarity=true", "dedup.semantic.model=vectors"], "vectors", ["in_mtok_cost"]),
     ],
 )
 def test_a_stage_that_asks_a_model_without_prices_is_refused(stage, overrides, asks, settings):
@@ -67,7 +67,7 @@ def test_a_stage_that_asks_a_model_without_prices_is_refused(stage, overrides, a
     with pytest.raises(ConfigError, match=re.escape(f"{stage} asks models.{asks}, whose price is not known: set {names} (")):
         pipeline.check(config_of(*overrides), [stage])
     pipeline.check(config_of(*overrides), [stage], spend=False)  # an estimate buys nothing
-    pipeline.check(config_of(*overrides, "generate.budget_usd=null"), [stage])
+    pipeline.check(config_of(*overrides, "inference.budget_usd=null"), [stage])
 
 
 def test_examples_are_compared_without_vectors():

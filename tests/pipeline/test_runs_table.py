@@ -73,7 +73,7 @@ def test_utilisation_is_what_the_ledger_says(config, people, endpoint):
 
 
 def test_a_stage_that_is_stopped_has_its_calls_and_its_utilisation(config, people, endpoint):
-    poor = config.model_copy(update={"generate": config.generate.model_copy(update={"budget_usd": 0.25})})
+    poor = config.model_copy(update={"inference": config.inference.model_copy(update={"budget_usd": 0.25})})
     with pipeline.open_hub(poor, spend=True) as hub:
         with pytest.raises(BudgetExceeded):
             list(pipeline.run(hub, ["synthesize"]))

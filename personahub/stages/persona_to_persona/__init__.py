@@ -70,7 +70,7 @@ def _parse(hub: Hub, batch: RequestBatch, completions: DataFrame) -> DataFrame:
 def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     """All hops, each at the upper end of its forecast, and the personas that come of them at most."""
     config, settings = hub.config, hub.config.persona_to_persona
-    children = settings.relations_per_request * settings.children_per_relation
+    children = settings.relations_per_request * settings.personas_per_relation
     calls, more = sum(one.most for one in forecast.forecast(hub)), incoming
     for _ in range(settings.hops):  # hop by hop, of personas that are not there yet
         more = more if settings.max_frontier is None else min(more, settings.max_frontier)

@@ -117,7 +117,7 @@ def _capped(hub: Hub, calls: float) -> float:
 def _rates(hub: Hub, hop: int) -> _Rates:
     """By the last two hops that were paid for: the newest rate, and what it would be if it went on as from the one before."""
     settings, table = hub.config.persona_to_persona, hub.store.table
-    each = settings.relations_per_request * settings.children_per_relation
+    each = settings.relations_per_request * settings.personas_per_relation
     ledger = table("completions").where(F.col("final") & (F.col("stage") == transform.NAME))
     seconds = ledger.agg(F.avg("latency_s")).collect()[0][0]
     rates = []

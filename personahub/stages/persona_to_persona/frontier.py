@@ -74,7 +74,7 @@ def _drawn(hub: Hub, found: DataFrame, hop: int) -> DataFrame:
     room = max(0, settings.max_frontier - before.count())
     others = found.where(F.col("asked").isNull()).withColumn("place", F.xxhash64("persona_id", F.lit(hop)))
     order = [F.col("place"), F.col("persona_id")]
-    if settings.frontier_draw == "by_root":
+    if settings.frontier_sampling == "by_root":
         others = others.join(_roots(hub, hop), on="persona_id", how="left")
         turn = F.row_number().over(Window.partitionBy("root").orderBy(*order))
         others, order = others.withColumn("turn", turn), [F.col("turn"), *order]

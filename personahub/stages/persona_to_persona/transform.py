@@ -99,7 +99,7 @@ def build(frontier: DataFrame, config: Config) -> DataFrame:
         variables = {
             "persona": row["persona"],
             "relations": [{"name": relation.name, "who": relation.who} for relation in chosen],
-            "children_per_relation": settings.children_per_relation,
+            "children_per_relation": settings.personas_per_relation,
         }
         told = ids.canonical_json(variables)
         yield {

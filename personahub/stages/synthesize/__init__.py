@@ -25,7 +25,7 @@ def rounds(hub: Hub) -> Rounds:
     pool = yield from few_shot_selection.examples(hub)
     people, pool = yield from few_shot_selection.with_vectors(hub, people_of(hub), pool)
     counts: Counts = {}
-    if hub.config.synthesis.accepted is None:
+    if hub.config.synthesis.target_accepted is None:
         yield until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
     else:
         counts = yield from until_accepted.rounds(hub, people, pool)
@@ -58,9 +58,9 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     found, tasks = estimate(hub), transform.choose(hub.config)
     there = people_of(hub).count()
     more = incoming if settings.max_personas is None else max(0, min(incoming, settings.max_personas - there))
-    calls = more * len(tasks) * settings.per_persona
-    if settings.accepted is not None:
-        candidates = min(there + more, settings.candidate_budget or settings.accepted * 10) * len(tasks)
+    calls = more * len(tasks) * settings.samples_per_persona
+    if settings.target_accepted is not None:
+        candidates = min(there + more, settings.max_candidates or settings.target_accepted * 10) * len(tasks)
         calls = max(0, candidates - sum(one.calls for one in found if one.purpose == "examples"))
     if not calls:
         return found, incoming
@@ -87,7 +87,7 @@ def check(config: Config) -> None:
     settings = config.synthesis
     if settings.needs_vectors:
         embeddings.check(
-            config, "synthesis.fit: embedding" if settings.fit == "embedding" else "synthesis.few_shot.draw: nearest"
+            config, "synthesis.topic_similarity" if settings.topic_similarity else "synthesis.few_shot.selection: knn"
         )
 
 
@@ -108,7 +108,7 @@ def models(config: Config) -> Iterator[Asked]:
 def progress(hub: Hub) -> Iterator[str]:
     """Personas that a run would ask and that have led to nothing yet."""
     table, settings = hub.store.table, hub.config.synthesis
-    if settings.accepted is not None:
+    if settings.target_accepted is not None:
         return  # how many are asked hangs on how many are accepted
     made = table("examples").select(F.col("persona_id").alias("id"))
     rejected = table("rejects").where(F.col("stage") == NAME).select(F.col("source_id").alias("id"))
@@ -123,15 +123,15 @@ def _first_batch(hub: Hub, people: DataFrame) -> RequestBatch:
     settings, pool = hub.config.synthesis, few_shot_selection.with_placeholders(hub)
     if few_shot_selection.nearest(hub.config):
         people, pool = few_shot_selection.known_vectors(hub, people, pool)
-    if settings.accepted is None:
+    if settings.target_accepted is None:
         return until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
-    places = dict.fromkeys(transform.choose(hub.config), (0, settings.accepted))
+    places = dict.fromkeys(transform.choose(hub.config), (0, settings.target_accepted))
     return until_accepted.batch_of(hub, until_accepted.candidates(hub, people, pool, places))
 
 
 def _if_refused(hub: Hub, examples: Estimate) -> Estimate:
     """Where so many accepted examples are wanted, each that is refused is asked for again."""
-    if hub.config.synthesis.accepted is None:
+    if hub.config.synthesis.target_accepted is None:
         return examples
     most = until_accepted.max_candidates(hub) * len(transform.choose(hub.config))
     return replace(examples, note="; ".join(filter(None, [examples.note, f"if none is refused, and at most {most:,}"])))

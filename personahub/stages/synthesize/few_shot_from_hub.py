@@ -16,7 +16,7 @@ from personahub.storage.views import taken_down, valid_examples, without
 
 
 def frozen(hub: Hub) -> list[Example]:
-    """few_shot.pool accepted examples of each task, or all there are, by few_shot.seed. Drawn now where none are frozen, and frozen if the
+    """few_shot.pool_size accepted examples of each task, or all there are, by few_shot.seed. Drawn now where none are frozen, and frozen if the
     hub was opened to spend.
     """
     return [one for task in sorted({task.name for task in transform.choose(hub.config).values()}) for one in _of(hub, task)]
@@ -30,12 +30,12 @@ def text_of(task: str, config: Config) -> Column:
 
 def _of(hub: Hub, task: str) -> list[Example]:
     settings, table = hub.config.synthesis.few_shot, hub.store.table
-    draw = f"{task} {settings.pool} {settings.seed}"
+    draw = f"{task} {settings.pool_size} {settings.seed}"
     pool = table("few_shot_pool").where(F.col("draw") == draw)
     if pool.isEmpty():
         pool = hub.store.materialise(_drawn(hub, task, draw), f"synthesize.pool.{task}")
         count = pool.count()
-        if hub.can_spend and count >= settings.n:
+        if hub.can_spend and count >= settings.num_examples:
             hub.store.insert_new(pool, "few_shot_pool")
             hub.ui.say(
                 f"synthesize: prompts draw from {count:,} examples of {task}, frozen now; another few_shot.seed freezes others"
@@ -49,7 +49,7 @@ def _drawn(hub: Hub, task: str, draw: str) -> DataFrame:
     settings = hub.config.synthesis.few_shot
     examples = valid_examples(hub.store.table).where(F.col("task") == task).withColumn("text", text_of(task, hub.config))
     place = F.xxhash64("example_id", F.lit(content_id(f"few_shot {settings.seed}")))
-    drawn = examples.where(F.trim("text") != "").orderBy(place, "example_id").limit(settings.pool)
+    drawn = examples.where(F.trim("text") != "").orderBy(place, "example_id").limit(settings.pool_size)
     rows = drawn.join(hub.store.table("personas").select("persona_id", "persona"), on="persona_id", how="inner")
     position = F.row_number().over(Window.orderBy(place, "example_id"))
     return rows.withColumns({"draw": F.lit(draw), "position": position}).select(*schemas.FEW_SHOT_POOL.names)

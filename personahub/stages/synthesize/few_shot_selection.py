@@ -95,7 +95,7 @@ def estimates(hub: Hub, people: DataFrame) -> list[Estimate]:
 
 def nearest(config: Config) -> bool:
     """Are the examples nearest to a persona shown?"""
-    return config.synthesis.mode != "zero_shot" and config.synthesis.few_shot.draw == "nearest"
+    return config.synthesis.mode != "zero_shot" and config.synthesis.few_shot.selection == "knn"
 
 
 def nameless(config: Config, pool: list[Example]) -> bool:

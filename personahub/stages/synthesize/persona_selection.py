@@ -14,7 +14,7 @@ def people_of(hub: Hub) -> DataFrame:
         return people
     people = people.withColumn("place", F.xxhash64("persona_id", F.lit(f"synthesis {settings.seed}")))
     order = [F.col("place"), F.col("persona_id")]
-    if settings.persona_draw == "by_hop":
+    if settings.persona_sampling == "by_hop":
         turn = F.row_number().over(Window.partitionBy("hop").orderBy(*order))
         people, order = people.withColumn("turn", turn), [F.col("turn"), *order]
     return people.orderBy(*order).limit(settings.max_personas).select("persona_id", "persona", "hop")

@@ -23,7 +23,7 @@ PARSED = T.StructType(
         T.StructField("completion_id", _STRING),
         T.StructField("model", _STRING),
         T.StructField("content", _STRING),  # canonical JSON by the task's schema
-        T.StructField("fit", T.DoubleType()),  # how the persona fits the topic; null where that was not measured
+        T.StructField("topic_similarity", T.DoubleType()),  # how the persona fits the topic; null where that was not measured
         T.StructField("reason", _STRING),  # null: an example; else a reject
         T.StructField("detail", _STRING),
         T.StructField("raw", _STRING),

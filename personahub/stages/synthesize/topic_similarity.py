@@ -30,8 +30,8 @@ TEXTS = T.StructType([T.StructField("id", T.StringType()), T.StructField("text",
 
 
 def with_similarity(hub: Hub, parsed: DataFrame) -> Rounds:
-    """PARSED -> PARSED with `fit`, where synthesis.fit is embedding and a topic or a constraint was set. Vectors are bought once."""
-    if hub.config.synthesis.fit == "none":
+    """PARSED -> PARSED with `fit`, where synthesis.topic_similarity is set and a topic or a constraint was set. Vectors are bought once."""
+    if not hub.config.synthesis.topic_similarity:
         return parsed
     parsed = hub.store.materialise(map_rows(parsed, with_topic, WITH_TOPIC), "synthesize.fit")
     asked = parsed.where(F.col("topic").isNotNull())
@@ -50,7 +50,7 @@ def with_similarity(hub: Hub, parsed: DataFrame) -> Rounds:
 def estimates(hub: Hub) -> list[Estimate]:
     """The vectors of all topics and of all personas that may be asked."""
     topics = {topic for task in choose(hub.config).values() for topic in topics_of(task)}
-    if hub.config.synthesis.fit == "none" or not topics:
+    if not hub.config.synthesis.topic_similarity or not topics:
         return []
     people = people_of(hub).select(F.col("persona_id").alias("id"), F.col("persona").alias("text"))
     texts = people.unionByName(frame(hub.spark, [(id_of(topic), topic) for topic in sorted(topics)], TEXTS))
@@ -80,7 +80,9 @@ def _topic(settings: Mapping[str, Any]) -> str | None:
 
 def scored(rows: DataFrame) -> DataFrame:
     """WITH_TOPIC and two vectors (mine, theirs; null where there is none) -> PARSED with their cosine; null without two of a length."""
-    return map_rows(rows.select(*(name for name in PARSED.names if name != "fit"), "mine", "theirs"), _scored, PARSED)
+    return map_rows(
+        rows.select(*(name for name in PARSED.names if name != "topic_similarity"), "mine", "theirs"), _scored, PARSED
+    )
 
 
 def _scored(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -89,4 +91,4 @@ def _scored(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         mine, theirs = (np.array(row[name], np.float64) for name in ("mine", "theirs"))
         length = np.sqrt((mine * mine).sum() * (theirs * theirs).sum())
         fit = float((mine * theirs).sum() / length) if length else None
-    yield {**{name: row.get(name) for name in PARSED.names}, "fit": fit}
+    yield {**{name: row.get(name) for name in PARSED.names}, "topic_similarity": fit}

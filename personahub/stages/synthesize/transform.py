@@ -61,7 +61,7 @@ def examples_of(config: Config) -> list[few_shot.Example]:
     settings = config.synthesis.few_shot
     if config.synthesis.mode == "zero_shot" or settings.file is None:
         return []
-    return few_shot.pool(settings.file, settings.pool, settings.seed)
+    return few_shot.pool(settings.file, settings.pool_size, settings.seed)
 
 
 def text_field(task: str, config: Config) -> str:
@@ -77,7 +77,7 @@ def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
 def build(
     personas: DataFrame, config: Config, keys: Collection[str] | None = None, pool: Sequence[few_shot.Example] | None = None
 ) -> DataFrame:
-    """Personas (persona_id, persona) -> REQUESTS: synthesis.per_persona rows per persona and task of synthesis.tasks, or of these keys.
+    """Personas (persona_id, persona) -> REQUESTS: samples_per_persona rows per persona and task of synthesis.tasks, or of these keys.
 
     With a column `vector` (null where there is none) each persona is shown the examples nearest to it. pool: what is drawn from, if not
     `examples_of`; each with a persona where the mode shows those. The variables hold the persona and the examples that are shown with it.
@@ -91,10 +91,12 @@ def build(
     numbers = {key: task.sample_index(mode) for key, task in chosen.items()}
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        for (key, task), sample in product(chosen.items(), range(settings.per_persona)):
+        for (key, task), sample in product(chosen.items(), range(settings.samples_per_persona)):
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
             if key in shelves:
-                drawn = few_shot.draw(shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")
+                drawn = few_shot.draw(
+                    shelves[key], settings.few_shot.num_examples, settings.few_shot.seed, row, f"{key}/{sample}"
+                )
                 variables["examples"] = [one.text for one in drawn]
                 if mode == "persona_few_shot":
                     variables["example_personas"] = [one.persona for one in drawn]
@@ -168,7 +170,7 @@ def _shelves(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[st
     settings = config.synthesis
     if settings.mode == "zero_shot":
         return {}
-    return {key: few_shot.fitting(pool, task.name, settings.few_shot.n) for key, task in tasks.items()}
+    return {key: few_shot.fitting(pool, task.name, settings.few_shot.num_examples) for key, task in tasks.items()}
 
 
 def settings_of(task: Task, variables: Mapping[str, Any]) -> dict[str, Any]:

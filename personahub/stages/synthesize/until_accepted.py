@@ -1,7 +1,7 @@
-"""Exactly so many accepted examples of each task (synthesis.accepted).
+"""Exactly so many accepted examples of each task (synthesis.target_accepted).
 
 As many candidates are asked as examples are missing, then again as many as were refused, until none is missing or the candidates, or
-candidate_budget, are used up. Their order is fixed: a run that goes on asks the same ones, and the ledger answers.
+max_candidates, are used up. Their order is fixed: a run that goes on asks the same ones, and the ledger answers.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ SCRATCH = "synthesize.candidates"
 def rounds(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
     """people, pool: see `transform.build`. Returns `missing`: accepted examples that the candidates did not suffice for."""
     settings = hub.config.synthesis
-    wanted, limit = settings.accepted or 0, max_candidates(hub)
+    wanted, limit = settings.target_accepted or 0, max_candidates(hub)
     asked, accepted = dict.fromkeys(transform.choose(hub.config), 0), Counter[str]()
     while True:
         goals = {key: min(limit, at + wanted - accepted[key]) for key, at in asked.items()}
@@ -60,4 +60,4 @@ def batch_of(hub: Hub, requests: DataFrame) -> RequestBatch:
 def max_candidates(hub: Hub) -> int:
     """Candidates of a task that may be asked."""
     settings = hub.config.synthesis
-    return min(people_of(hub).count(), settings.candidate_budget or (settings.accepted or 0) * 10)
+    return min(people_of(hub).count(), settings.max_candidates or (settings.target_accepted or 0) * 10)

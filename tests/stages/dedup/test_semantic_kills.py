@@ -68,7 +68,7 @@ def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(spark, tm
             "dedup.semantic.enabled": "true",
             "dedup.semantic.model": "vectors",
             "dedup.semantic.texts_per_request": BATCH,
-            "generate.commit_every": 200,
+            "inference.requests_per_commit": 200,
         }
         settings = [f"{key}={value}" for key, value in values.items()]
         with pipeline.open_hub(load(overrides=settings), spend=True) as hub:

@@ -160,9 +160,9 @@ def test_nothing_is_decided_while_vectors_are_missing(hub_of):
 def test_the_budget_counts_vectors_and_needs_their_price(endpoint, hub_of):
     priced = ["models.default.in_mtok_cost=1.0", "models.default.out_mtok_cost=1.0"]
     with pytest.raises(ConfigError, match=r"dedup asks models.vectors, .*: set models.vectors.in_mtok_cost \("):
-        dedup(hub_of(endpoint, *priced, "generate.budget_usd=1.0"))
+        dedup(hub_of(endpoint, *priced, "inference.budget_usd=1.0"))
     priced = ["models.default.in_mtok_cost=1.0", "models.default.out_mtok_cost=1.0", "models.vectors.in_mtok_cost=100"]
-    small = hub_of(endpoint, *priced, "generate.budget_usd=0.02")
+    small = hub_of(endpoint, *priced, "inference.budget_usd=0.02")
     add(small, [text(n) for n in range(40)])  # 9 tokens each, and 18 at most: 0.0072 a request at most
     with pytest.raises(BudgetExceeded, match="Raise it"):
         dedup(small)
@@ -172,5 +172,5 @@ def test_the_budget_counts_vectors_and_needs_their_price(endpoint, hub_of):
     assert 0 < spent <= 0.02
     assert 0 < bought < 40
     assert table(small, "duplicates").count() == 0
-    assert dedup(hub_of(endpoint, *priced, "generate.budget_usd=1")).counts["vectors"] == 40 - bought
+    assert dedup(hub_of(endpoint, *priced, "inference.budget_usd=1")).counts["vectors"] == 40 - bought
     assert endpoint.stats()["texts_sold_twice"] == 0

@@ -147,7 +147,7 @@ def test_a_run_that_dies_between_freezing_and_reading_ends_as_one_that_does_not(
 
 
 def test_a_frontier_by_root_takes_turns_and_stays_as_it_was_drawn(config_of, tmp_path, spark):
-    config = config_of("persona_to_persona.max_frontier=6", "persona_to_persona.frontier_draw=by_root")
+    config = config_of("persona_to_persona.max_frontier=6", "persona_to_persona.frontier_sampling=by_root")
     imported(config, tmp_path, PERSONAS[:2])
     with pipeline.open_hub(config, spend=True) as hub:
         one, other = (row.persona_id for row in hub.store.table("personas").orderBy("persona_id").collect())
@@ -171,9 +171,9 @@ def test_a_frontier_by_root_takes_turns_and_stays_as_it_was_drawn(config_of, tmp
 def test_paying_ends_where_little_is_new_and_goes_on_with_a_lower_floor(config_of, tmp_path, endpoint):
     texts = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(240)]
     small = (
-        "generate.commit_every=40",
-        "generate.journal=off",
-        "generate.windows_in_flight=1",
+        "inference.requests_per_commit=40",
+        "inference.journal=off",
+        "inference.concurrent_windows=1",
         "persona_to_persona.max_frontier=null",
     )
     with mockserver.start(port=0, capacity=64, median=0.01, sigma=0.3, duplicates=0.9) as server:

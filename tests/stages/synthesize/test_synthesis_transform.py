@@ -128,7 +128,7 @@ def test_from_personas_to_examples_and_rejects(spark):
         "settings": "{}",
         "persona_id": "a",
         "content": ids.canonical_json({"problem": PROBLEM}),
-        "fit": None,
+        "topic_similarity": None,
         "completion_id": rows["a"].completion_id,
         "model": "mock-7b",
         "run_id": "run-1",
@@ -148,7 +148,9 @@ def examples(tmp_path):
 
 @pytest.mark.parametrize("mode", ["few_shot", "persona_few_shot"])
 def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, examples, mode):
-    settings = Synthesis(tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "n": 2})
+    settings = Synthesis(
+        tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "num_examples": 2}
+    )
     config = Config(synthesis=settings)
     rows = transform.build(personas(spark, "a", "b", "c"), config).collect()
     prompts_ = transform.prompts_of(config)
@@ -172,7 +174,10 @@ def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, exa
 
 def test_a_mode_with_examples_needs_some(spark, examples):
     for settings, message in (
-        (Synthesis(mode="few_shot", few_shot={"file": examples, "n": 10}), "10 examples of math are asked for, 9 are there"),
+        (
+            Synthesis(mode="few_shot", few_shot={"file": examples, "num_examples": 10}),
+            "10 examples of math are asked for, 9 are there",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             transform.build(personas(spark, "a"), Config(synthesis=settings))

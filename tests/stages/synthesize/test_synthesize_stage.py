@@ -96,7 +96,7 @@ def test_every_task_in_every_mode(config_of, files, endpoint):
 
 
 def test_exactly_so_many_are_accepted(config_of, tmp_path, declining):
-    config = config_of("synthesis.accepted=12", 'synthesis.tasks=["math", "instruction"]', server=declining)
+    config = config_of("synthesis.target_accepted=12", 'synthesis.tasks=["math", "instruction"]', server=declining)
     imported(config, tmp_path)
     counts, examples, rejects = run(config)
     assert Counter(row.task for row in examples) == {"math": 12, "instruction": 12}
@@ -104,18 +104,20 @@ def test_exactly_so_many_are_accepted(config_of, tmp_path, declining):
     assert len(rejects) > 0
     again, examples, _ = run(config)
     assert (again["calls"], len(examples)) == (0, 24)
-    more, examples, _ = run(config_of("synthesis.accepted=14", 'synthesis.tasks=["math", "instruction"]', server=declining))
+    more, examples, _ = run(
+        config_of("synthesis.target_accepted=14", 'synthesis.tasks=["math", "instruction"]', server=declining)
+    )
     assert Counter(row.task for row in examples) == {"math": 14, "instruction": 14}
     assert more["calls"] >= 4
 
 
 def test_candidates_end_where_the_budget_or_the_hub_ends(config_of, tmp_path, declining):
-    config = config_of("synthesis.accepted=12", "synthesis.candidate_budget=13", server=declining)
+    config = config_of("synthesis.target_accepted=12", "synthesis.max_candidates=13", server=declining)
     imported(config, tmp_path)
     counts, examples, rejects = run(config)
     assert counts["calls"] == 13 == len(examples) + len(rejects)
     assert counts["missing"] == 12 - len(examples)
-    counts, examples, _ = run(config_of("synthesis.accepted=31", server=declining))
+    counts, examples, _ = run(config_of("synthesis.target_accepted=31", server=declining))
     assert counts["calls"] == 30 - 13
     assert counts["missing"] == 31 - len(examples)
 
@@ -136,7 +138,7 @@ def test_personas_are_drawn_by_the_seed_and_the_same_ones_again(config_of, tmp_p
 
 def test_each_persona_can_be_asked_several_times(config_of, tmp_path):
     imported(config_of(), tmp_path, PERSONAS[:4])
-    counts, examples, _ = run(config_of("synthesis.per_persona=3"))
+    counts, examples, _ = run(config_of("synthesis.samples_per_persona=3"))
     assert counts["calls"] == 12
     assert Counter(Counter(row.persona_id for row in examples).values()) == {3: 4}
     assert len({row.completion_id for row in examples}) == 12
@@ -145,11 +147,14 @@ def test_each_persona_can_be_asked_several_times(config_of, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["synthesis.accepted=3", "synthesis.per_persona=2"], "accepted and per_persona are both set"),
-        (["synthesis.candidate_budget=3"], "candidate_budget is set without accepted"),
-        (["synthesis.accepted=3", "synthesis.candidate_budget=2"], "candidate_budget is less than accepted"),
+        (
+            ["synthesis.target_accepted=3", "synthesis.samples_per_persona=2"],
+            "target_accepted and samples_per_persona are both set",
+        ),
+        (["synthesis.max_candidates=3"], "max_candidates is set without target_accepted"),
+        (["synthesis.target_accepted=3", "synthesis.max_candidates=2"], "max_candidates is less than target_accepted"),
         (["synthesis.tasks=[{name: npc, lore: /nowhere}]"], "npc: lore /nowhere can not be read"),
-        (["synthesis.mode=few_shot", "synthesis.few_shot.draw=nearest"], "dedup.semantic"),
+        (["synthesis.mode=few_shot", "synthesis.few_shot.selection=knn"], "dedup.semantic"),
     ],
 )
 def test_what_can_not_be_is_told_before_anything_starts(overrides, message):
@@ -206,7 +211,7 @@ def test_conversations_keep_to_the_mode_and_the_personas_that_are_asked(config_o
 
 
 def test_what_could_not_be_judged_in_passing_is_asked_again_and_nobody_in_its_place(config_of, tmp_path, endpoint, monkeypatch):
-    config = config_of("synthesis.moderation_model=default", "synthesis.accepted=3")
+    config = config_of("synthesis.moderation_model=default", "synthesis.target_accepted=3")
     imported(config, tmp_path, PERSONAS[:20])
     with monkeypatch.context() as broken:
         buy = inference.buy
@@ -295,7 +300,11 @@ def test_personas_of_examples_that_have_none_are_inferred_once(config_of, tmp_pa
         {"conversation": [{"role": "user", "content": f"Plan a week of {n} tides for a mill that grinds rye."}]} for n in range(8)
     ]
     (tmp_path / "wild.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = ["synthesis.mode=persona_few_shot", f"synthesis.few_shot.file={tmp_path / 'wild.jsonl'}", "synthesis.few_shot.n=2"]
+    settings = [
+        "synthesis.mode=persona_few_shot",
+        f"synthesis.few_shot.file={tmp_path / 'wild.jsonl'}",
+        "synthesis.few_shot.num_examples=2",
+    ]
     config = config_of("synthesis.tasks=[instruction]", *settings)
     imported(config, tmp_path, PERSONAS[:5])
     endpoint.reset()
@@ -335,13 +344,13 @@ def test_how_a_persona_fits_its_topic_goes_with_the_example(config_of, tmp_path,
         {"name": "math", "topic": "submarines"},
         "logic",
     ]
-    settings = [f"synthesis.tasks={json.dumps(tasks)}", "synthesis.fit=embedding", "dedup.semantic.model=default"]
+    settings = [f"synthesis.tasks={json.dumps(tasks)}", "synthesis.topic_similarity=true", "dedup.semantic.model=default"]
     config = config_of(*settings)
     imported(config_of(), tmp_path, PERSONAS[:6])
     endpoint.reset()
     _, examples, _ = run(config)
     near, far, none = (
-        {row.persona_id: row.fit for row in examples if json.loads(row.settings).get("topic") == each.get("topic")}
+        {row.persona_id: row.topic_similarity for row in examples if json.loads(row.settings).get("topic") == each.get("topic")}
         for each in [*tasks[:2], {}]
     )
     assert len(near) == len(far) == 6
@@ -363,7 +372,7 @@ def shown_of(config):
 
 def test_examples_of_the_hub_itself_are_frozen_when_they_are_first_drawn(config_of, tmp_path, endpoint):
     imported(config_of(), tmp_path)
-    own = ["synthesis.mode=few_shot", "synthesis.few_shot.n=2", "synthesis.few_shot.pool=6"]
+    own = ["synthesis.mode=few_shot", "synthesis.few_shot.num_examples=2", "synthesis.few_shot.pool_size=6"]
     with (
         pipeline.open_hub(config_of(*own), spend=True) as hub,
         pytest.raises(ConfigError, match="2 examples of math are asked for, 0 are there"),
@@ -409,8 +418,8 @@ def test_what_is_nearest_to_a_persona_is_shown_and_each_vector_bought_once(confi
     ]
     (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = [
-        "synthesis.mode=few_shot", f"synthesis.few_shot.file={tmp_path / 'examples.jsonl'}", "synthesis.few_shot.n=1",
-        "synthesis.few_shot.draw=nearest", "dedup.semantic.model=default",
+        "synthesis.mode=few_shot", f"synthesis.few_shot.file={tmp_path / 'examples.jsonl'}", "synthesis.few_shot.num_examples=1",
+        "synthesis.few_shot.selection=knn", "dedup.semantic.model=default",
     ]  # fmt: skip
     config = config_of(*settings)
     endpoint.reset()
@@ -440,7 +449,7 @@ def test_an_estimate_names_each_part_that_will_be_paid_for(config_of, tmp_path, 
             return {one.purpose: one for one in pipeline.estimates(hub, [STAGE])}
 
     tasks = "synthesis.tasks=[conversation, {name: math, topic: [tides, kites]}]"
-    config = [tasks, "synthesis.moderation_model=default", "synthesis.fit=embedding", "dedup.semantic.model=default"]
+    config = [tasks, "synthesis.moderation_model=default", "synthesis.topic_similarity=true", "dedup.semantic.model=default"]
     parts = foreseen(*config, "synthesis.conversation.turns=2")
     calls = {part: (one.texts or one.calls) for part, one in parts.items()}
     assert calls == {
@@ -452,7 +461,7 @@ def test_an_estimate_names_each_part_that_will_be_paid_for(config_of, tmp_path, 
     }
     assert all(one.prompt_tokens > 0 for one in parts.values())
     assert "at most so many" in parts["moderation"].note
-    parts = foreseen("synthesis.accepted=4", "synthesis.candidate_budget=7")
+    parts = foreseen("synthesis.target_accepted=4", "synthesis.max_candidates=7")
     assert (parts["examples"].calls, parts["examples"].note.split("; ")[-1]) == (4, "if none is refused, and at most 7")
     assert endpoint.stats()["requests"] == 0
     talking = config_of('synthesis.tasks=["conversation"]', "synthesis.conversation.turns=2")

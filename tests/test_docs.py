@@ -1,0 +1,28 @@
+"""The pages name what is there: every table, every stage, every file they link to."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from personahub import schemas
+from personahub.stages import STAGES
+
+HOUSE = Path(__file__).resolve().parents[1]
+PAGES = [HOUSE / "README.md", HOUSE / "CONTRIBUTING.md", *sorted((HOUSE / "docs").rglob("*.md"))]
+
+
+def test_every_table_is_explained():
+    page = (HOUSE / "docs" / "architecture" / "tables.md").read_text()
+    assert [name for name in schemas.TABLES if f"`{name}`" not in page] == []
+
+
+def test_every_stage_is_in_the_readme():
+    page = (HOUSE / "README.md").read_text()
+    assert [name for name in STAGES if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
+    assert [link for link in links if link and not (page.parent / link).exists()] == []
