@@ -16,8 +16,9 @@ from personahub.storage.views import taken_down, valid_examples, without
 
 
 def frozen(hub: Hub) -> list[Example]:
-    """few_shot.pool_size accepted examples of each task, or all there are, by few_shot.seed. Drawn now where none are frozen, and frozen if the
-    hub was opened to spend.
+    """few_shot.pool_size accepted examples of each task, or all there are, by few_shot.seed.
+
+    Drawn now where none are frozen, and frozen if the hub was opened to spend.
     """
     return [one for task in sorted({task.name for task in transform.choose(hub.config).values()}) for one in _of(hub, task)]
 
