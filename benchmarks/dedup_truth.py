@@ -50,7 +50,7 @@ class Standing:
 def read(path: Path) -> tuple[pa.Array, TokenSets]:
     """The ids of a corpus in ascending order, and the token sets of their texts."""
     table = pq.read_table(path, columns=["id", "persona"]).sort_by("id")
-    return table["id"].combine_chunks(), token_sets(table["persona"])[0]
+    return table["id"].combine_chunks(), token_sets(table["persona"])
 
 
 def truth(sets: TokenSets, threshold: float) -> Truth:
@@ -166,7 +166,7 @@ def cross_check(small: list[str], large: TokenSets, true: Truth, threshold: floa
             score = both / (len(words) + len(texts[high]) - both)
             if score >= threshold:
                 slow[low, high] = score
-    fast = truth(token_sets(pa.array(small))[0], threshold)
+    fast = truth(token_sets(pa.array(small)), threshold)
     assert slow == dict(zip(zip(fast.low.tolist(), fast.high.tolist(), strict=True), fast.score.tolist(), strict=True)), "small"
     order = np.argsort(large.values, kind="stable")
     owner, values = np.repeat(np.arange(len(large)), large.sizes)[order], large.values[order]

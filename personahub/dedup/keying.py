@@ -32,7 +32,7 @@ class Keyed(NamedTuple):
 
 def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
     """uint64, ascending: the keys that texts have as keyed rows, of equal sets among them the comparison rows' once."""
-    tokens, _ = sets.token_sets(texts, config.unit, config.ngram)
+    tokens = sets.token_sets(texts, config.unit, config.ngram)
     fit = sets.take(tokens, np.flatnonzero(is_fit(tokens)))
     hashes = sets.set_keys(fit)[:, 0]
     _, first = np.unique(hashes, return_index=True)
@@ -55,7 +55,7 @@ class Texts(NamedTuple):
 
 def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> Texts:
     """batch: id, level, text."""
-    tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
+    tokens = sets.token_sets(batch["text"], config.unit, config.ngram)
     level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
     rows = np.flatnonzero(is_fit(tokens))
     hashes = sets.set_keys(sets.take(tokens, rows))

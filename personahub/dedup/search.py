@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -59,9 +59,9 @@ def prepare(rows: DataFrame, config: SemanticDedup, hub: DataFrame | None = None
     new_count, old_count = rows.count(), hub.count() if hub is not None else 0
     clusters = _clusters(config, new_count + old_count)
     share = 0.0 if centroids is not None else min(MOST_SAMPLED, PER_CLUSTER * clusters) / max(1, new_count + old_count)
-    tables = [drawn(rows, share + HELD_OUT / max(1, new_count), config.seed)]
+    tables = [drawn(rows, "vector", share + HELD_OUT / max(1, new_count), config.seed)]
     if hub is not None and centroids is None:
-        tables.append(drawn(hub, share, config.seed))
+        tables.append(drawn(hub, "vector", share, config.seed))
     lists = [table["vector"].combine_chunks() for table in tables]
     dimension = centroids.shape[1] if centroids is not None else _usual_length(lists)
     samples = [vectors.from_arrow(each, dimension)[0] for each in lists]
@@ -72,7 +72,7 @@ def prepare(rows: DataFrame, config: SemanticDedup, hub: DataFrame | None = None
         centroids = kmeans.train(_or_any(trained), clusters, config.seed, config.threshold)
     probes = config.probes * (HUB_PROBES if hub is not None else 1)
     margin = borders.margin(_or_any(held), centroids, probes, config.threshold)
-    return Search(centroids, margin, *_groups(centroids, samples[0], new_count + old_count))
+    return Search(centroids, margin, *_groups(rows.sparkSession, centroids, samples[0], new_count + old_count))
 
 
 def _clusters(config: SemanticDedup, total: int) -> int:
@@ -81,9 +81,9 @@ def _clusters(config: SemanticDedup, total: int) -> int:
     return 1 if total <= FEW else min(MOST_CLUSTERS, round(1.5 * total**0.5))
 
 
-def drawn(rows: DataFrame, share: float, seed: int) -> pa.Table:
-    """Rows (id, vector) -> about `share` of them, chosen by a hash of the id and in its order, whatever order the rows come in."""
-    hashed = rows.select("id", "vector", F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(_HASHES)).alias("hash"))
+def drawn(rows: DataFrame, column: str, share: float, seed: int) -> pa.Table:
+    """Rows (id, `column`) -> about `share` of them, chosen by a hash of the id and in its order, whatever order the rows come in."""
+    hashed = rows.select("id", column, F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(_HASHES)).alias("hash"))
     table = hashed.where(F.col("hash") < F.lit(round(share * _HASHES))).toArrow()
     return table.sort_by([("hash", "ascending"), ("id", "ascending")])
 
@@ -100,36 +100,21 @@ def _or_any(sample: np.ndarray) -> np.ndarray:
     return sample if len(sample) else np.eye(1, sample.shape[1], dtype=np.float32)
 
 
-def _groups(centroids: np.ndarray, sample: np.ndarray, total: int) -> tuple[np.ndarray, int]:
+def _groups(spark: SparkSession, centroids: np.ndarray, sample: np.ndarray, total: int) -> tuple[np.ndarray, int]:
     """The key of each cluster's group, and the number of groups."""
     count = max(FEWEST_GROUPS, -(-total * 2 * centroids.shape[1] * 4 // GROUP_BYTES))
     weights = np.bincount(kmeans.homes(sample, centroids), minlength=len(centroids)) + 1.0
     groups = kmeans.groups(centroids, weights, count)
     partitions = int(groups.max()) + 1
-    return np.array(_keys(partitions), np.int32)[groups], partitions
+    return np.array(_keys(spark, partitions), np.int32)[groups], partitions
 
 
-def _keys(partitions: int) -> list[int]:
-    """Numbers that Spark's hash sends to a partition each. Were it another hash, some tasks would have more to do and others nothing."""
-    keys: dict[int, int] = {}
-    number = 0
-    while len(keys) < partitions:
-        keys.setdefault(_spark_hash(number) % partitions, number)
-        number += 1
-    return [keys[partition] for partition in range(partitions)]
+def _keys(spark: SparkSession, partitions: int) -> list[int]:
+    """Numbers that Spark's hash partitioning, which is F.hash modulo the partitions, sends to a partition each.
 
-
-def _spark_hash(number: int) -> int:
-    """Murmur3 (x86, 32 bits, seed 42) of a four-byte integer, signed: what Spark's hash partitioning takes modulo the partitions."""
-    mask = 0xFFFFFFFF
-
-    def rotated(value: int, by: int) -> int:
-        return (value << by | value >> (32 - by)) & mask
-
-    mixed = rotated(number * 0xCC9E2D51 & mask, 15) * 0x1B873593 & mask
-    value = (rotated(42 ^ mixed, 13) * 5 + 0xE6546B64) & mask
-    value ^= 4
-    value = (value ^ value >> 16) * 0x85EBCA6B & mask
-    value = (value ^ value >> 13) * 0xC2B2AE35 & mask
-    value ^= value >> 16
-    return value - (1 << 32) if value >> 31 else value
+    By the numbers of the groups a third of the tasks would have nothing to do, and others the work of two or three.
+    """
+    key = F.col("id").cast("int")
+    hashed = spark.range(32 * partitions).groupBy(F.pmod(F.hash(key), F.lit(partitions)).alias("partition"))
+    found = {row.partition: row.key for row in hashed.agg(F.min(key).alias("key")).collect()}
+    return [found.get(partition, partition) for partition in range(partitions)]

@@ -11,9 +11,8 @@ from pyspark.sql import functions as F
 
 from personahub import engines, figures
 from personahub.config import Config
-from personahub.dedup.proof import semantic_recall
+from personahub.dedup.proof import recall
 from personahub.dedup.proof.audit import Finding, audit
-from personahub.dedup.proof.recall import Recall, recall
 from personahub.dedup_tool.frame import Counts, Deduplicated, comparable, for_columns, separate
 from personahub.dedup_tool.input import Source, check_unchanged, complaints, detect, is_remote, read, stamps
 from personahub.dedup_tool.results import RESULTS, Results, all_there
@@ -43,7 +42,7 @@ class Summary:
 
     counts: Counts
     groups: tuple[figures.Group, ...]
-    recall: Recall | semantic_recall.Recall | None
+    recall: recall.Recall | None
     findings: tuple[Finding, ...]
     seconds: float
 
@@ -107,14 +106,14 @@ def _separated(frames: Scratch, source: Source, request: Request, config: Config
     return done
 
 
-def _measured(done: Deduplicated, request: Request, config: Config) -> Recall | semantic_recall.Recall | None:
+def _measured(done: Deduplicated, request: Request, config: Config) -> recall.Recall | None:
     """What was found of what is there, where not all is by proof."""
     if done.search is not None:
-        return semantic_recall.recall(done.compared, done.search, config.dedup.semantic)
+        return recall.of_clusters(done.compared, done.search, config.dedup.semantic)
     if config.dedup.lexical.method == "exact":
         return None
     compared = done.compared.join(done.rejects.select("id"), on="id", how="left_anti")
-    return recall(compared, config.dedup.lexical, done.counts.rows)
+    return recall.of_bands(compared, config.dedup.lexical)
 
 
 def _audit(frames: Scratch, source: Source, results: Results, request: Request, config: Config) -> Iterator[Finding]:

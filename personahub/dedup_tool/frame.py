@@ -5,16 +5,15 @@ duplicate or a reject; the three are counted against what came in before anythin
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.config import Dedup, LexicalDedup
+from personahub.config import Dedup
 from personahub.dedup import deduplicate
 from personahub.dedup_tool.distinct import check_ids
 from personahub.dedup_tool.rows import check_columns, stage, text_of
@@ -39,13 +38,12 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Counts:
-    """rows = kept + duplicates + rejects. slow: texts that were not for the compiled tokeniser."""
+    """rows = kept + duplicates + rejects."""
 
     rows: int
     kept: int
     duplicates: dict[str, int]  # by method: identical, exact, minhash, semantic
     rejects: dict[str, int]  # by reason
-    slow: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def separate(
     few = sum(each.count() for each in (duplicates, rejects)) <= FEW
     kept = whole.join(F.broadcast(gone) if few else gone, on="id", how="left_anti")
     tell("counting")
-    counted = _counts(staged, kept, duplicates, rejects, _slow(texts, config.lexical) if vector_column is None else None)
+    counted = _counts(staged, kept, duplicates, rejects)
     return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, search, counted, close)
 
 
@@ -208,7 +206,7 @@ def _rejects(staged: DataFrame, texts: DataFrame, refused: DataFrame) -> DataFra
     return rows.unionByName(lines)
 
 
-def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: DataFrame, slow: DataFrame | None) -> Counts:
+def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Counts:
     """One query. Raises PersonahubError unless every row is accounted for once."""
     figures = [
         _figure("rows", staged),
@@ -216,16 +214,14 @@ def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: 
         _figure("duplicates", duplicates, "method"),
         _figure("rejects", rejects, "reason"),
     ]
-    if slow is not None:
-        figures.append(slow.select(F.lit("slow").alias("figure"), F.lit(None).cast("string").alias("name"), "rows"))
     found = reduce(DataFrame.unionByName, figures).collect()
 
     def by_name(figure: str) -> dict[str, int]:
         rows = [row for row in found if row.figure == figure and row.rows]
         return {row.name: row.rows for row in sorted(rows, key=lambda row: (-row.rows, str(row.name)))}
 
-    total = {figure: sum(by_name(figure).values()) for figure in ("rows", "kept", "slow")}
-    counts = Counts(total["rows"], total["kept"], by_name("duplicates"), by_name("rejects"), total["slow"])
+    total = {figure: sum(by_name(figure).values()) for figure in ("rows", "kept")}
+    counts = Counts(total["rows"], total["kept"], by_name("duplicates"), by_name("rejects"))
     check_sums(counts)
     return counts
 
@@ -233,16 +229,3 @@ def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: 
 def _figure(figure: str, rows: DataFrame, by: str | None = None) -> DataFrame:
     name = (F.lit(None) if by is None else F.col(by)).cast("string").alias("name")
     return rows.groupBy(name).agg(F.count("*").alias("rows")).select(F.lit(figure).alias("figure"), "name", "rows")
-
-
-def _slow(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """rows: how many texts the compiled tokeniser leaves to Python. Those of ASCII are never among them and are not looked at."""
-    from personahub.dedup.kernels.sets import token_sets
-
-    unit, ngram = config.unit, config.ngram
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield pa.RecordBatch.from_pydict({"rows": pa.array([token_sets(batch.column(0), unit, ngram)[1]], pa.int64())})
-
-    return texts.where(F.length("text") != F.octet_length("text")).select("text").mapInArrow(task, "rows long")

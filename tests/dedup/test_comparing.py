@@ -1,6 +1,7 @@
 """From texts to pairs without Spark: keys, bundles, parts in any order, then greedy removal, against the reference."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -141,9 +142,9 @@ def test_lists_are_cut_after_most_pairs():
 
 def listed(keyed):
     """Plain rows: key, level, id, tokens."""
-    return list(
-        zip(keyed.key.tolist(), keyed.level.tolist(), keyed.id.to_pylist(), sets.to_arrow(keyed.tokens).to_pylist(), strict=True)
-    )
+    offsets, values = keyed.tokens.offsets, keyed.tokens.values
+    tokens = [values[start:end].tolist() for start, end in pairwise(offsets)]
+    return list(zip(keyed.key.tolist(), keyed.level.tolist(), keyed.id.to_pylist(), tokens, strict=True))
 
 
 def rows_of(texts, sieve=None):

@@ -11,7 +11,7 @@ import reference
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.dedup import deduplicate
 from personahub.dedup.kernels import minhash, sets
-from personahub.dedup.proof.remaining import allowed_misses
+from personahub.dedup.proof.audit import allowed_misses
 from personahub.text import tokens
 
 pytestmark = pytest.mark.slow

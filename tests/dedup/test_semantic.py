@@ -7,7 +7,7 @@ import pytest
 
 from personahub.config import SemanticDedup
 from personahub.dedup import search, semantic
-from personahub.dedup.proof.semantic_recall import Recall, recall
+from personahub.dedup.proof.recall import Recall, of_clusters
 from personahub.errors import InputError
 
 CONFIG = SemanticDedup(enabled=True, threshold=0.8, clusters=12, probes=4)
@@ -86,13 +86,13 @@ def test_a_list_stops_at_most_pairs_and_says_so(rows, prepared):
 def test_recall_is_what_all_pairs_say_it_is(rows, prepared):
     expected = true_pairs(some_rows(400, 1))
     found = {(row.low, row.high) for row in semantic.found(rows, prepared, CONFIG.threshold, most=400).collect()}
-    measured = recall(rows, prepared, CONFIG, most=400)
+    measured = of_clusters(rows, prepared, CONFIG, max_rows=400)
     assert measured.rows == 400
     assert measured.pairs == 2 * len(expected)
     assert measured.compared == 2 * len(found)
     narrow = search.Search(prepared.centroids, 0.0, prepared.groups, prepared.partitions)
-    assert recall(rows, narrow, CONFIG, most=400).compared < measured.compared
-    assert 20 < recall(rows, prepared, CONFIG, most=50).rows < 80
+    assert of_clusters(rows, narrow, CONFIG, max_rows=400).compared < measured.compared
+    assert 20 < of_clusters(rows, prepared, CONFIG, max_rows=50).rows < 80
 
 
 def test_the_hub_stands_above_all_and_its_pairs_are_its_own_affair(spark):
@@ -133,7 +133,7 @@ def test_nothing_to_compare_is_no_error(spark):
     given = frame(spark, [("a", 1, None)])
     prepared = search.prepare(given, SemanticDedup())
     assert [row.refused for row in semantic.found(given, prepared, 0.9).collect()] == ["no_vector"]
-    assert recall(given, prepared, SemanticDedup()) == Recall(0, 0, 0)
+    assert of_clusters(given, prepared, SemanticDedup()) == Recall(0, 0, 0)
     assert len(search.prepare(given.limit(0), SemanticDedup()).centroids) == 1
 
 
@@ -147,7 +147,7 @@ def test_a_column_that_holds_no_vectors_is_named(spark):
 
 @pytest.mark.spark
 def test_each_group_has_a_partition_of_its_own(spark):
-    keys = search._keys(13)
+    keys = search._keys(spark, 13)
     frame = spark.createDataFrame([(key,) for key in keys for _ in range(3)], "key int").repartition(13, "key")
     rows = frame.selectExpr("key", "spark_partition_id() AS partition").distinct().collect()
     assert sorted(row.partition for row in rows) == list(range(13))

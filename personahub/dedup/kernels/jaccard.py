@@ -88,6 +88,52 @@ def jaccard(sets: TokenSets, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return quotients(_overlaps(sets.offsets, sets.values, left, right), total)
 
 
+def close_pairs(sets: TokenSets, others: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row of sets, row of others, score) of all pairs within the threshold, equal sets included: each pair is counted, none is filtered.
+
+    The time goes by the number of pairs with a token in common: for a few others.
+    """
+    values = others.values[others.offsets[0] : others.offsets[-1]]
+    order = np.argsort(values, kind="stable")
+    tokens, starts = np.unique(values[order], return_index=True)
+    owners = np.repeat(np.arange(len(others)), others.sizes)[order]
+    found = _close_pairs(sets.offsets, sets.values, tokens, np.append(starts, len(owners)), owners, others.sizes, threshold)
+    row, other, common, total = (np.ascontiguousarray(column) for column in found.T)
+    return row, other, quotients(common, total)
+
+
+@compiled
+def _close_pairs(offsets, values, tokens, starts, owners, sizes, threshold):
+    """int64 (pairs, 4): row, other row, tokens in common, tokens in both. owners[starts[i]:starts[i + 1]]: the others with tokens[i]."""
+    found, filled, common = np.empty((1024, 4), np.int64), 0, np.zeros(len(sizes), np.int64)
+    for row in range(len(offsets) - 1):
+        for token in values[offsets[row] : offsets[row + 1]]:
+            at = np.searchsorted(tokens, token)
+            if at < len(tokens) and tokens[at] == token:
+                for i in range(starts[at], starts[at + 1]):
+                    common[owners[i]] += 1
+        size = offsets[row + 1] - offsets[row]
+        for other in range(len(sizes)):
+            shared, total = common[other], size + sizes[other]
+            common[other] = 0
+            if shared and shared / (total - shared) >= threshold:
+                if filled == len(found):
+                    found = longer(found)
+                found[filled, 0], found[filled, 1], found[filled, 2], found[filled, 3] = row, other, shared, total
+                filled += 1
+    return found[:filled]
+
+
+@compiled
+def longer(found):
+    """The same rows of four columns, with room for as many more."""
+    room = np.empty((2 * len(found), 4), np.int64)
+    for i in range(len(found)):  # a slice would do, and compile for seconds
+        for column in range(4):
+            room[i, column] = found[i, column]
+    return room
+
+
 def quotients(common: np.ndarray, total: np.ndarray) -> np.ndarray:
     """float64: the similarity of sets with so many common tokens and so many tokens in all, |x| + |y|."""
     return common / np.maximum(total - common, 1)

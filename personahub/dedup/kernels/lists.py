@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.jaccard import least_overlaps, overlap, quotients
+from personahub.dedup.kernels.jaccard import least_overlaps, longer, overlap, quotients
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenising import mix, sort_unique
 
@@ -137,15 +137,6 @@ def _ones(bits):
 
 
 @compiled
-def _longer(found):
-    longer = np.empty((2 * len(found), 4), np.int64)
-    for i in range(len(found)):  # a slice would do, and compile for seconds
-        for column in range(4):
-            longer[i, column] = found[i, column]
-    return longer
-
-
-@compiled
 def _search(offsets, values, sizes, bits, decided, listed, members, first, begin, end, needed, most):
     """int64 (pairs, 4): row, match above it, tokens in common, and whether the row has more.
 
@@ -186,7 +177,7 @@ def _search(offsets, values, sizes, bits, decided, listed, members, first, begin
                     found[filled - 1, 3] = 1
                     break
                 if filled == len(found):
-                    found = _longer(found)
+                    found = longer(found)
                 found[filled, 0], found[filled, 1], found[filled, 2], found[filled, 3] = row, other, common, 0
                 filled += 1
             window = min(2 * window, _WIDEST)

@@ -1,17 +1,13 @@
-"""From UTF-8 bytes to sorted token hashes: the compiled half of `sets.token_sets`.
+"""From ASCII bytes to sorted token hashes: the compiled half of `sets.token_sets`."""
 
-These kernels stand in one file because numba, before it takes a kernel from its cache on disk, looks whether the kernel's own file has
-changed, but not the files of what it calls.
-"""
+from functools import lru_cache
 
 import numpy as np
 
 from personahub.dedup.kernels import compiled
+from personahub.text import normalise, words
 
-# What a character is: white space or no part of a word; part of a word; a word of its own; left to Python.
-SEPARATOR, PART, WHOLE, OTHER = range(4)
-ASCII, PLANE = 128, 0x10000  # the first code point beyond ASCII, and beyond what two and three bytes of UTF-8 hold
-
+ASCII = 128  # the first code point beyond it
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # of FNV-1a
 _SPACE = 32
 _FEW = 32  # hashes that an insertion sort puts in order fastest
@@ -102,14 +98,25 @@ def sorted_sets(offsets, values):
     return rows, kept[:used]
 
 
-@compiled
-def _hash_ascii_words(text, table, hashes):
-    """The hashes of the words of a text, in order, into `hashes` (room for as many as the text has bytes).
+@lru_cache
+def fold_table(unit: str) -> np.ndarray:
+    """uint64[128]: what `text.words` (unit word) or `text.normalise` makes of each ASCII character: 0 between units, else 1 | byte << 8."""
+    fold = words if unit == "word" else normalise
+    table = np.array([1 | ord("".join(folded)) << 8 if (folded := fold(chr(code))) else 0 for code in range(ASCII)], np.uint64)
+    table.flags.writeable = False
+    return table
 
-    Returns how many they are; -1 if the text is not ASCII.
+
+@compiled
+def _hash_words(text, table, hashes):
+    """Writes the hashes of the words of a text, in order, into `hashes` (room: one a byte).
+
+    Returns their number; -1 if the text is not ASCII.
     """
     value, count, inside, every = _BASIS, 0, np.uint64(0), np.uint8(0)
-    for byte in text:  # without branches, which no processor could foresee: each byte writes, only the end of a word moves on
+    for (
+        byte
+    ) in text:  # without branches, which the processor could not predict: each byte writes, only the end of a word moves on
         every |= byte
         entry = table[byte & np.uint8(0x7F)]
         part = entry & np.uint64(1)
@@ -128,118 +135,70 @@ def _hash_ascii_words(text, table, hashes):
 
 
 @compiled
-def _hash_runs_of(folded, ends, units, gap, ngram, hashes):
-    """The hashes of all runs of `ngram` of the `units` > 0, or of the one run of all if there are fewer, into `hashes`; how many they are.
+def _hash_runs_of_units(text, table, by_character, ngram, folded, ends, hashes):
+    """`_hash_words` for runs of `ngram` words or characters; a text of fewer units is one run.
 
-    Unit i ends at ends[i] and starts `gap` bytes after the end of the one before.
+    folded: room for the words with one space between two; ends: room for where each unit ends in it.
     """
-    run = min(ngram, units)
-    for first in range(units - run + 1):
-        start = ends[first - 1] + gap if first else 0
-        hashes[first] = hash_run(folded[start : ends[first + run - 1]])
-    return units - run + 1
-
-
-@compiled
-def _fold(text, table, folded, ends):
-    """Folds the UTF-8 bytes of a text into `folded`: its words, one space between two; where each of them ends, into `ends`.
-
-    Returns how many words there are; -1 if some character is not in the table. Both outputs have room for 4 * len(text) + 16.
-    """
-    count, size, inside, at = 0, 0, np.uint64(0), 0
-    while at < len(text):
-        lead = text[at]
-        at += 1
-        if lead < ASCII:  # without branches: a separator is written after a word, and overwritten by whatever follows
-            entry = table[lead]
-            part = entry & np.uint64(PART)
-            folded[size] = entry >> np.uint64(8)
-            ends[count] = size
-            count += np.int64(inside & ~part)
-            size += np.int64(inside | part)
-            inside = part
-            continue
-        code, length = _decoded(text, lead, at)
-        at += length
-        entry = table[code] if code < len(table) else np.uint64(OTHER)
-        kind = entry & np.uint64(3)
-        if kind == OTHER:
-            return -1
-        if inside and kind != PART:
-            ends[count] = size
-            count += 1
-            folded[size] = _SPACE
-            size += 1
-        if kind != SEPARATOR:
-            for byte in range(np.int64(entry >> np.uint64(4) & np.uint64(7))):
-                folded[size] = entry >> np.uint64(8 + 8 * byte)
-                size += 1
-        if kind == WHOLE:
-            ends[count] = size
-            count += 1
-            folded[size] = _SPACE
-            size += 1
-        inside = np.uint64(kind == PART)
+    count, size, inside, every = 0, 0, np.uint64(0), np.uint8(0)
+    for byte in text:  # a separator is written after a word, and overwritten by what follows
+        every |= byte
+        entry = table[byte & np.uint8(0x7F)]
+        part = entry & np.uint64(1)
+        folded[size] = entry >> np.uint64(8) if part else _SPACE
+        ends[count] = size
+        count += np.int64(inside & ~part)
+        size += np.int64(inside | part)
+        inside = part
+    if every & np.uint8(0x80):
+        return -1
     if inside:
         ends[count] = size
         count += 1
-    return count
-
-
-@compiled
-def _decoded(text, lead, at):
-    """The code point of a character of two or three bytes, of which `lead` stands before `at`, and how many follow; PLANE for any other."""
-    if 0xC2 <= lead < 0xE0 and at < len(text) and text[at] & 0xC0 == 0x80:
-        return np.int64(lead & 0x1F) << 6 | np.int64(text[at] & 0x3F), 1
-    if 0xE0 <= lead < 0xF0 and at + 1 < len(text) and text[at] & 0xC0 == 0x80 and text[at + 1] & 0xC0 == 0x80:
-        return np.int64(lead & 0xF) << 12 | np.int64(text[at] & 0x3F) << 6 | np.int64(text[at + 1] & 0x3F), 2
-    return np.int64(PLANE), 0
-
-
-@compiled
-def _characters(folded, ends, count):
-    """Where each character, spaces included, of `count` > 0 words that `_fold` left in `folded` ends, into `ends`; how many they are."""
-    size = ends[count - 1]
-    found = 0
-    for at in range(1, size + 1):
-        if at == size or folded[at] & 0xC0 != 0x80:  # not inside a character
-            ends[found] = at
-            found += 1
-    return found
+    if not count:
+        return 0
+    gap = 1  # bytes between two units
+    if by_character:
+        count, gap = ends[count - 1], 0
+        for at in range(count):
+            ends[at] = at + 1
+    run = min(ngram, count)
+    for first in range(count - run + 1):
+        start = ends[first - 1] + gap if first else 0
+        hashes[first] = hash_run(folded[start : ends[first + run - 1]])
+    return count - run + 1
 
 
 @compiled
 def _enlarged(values, room):
     larger = np.empty(2 * room, np.uint64)
-    for at in range(len(values)):  # a loop, as everywhere here: numba takes seconds to compile the assignment of a slice
+    for at in range(len(values)):  # a loop: numba takes seconds to compile the assignment of a slice
         larger[at] = values[at]
     return larger
 
 
 @compiled
 def tokenise(data, offsets, table, by_character, ngram):
-    """Offsets and values of the token sets of the texts data[offsets[i]:offsets[i + 1]] (UTF-8), and which texts were left out, bool.
+    """Offsets and values of the token sets of the texts data[offsets[i]:offsets[i + 1]], and which texts are not ASCII, bool.
 
-    Left out, with an empty set, is a text with a character that is not in the table of `folding`.
+    A text that is not ASCII has an empty set. table: `fold_table`.
     """
     count = len(offsets) - 1
-    rows, left, used = np.zeros(count + 1, np.int64), np.zeros(count, np.bool_), 0
+    rows, others, used = np.zeros(count + 1, np.int64), np.zeros(count, np.bool_), 0
     longest = 0
     for row in range(count):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    folded, ends = np.empty(4 * longest + 16, np.uint8), np.empty(4 * longest + 16, np.int64)
-    values = np.empty((offsets[-1] - offsets[0]) // 4 + 4 * longest, np.uint64)
+    folded, ends = np.empty(longest + 1, np.uint8), np.empty(longest + 1, np.int64)
+    values = np.empty((offsets[-1] - offsets[0]) // 4 + longest + 1, np.uint64)
     for row in range(count):
         text = data[offsets[row] : offsets[row + 1]]
-        if used + 4 * len(text) > len(values):
-            values = _enlarged(values, used + 4 * len(text))
-        found = -1 if by_character or ngram > 1 else _hash_ascii_words(text, table, values[used:])
-        if found < 0:
-            units = _fold(text, table, folded, ends)
-            left[row] = units < 0
-            if units > 0 and by_character:
-                units = _characters(folded, ends, units)
-            found = _hash_runs_of(folded, ends, units, 0 if by_character else 1, ngram, values[used:]) if units > 0 else 0
-        used += sort_unique(values[used : used + found])
+        if used + len(text) + 1 > len(values):
+            values = _enlarged(values, used + len(text) + 1)
+        if by_character or ngram > 1:
+            found = _hash_runs_of_units(text, table, by_character, ngram, folded, ends, values[used:])
+        else:
+            found = _hash_words(text, table, values[used:])
+        others[row] = found < 0
+        used += sort_unique(values[used : used + max(found, 0)])
         rows[row + 1] = used
-    return rows, values[:used], left
+    return rows, values[:used], others

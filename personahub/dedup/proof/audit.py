@@ -1,8 +1,9 @@
 """The invariants of a deduplication, proved on what it gave: each claim is computed again, by another road, from the texts and vectors.
 
-Rows that were removed are scored again one by one, by `text.tokens` itself; `remaining` searches the kept ones for what was missed.
+Rows that were removed are scored again one by one, by `text.tokens` itself; drawn rows are held against all for what was missed.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +17,15 @@ from pyspark.sql import types as T
 
 from personahub import text
 from personahub.config import Dedup, LexicalDedup
-from personahub.dedup.proof import remaining
+from personahub.dedup.kernels import minhash
+from personahub.dedup.proof.neighbours import Neighbours, near_texts, near_vectors, neighbours
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 
 STEPS = 3  # identical, lexical, semantic: each method can pass a keeper on once
 _ORDER = {"identical": 0, "exact": 1, "minhash": 1, "semantic": 2}
 _NEVER, _REFUSED = 9, -1  # fates of a row beside the numbers of the method that removed it
+SEMANTIC_MISSES = 0.01  # share of the drawn vectors with a neighbour that may be kept beside it
 _COSINE = 1e-6  # what a cosine may differ by when it is summed in another order
 
 
@@ -43,11 +46,15 @@ def audit(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame, config: De
     removed = materialise(_beside_their_keepers(rows, duplicates, rejects, config.lexical), "audit.removed")
     findings = [_once(rows, duplicates, rejects), *_keepers(removed, config), _chains(rows, duplicates, rejects)]
     if "text" in rows.columns:
-        searched = remaining.lexical_pairs(rows, duplicates, rejects, config.lexical, materialise)
-        findings += _nothing_left(searched, config.lexical)
+        lexical = config.lexical
+        by_words = duplicates.where(F.col("method") != "semantic")
+        found = neighbours(rows, "text", by_words, rejects, partial(near_texts, lexical))
+        claim = f"no two rows that the words kept reach {lexical.threshold:g}, in a sample"
+        findings.append(_nothing_near(claim, found, allowed_misses(found.with_neighbours, lexical)))
     if "vector" in rows.columns:
-        found = remaining.cosine_neighbours(rows, duplicates, rejects, config.semantic.threshold)
-        findings.append(_nothing_near(found))
+        found = neighbours(rows, "vector", duplicates, rejects, partial(near_vectors, config.semantic.threshold))
+        allowed = math.ceil(SEMANTIC_MISSES * found.with_neighbours)
+        findings.append(_nothing_near("no two rows kept reach the cosine, in a sample", found, allowed))
     return findings
 
 
@@ -154,23 +161,18 @@ def _chains(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Findi
 # -- who was kept ----------------------------------------------------------------------------------------------------------------------
 
 
-def _nothing_left(found: remaining.Remaining, config: LexicalDedup) -> Iterator[Finding]:
-    allowed = remaining.allowed_misses(found.removed, config)
-    again = (
-        f"; of removed rows that were put back, {found.found_again:,} of {found.put_back:,} were found" if found.put_back else ""
-    )
-    claim = "no two rows kept have the same set of words"
-    yield Finding(claim, not found.identical, f"{found.identical:,} of {found.searched:,} do")
-    claim = f"no two rows kept reach {config.threshold:g}"
-    if config.method == "minhash":
-        claim += f", but for what the bands miss (up to {allowed:,})"
-    holds = found.pairs <= allowed and found.found_again == found.put_back
-    yield Finding(claim, holds, f"{found.pairs:,} of {found.searched:,} do{again}")
+def allowed_misses(pairs: int, config: LexicalDedup) -> int:
+    """exact: none. minhash: what the bands may miss of so many pairs at the threshold, four sigma and two more."""
+    if config.method == "exact":
+        return 0
+    bands, rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
+    expected = pairs * (1 - minhash.recall(config.threshold, bands, rows))
+    return math.ceil(expected + 4 * math.sqrt(expected)) + 2
 
 
-def _nothing_near(found: remaining.Neighbours) -> Finding:
+def _nothing_near(claim: str, found: Neighbours, allowed: int) -> Finding:
     shown = f"of {found.drawn:,} drawn, {found.with_neighbours:,} have a neighbour, {found.missed:,} kept beside a kept one"
-    return Finding("no two rows kept reach the cosine, in a sample", found.missed <= found.allowed, shown)
+    return Finding(claim + (f", but for {allowed:,}" if allowed else ""), found.missed <= allowed, shown)
 
 
 # -- small expressions -----------------------------------------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.jaccard import jaccard, least_overlap, least_overlaps, partner_sizes
+from personahub.dedup.kernels.jaccard import close_pairs, jaccard, least_overlap, least_overlaps, partner_sizes
 from personahub.dedup.kernels.sets import TokenSets
 
 LARGEST = 199
 AWKWARD = [0.1 + 0.2, 1 / 3, 2 / 3, 9 / 11, 0.7, 0.85, np.nextafter(0.9, 0), 0.9, np.nextafter(0.9, 1), 0.95, 0.99, 1.0]
 THRESHOLDS = sorted({*AWKWARD, 0.01, *(hundredths / 100 for hundredths in range(30, 100, 5))})
+some_sets = st.lists(st.sets(st.integers(0, 2**64 - 1) | st.integers(0, 12)), max_size=8)
 
 
 def packed(*sets: set[int]) -> TokenSets:
@@ -63,3 +64,15 @@ def test_jaccard_is_the_quotient_of_overlap_and_union(sets):
 def test_jaccard_of_rows_that_are_not_there_is_an_error():
     with pytest.raises(IndexError):
         jaccard(packed({1}, {2}), [0], [2])
+
+
+@settings(deadline=None)
+@given(some_sets, some_sets, st.sampled_from([0.01, 0.5, 2 / 3, 1.0]))
+def test_close_pairs_are_all_pairs_that_reach_the_threshold(left, right, threshold):
+    row, other, score = close_pairs(packed(*left), packed(*right), threshold)
+    both = [(i, j, len(x & y) / len(x | y)) for i, x in enumerate(left) for j, y in enumerate(right) if x & y]
+    assert list(zip(row.tolist(), other.tolist(), score.tolist(), strict=True)) == [one for one in both if one[2] >= threshold]
+
+
+def test_close_pairs_of_many_sets():
+    assert len(close_pairs(packed(*[{1, 2}] * 60), packed(*[{2, 1}] * 60), 0.9)[0]) == 3600
