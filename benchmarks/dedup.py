@@ -121,7 +121,7 @@ def _ours(jobs: Jobs, rows: int, methods: list[str]) -> tuple[list[Ours], TokenS
         met = dedup_truth.met(sets, true, LexicalDedup(method=method, threshold=THRESHOLD))
         standing = dedup_truth.standing(true, answer.removed, met, answer.precision)
         lines.append(
-            Ours(method, runs, grown, standing, int((~met).sum()), answer.whole, int((answer.kept_by != expected).sum()))
+            Ours(method, runs, grown, standing, int((~met).sum()), answer.whole, int((answer.duplicate_of != expected).sum()))
         )
         _show(f"ours, {method}", runs, standing, grown)
         seconds = ", ".join(f"{kind} {share:.0f}" for kind, share in runs[-1].use.shares.items())

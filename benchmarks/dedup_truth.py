@@ -73,14 +73,14 @@ def _crossed(
 def reference(true: Truth) -> np.ndarray:
     """int64[n]: who keeps each row out by greedy removal, -1 if it is kept; equal sets first, then pair by pair."""
     own = true.first == np.arange(true.count)
-    kept_by = np.where(own, -1, true.first)
+    duplicate_of = np.where(own, -1, true.first)
     between = own[true.low] & own[true.high]
     removed = [False] * true.count
     for low, high in zip(true.low[between].tolist(), true.high[between].tolist(), strict=True):
         if not removed[low] and not removed[high]:
             removed[low] = True
-            kept_by[low] = high
-    return kept_by
+            duplicate_of[low] = high
+    return duplicate_of
 
 
 def standing(true: Truth, removed: np.ndarray, found: np.ndarray, precision: float) -> Standing:
@@ -111,22 +111,22 @@ class Answer:
     """What the command wrote to its folder."""
 
     removed: np.ndarray  # bool, one a row
-    kept_by: np.ndarray  # int64, -1 if kept
+    duplicate_of: np.ndarray  # int64, -1 if kept
     precision: float  # share of the named pairs that are true, with their true score
     whole: bool  # each row of the input is in kept or in duplicates, once
 
 
 def answer(folder: Path, ids: pa.Array, true: Truth) -> Answer:
-    duplicates = pq.read_table(folder / "duplicates", columns=["id", "kept_by", "score"])
+    duplicates = pq.read_table(folder / "duplicates", columns=["id", "duplicate_of", "score"])
     kept = _positions(pq.read_table(folder / "kept", columns=["id"])["id"], ids)
-    row, by = (_positions(duplicates[name], ids) for name in ("id", "kept_by"))
-    kept_by = np.full(len(ids), -1)
-    kept_by[row] = by
+    row, by = (_positions(duplicates[name], ids) for name in ("id", "duplicate_of"))
+    duplicate_of = np.full(len(ids), -1)
+    duplicate_of[row] = by
     code = np.maximum(row, by) * true.count + np.minimum(row, by)
     at = np.minimum(np.searchsorted(true.code, code), len(true.code) - 1)
     right = (true.code[at] == code) & (true.score[at] == duplicates["score"].to_numpy())
     whole = np.array_equal(np.sort(np.r_[kept, row]), np.arange(len(ids)))
-    return Answer(kept_by >= 0, kept_by, float(right.mean()), whole)
+    return Answer(duplicate_of >= 0, duplicate_of, float(right.mean()), whole)
 
 
 def _positions(values: pa.ChunkedArray, ids: pa.Array) -> np.ndarray:

@@ -3,7 +3,7 @@
     python benchmarks/embedding_jobs.py NAME INPUT OUT
 
 INPUT: a parquet file of embeddings.write. OUT: npz with `low` and `high`, the pairs that were found, and `removed` (bool); rows are in the
-order of the ids. `ours` writes kept_by and score, too; ours-warm its `seconds` of CPU, kernel the `seconds` of its steps.
+order of the ids. `ours` writes duplicate_of and score, too; ours-warm its `seconds` of CPU, kernel the `seconds` of its steps.
 """
 
 import os
@@ -150,10 +150,10 @@ def _answer(source: Path, folder: Path) -> dict[str, Any]:
     found = pq.read_table(folder / "_scratch" / "dedup.semantic.found", columns=["low", "high"])
     duplicates = pq.read_table(folder / "duplicates")
     low, high = (pc.index_in(found[name], ids).to_numpy().astype(np.int64) for name in ("low", "high"))
-    row, by = (pc.index_in(duplicates[name], ids).to_numpy().astype(np.int64) for name in ("id", "kept_by"))
-    removed, kept_by, score = np.zeros(len(ids), bool), np.full(len(ids), -1), np.zeros(len(ids))
-    removed[row], kept_by[row], score[row] = True, by, duplicates["score"].to_numpy()
-    return {"low": low, "high": high, "removed": removed, "kept_by": kept_by, "score": score}
+    row, by = (pc.index_in(duplicates[name], ids).to_numpy().astype(np.int64) for name in ("id", "duplicate_of"))
+    removed, duplicate_of, score = np.zeros(len(ids), bool), np.full(len(ids), -1), np.zeros(len(ids))
+    removed[row], duplicate_of[row], score[row] = True, by, duplicates["score"].to_numpy()
+    return {"low": low, "high": high, "removed": removed, "duplicate_of": duplicate_of, "score": score}
 
 
 def cpu_of_all() -> float:

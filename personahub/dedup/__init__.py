@@ -1,4 +1,4 @@
-"""Who is kept: near-duplicates by exact Jaccard, MinHash and cosine, removed only where a kept neighbour represents them."""
+"""Near-duplicates by exact Jaccard, MinHash and cosine: a row is removed only where a kept row within the threshold represents it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from personahub.errors import InputError
 if TYPE_CHECKING:
     from personahub.dedup.search import Search
 
-__all__ = ["ByVectors", "ByWords", "by_vectors", "by_words", "deduplicate"]
+__all__ = ["ByVectors", "ByWords", "by_vectors", "by_words", "deduplicate", "represented"]
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 Verdicts = tuple[DataFrame, DataFrame]
@@ -55,7 +55,9 @@ def deduplicate(
     the higher the priority. text: string or null; without the column no words are compared. vector: array of numbers, compared if
     semantic.enabled, where the words kept the row. materialise(frame, name) writes a frame once and returns what it wrote.
 
-    duplicates: id, kept_by, method (identical, exact, minhash, semantic), score (double), round (int); an id at most once.
+    duplicates: id, duplicate_of (the row that it was compared with, which may have been removed later), representative (the kept row that
+    a chain of duplicate_of ends in), method (identical, exact, minhash, semantic), score (double, of id and duplicate_of), round (int); an
+    id at most once.
     rejects: id, reason (empty_text, too_long, or what is wrong with a vector): rows that were not compared and are not to be kept.
     hub_texts: rows of `lexical.stored`, all by `lexical.scheme(config.lexical)`; hub_vectors: those of `semantic.pack`, all by `search`.
     Those behind them stand above all `rows` and are not decided again. search: `semantic.prepare` of all vectors, if the caller has made
@@ -73,7 +75,15 @@ def deduplicate(
     gone = duplicates.select("id").unionByName(rejects.select("id"))
     left = rows.join(gone, on="id", how="left_anti")
     more, refused, _ = by_vectors(left, config.semantic, materialise, hub_vectors, search)
-    return duplicates.unionByName(more), rejects.unionByName(refused)
+    return represented(duplicates, more).unionByName(more), rejects.unionByName(refused)
+
+
+def represented(duplicates: DataFrame, later: DataFrame) -> DataFrame:
+    """Duplicates, some of whose representatives were removed by a later step (id, representative), with the representatives of those."""
+    following = later.select(F.col("id").alias("representative"), F.col("representative").alias("next"))
+    followed = F.coalesce("next", "representative").alias("representative")
+    joined = duplicates.join(following, on="representative", how="left")
+    return joined.select(*(followed if name == "representative" else name for name in duplicates.columns))
 
 
 def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None = None) -> ByWords:
@@ -95,9 +105,9 @@ def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
             left = left.unionByName(lexical.stored_bundles(hub_texts, sieve, bits))
         return lexical.found(left, rows.schema["id"].dataType, config.threshold, most)
 
-    identical = copies.select(F.col("low").alias("id"), F.col("high").alias("kept_by"), "score")
-    removed = rounds.resolve(near, lexical.MOST, again, materialise, "dedup.lexical")
-    duplicates = _by("identical", identical.withColumn("round", F.lit(0))).unionByName(_by(config.method, removed))
+    removed = _by(config.method, rounds.resolve(near, lexical.MOST, again, materialise, "dedup.lexical"))
+    same = copies.select(F.col("low").alias("id"), F.col("high").alias("duplicate_of"), "score", F.lit(0).alias("round"))
+    duplicates = represented(_by("identical", same), removed).unionByName(removed)
     return ByWords(duplicates, refused, partial(lexical.stored_without, rows, config))
 
 
@@ -150,4 +160,6 @@ def _without_refused(found: DataFrame) -> Verdicts:
 
 
 def _by(method: str, removed: DataFrame) -> DataFrame:
-    return removed.select("id", "kept_by", F.lit(method).alias("method"), "score", "round")
+    """The duplicates by one method, which kept all that they are duplicates of."""
+    representative, named = F.col("duplicate_of").alias("representative"), F.lit(method).alias("method")
+    return removed.select("id", "duplicate_of", representative, named, "score", "round")

@@ -25,7 +25,7 @@ Materialise = Callable[[DataFrame, str], DataFrame]
 
 
 class Decided(NamedTuple):
-    """removed (id, kept_by, score, round); pending (id): a cut list must be looked at again; last: the number of rounds so far."""
+    """removed (id, duplicate_of, score, round); pending (id): a cut list must be looked at again; last: the number of rounds so far."""
 
     removed: DataFrame
     pending: DataFrame | None
@@ -35,7 +35,7 @@ class Decided(NamedTuple):
 def resolve(
     found: DataFrame, most: int, again: Callable[[DataFrame, DataFrame, int], DataFrame], materialise: Materialise, name: str
 ) -> DataFrame:
-    """Who is removed, by FOUND rows that were written once, in lists of up to `most` -> id, kept_by, score, round (from 1).
+    """Who is removed, by FOUND rows that were written once, in lists of up to `most` -> id, duplicate_of, score, round (from 1).
 
     again(removed ids, pending ids, most) -> FOUND among the rows that are not removed, at least all pairs of the pending ones with up
     to `most` rows above each; it is asked until no verdict is open. Each time the rows that filled a list are gone, so it ends.
@@ -70,11 +70,11 @@ def decide(found: DataFrame, last: int, materialise: Materialise, name: str) -> 
 def _one_round(pairs: DataFrame, number: int) -> DataFrame:
     """Those whose first row above, of what is left, is kept: it has nothing above itself that is left."""
     first = pairs.groupBy("low").agg(F.min(F.struct("high_level", "high", "score", "gone")).alias("first"))
-    open_ = pairs.select(F.col("low").alias("kept_by")).distinct()
+    open_ = pairs.select(F.col("low").alias("duplicate_of")).distinct()
     removed = first.where(~F.col("first.gone")).select(
-        F.col("low").alias("id"), F.col("first.high").alias("kept_by"), "first.score", F.lit(number).alias("round")
+        F.col("low").alias("id"), F.col("first.high").alias("duplicate_of"), "first.score", F.lit(number).alias("round")
     )
-    return removed.join(open_, on="kept_by", how="left_anti").select("id", "kept_by", "score", "round")
+    return removed.join(open_, on="duplicate_of", how="left_anti").select("id", "duplicate_of", "score", "round")
 
 
 def _what_is_left(pairs: DataFrame, removed: DataFrame) -> DataFrame:
@@ -93,15 +93,20 @@ def _on_the_driver(pairs: DataFrame, last: int) -> tuple[DataFrame, DataFrame | 
     ids, low, high = _by_priority(table)
     cut, gone = _numpy(table["cut"]), np.zeros(len(ids), np.bool_)
     gone[high[_numpy(table["gone"])]] = True
-    kept_by, state, rounds = greedy.decide(len(ids), low, high, cut, gone)
+    duplicate_of, state, rounds = greedy.decide(len(ids), low, high, cut, gone)
 
     score = np.zeros(len(ids))
-    by_keeper = kept_by[low] == high
+    by_keeper = duplicate_of[low] == high
     score[low[by_keeper]] = _numpy(table["score"])[by_keeper]
-    lost = np.flatnonzero(kept_by >= 0)
-    columns = [ids.take(pa.array(lost)), ids.take(pa.array(kept_by[lost])), pa.array(score[lost]), pa.array(rounds[lost] + last)]
+    lost = np.flatnonzero(duplicate_of >= 0)
+    columns = [
+        ids.take(pa.array(lost)),
+        ids.take(pa.array(duplicate_of[lost])),
+        pa.array(score[lost]),
+        pa.array(rounds[lost] + last),
+    ]
     session, kind = pairs.sparkSession, pairs.schema["low"].dataType
-    told = T.StructType().add("id", kind).add("kept_by", kind).add("score", T.DoubleType()).add("round", T.IntegerType())
+    told = T.StructType().add("id", kind).add("duplicate_of", kind).add("score", T.DoubleType()).add("round", T.IntegerType())
     # with a schema: where there are no rows, Connect asks for one
     removed = session.createDataFrame(pa.table(columns, names=told.names), told)
     last += int(rounds[lost].max(initial=0))

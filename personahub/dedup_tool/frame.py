@@ -48,9 +48,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class Deduplicated:
-    """Who is kept, who is not and for whom, and who was not compared.
+    """The rows that are kept, those that are duplicates, and those that were not compared.
 
-    kept: the rows and columns as they came. duplicates: id, kept_by, method, score, round. rejects: id (null: a line that is no row),
+    kept: the rows and columns as they came. duplicates: see `dedup.deduplicate`. rejects: id (null: a line that is no row),
     reason, detail. texts: id, text of every row. compared: id, level, and text or vector. search: where vectors were looked for, if they
     were. All read scratch files, which `close` removes, and so does the end of a `with`.
     """

@@ -99,7 +99,7 @@ class Results:
 
     def publish(self, spark: SparkSession, done: Deduplicated, check_unchanged: Callable[[], None]) -> None:
         """Write, count what was written, put it in its place. Raises PersonahubError if a row is missing, and what the check raises."""
-        frames = {"kept": done.kept, "duplicates": done.duplicates.select("id", "kept_by", "method", "score", "round")}
+        frames = {"kept": done.kept, "duplicates": done.duplicates}
         if done.counts.rejects or (self.remote and self.overwrite):
             frames["rejects"] = done.rejects
         written = {}

@@ -48,8 +48,13 @@ def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materia
     rows.append((2, "7", " ".join(map(str, range(3000)))))
     duplicates, rejects, kept = by_text(spark, rows, stored, config, materialise)
     assert not kept
-    told = [(row.id, row.kept_by, row.method, row.round) for row in duplicates]
-    assert told == [("1", "b", "identical", 0), ("2", "b", "identical", 0), ("3", "b", "exact", 1), ("4", "3", "identical", 0)]
+    told = [(row.id, row.duplicate_of, row.representative, row.method, row.round) for row in duplicates]
+    assert told == [
+        ("1", "b", "b", "identical", 0),
+        ("2", "b", "b", "identical", 0),
+        ("3", "b", "b", "exact", 1),
+        ("4", "3", "b", "identical", 0),
+    ]
     assert rejects == [("5", "empty_text"), ("6", "empty_text"), ("7", "too_long")]
 
 
@@ -68,9 +73,9 @@ def test_vectors_meet_those_of_the_hub_and_each_other(spark, materialise):
     rows = [*NEW, (HUB[3][0], 1, HUB[3][1]), ("none", 1, None), ("nan", 2, [math.nan] * 12)]
     duplicates, rejects, kept = by_vector(spark, rows, materialise)
     assert [(row.id, row.reason) for row in rejects] == [("nan", "vector_not_finite"), ("none", "no_vector")]
-    assert len([row for row in duplicates if row.kept_by in KNOWN]) > 20
-    assert any(row.kept_by not in KNOWN for row in duplicates)
-    assert all(row.id != row.kept_by for row in duplicates)
+    assert len([row for row in duplicates if row.duplicate_of in KNOWN]) > 20
+    assert any(row.duplicate_of not in KNOWN for row in duplicates)
+    assert all(row.id != row.duplicate_of for row in duplicates)
     assert len(kept) == len(rows) - len(duplicates) - len(rejects)
 
 
@@ -80,7 +85,7 @@ def test_of_the_hub_the_first_is_told(spark, materialise):
     for low, high in true_pairs(NEW, HUB):
         if high in KNOWN:
             first[low] = min(high, first.get(low, high))
-    named = {row.id: row.kept_by for row in told if row.kept_by in KNOWN}
+    named = {row.id: row.duplicate_of for row in told if row.duplicate_of in KNOWN}
     assert named.keys() <= first.keys()
     assert sum(first[name] == by for name, by in named.items()) > 0.95 * len(first)
 

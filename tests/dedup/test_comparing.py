@@ -49,11 +49,11 @@ def decided(found, method):
     order = sorted({(row[f"{side}_level"], row[side]) for row in pairs for side in ("low", "high")})
     place = {name: at for at, (_, name) in enumerate(order)}
     low, high = (np.array([place[row[side]] for row in pairs], np.int64) for side in ("low", "high"))
-    kept_by, state, _ = greedy.decide(len(order), low, high, np.array([row["cut"] for row in pairs], np.bool_))
+    duplicate_of, state, _ = greedy.decide(len(order), low, high, np.array([row["cut"] for row in pairs], np.bool_))
     assert not (state == greedy.PENDING).any()
     scores = {(row["low"], row["high"]): row["score"] for row in pairs}
     for row in np.flatnonzero(state == greedy.REMOVED):
-        name, by = order[row][1], order[kept_by[row]][1]
+        name, by = order[row][1], order[duplicate_of[row]][1]
         assert name not in removed
         removed[name] = (by, method, scores[name, by])
     return removed

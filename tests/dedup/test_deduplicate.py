@@ -18,10 +18,11 @@ def frame_of(spark, rows, partitions=1, kind="string"):
 
 
 def verdicts(duplicates, rejects):
-    """(by id: kept_by, method, score; the ids refused), each id being there once."""
+    """(by id: duplicate_of, method, score; the ids refused), each id being there once."""
     rows = duplicates.collect()
-    removed = {row.id: (row.kept_by, row.method, row.score) for row in rows}
+    removed = {row.id: (row.duplicate_of, row.method, row.score) for row in rows}
     assert len(removed) == len(rows)
+    assert all(row.representative == reference.representative(removed, row.id) for row in rows)
     assert all((row.round == 0) == (row.method == "identical") for row in rows)
     return removed, {row.id: row.reason for row in rejects.collect()}
 
@@ -82,6 +83,24 @@ def test_vectors_are_compared_where_words_keep_the_row(spark, materialise):
     removed, refused = verdicts(*deduplicate(rows, config, materialise))
     assert {name: (by, method) for name, (by, method, _) in removed.items()} == {"d": ("a", "identical"), "c": ("b", "semantic")}
     assert refused == {"e": "vector_zero", "f": "empty_text"}
+
+
+def test_a_representative_is_kept_where_words_and_vectors_make_a_chain(spark, materialise):
+    """a is the same as b, b near c by words, c near d by vectors."""
+    words = "one two three four five six seven eight nine ten eleven twelve"
+    made = [
+        ("a", 4, words.upper(), [0.0, 1.0]),
+        ("b", 3, words, [0.0, 1.0]),
+        ("c", 2, f"{words} thirteen", [1.0, 0.1]),
+        ("d", 1, "a poet", [1.0, 0.0]),
+    ]
+    rows = spark.createDataFrame(made, "id string, level int, text string, vector array<float>")
+    config = Dedup(lexical=LexicalDedup(threshold=0.9), semantic=SemanticDedup(enabled=True))
+    duplicates, _ = deduplicate(rows, config, materialise)
+    found = {(row.id, row.duplicate_of, row.representative, row.method) for row in duplicates.collect()}
+    assert found == {("a", "b", "d", "identical"), ("b", "c", "d", "exact"), ("c", "d", "d", "semantic")}
+    scores = {row.id: row.score for row in duplicates.collect()}
+    assert (scores["a"], scores["b"]) == (1.0, 12 / 13)
 
 
 def test_there_must_be_something_to_compare(spark):

@@ -29,11 +29,11 @@ def rows(shared_data):
 
 
 def removed_by(spark, rows, config, materialise, partitions=3):
-    """By id: (kept_by, method, score)."""
+    """By id: (duplicate_of, method, score)."""
     frame = spark.createDataFrame(rows, "level int, id string, text string").repartition(partitions)
     duplicates, rejects = deduplicate(frame, config, materialise)
     assert rejects.isEmpty()
-    return {row.id: (row.kept_by, row.method, row.score) for row in duplicates.collect()}
+    return {row.id: (row.duplicate_of, row.method, row.score) for row in duplicates.collect()}
 
 
 def collide(config):

@@ -34,10 +34,10 @@ def score(low, high):
 
 
 def expected(order, pairs):
-    """By id: (kept_by, score), by the kernel, from whole lists."""
+    """By id: (duplicate_of, score), by the kernel, from whole lists."""
     low, high = (np.array(side) for side in zip(*sorted(pairs), strict=True))
-    kept_by, _, _ = greedy.decide(len(order), low, high, np.zeros(len(low), np.bool_))
-    return {order[row][1]: (order[by][1], score(row, by)) for row, by in enumerate(kept_by) if by >= 0}
+    duplicate_of, _, _ = greedy.decide(len(order), low, high, np.zeros(len(low), np.bool_))
+    return {order[row][1]: (order[by][1], score(row, by)) for row, by in enumerate(duplicate_of) if by >= 0}
 
 
 def test_rounds_of_joins_give_the_rows_of_the_driver(spark, materialise, monkeypatch):
@@ -76,12 +76,12 @@ def test_cut_lists_are_asked_for_again_until_nothing_is_open(spark, materialise,
         )
 
     removed = rounds.resolve(found_frame(spark, order, found), 2, again, materialise, "cut").collect()
-    assert {row.id: (row.kept_by, row.score) for row in removed} == expected(order, pairs)
+    assert {row.id: (row.duplicate_of, row.score) for row in removed} == expected(order, pairs)
     assert asked == [2 * 8 ** (time + 1) for time in range(len(asked))]
 
 
 def test_without_pairs_nobody_is_removed_and_ids_keep_their_type(spark, materialise):
     empty = spark.createDataFrame([], FOUND.format(id="long"))
     removed = rounds.resolve(empty, 8, pytest.fail, materialise, "none")
-    assert removed.schema.simpleString() == "struct<id:bigint,kept_by:bigint,score:double,round:int>"
+    assert removed.schema.simpleString() == "struct<id:bigint,duplicate_of:bigint,score:double,round:int>"
     assert removed.collect() == []

@@ -115,7 +115,7 @@ def test_any_completion_gives_at_least_one_item_each_at_its_own_position(text, r
 
 def test_kept_are_the_personas_that_represent_themselves(spark):
     duplicates = spark.createDataFrame(
-        [("b", "persona", "a", "exact", 1.0, 1), ("c", "example", "a", "exact", 1.0, 1)], schemas.DUPLICATES
+        [("b", "persona", "a", "a", "exact", 1.0, 1), ("c", "example", "a", "a", "exact", 1.0, 1)], schemas.DUPLICATES
     )
     tombstones = spark.createDataFrame([("d", "persona", "asked for"), ("a", "document", "asked for")], schemas.TOMBSTONES)
     refused = [("r1", "dedup", "f", None, "no_embedding"), ("r2", "synthesize", "a", None, "refusal")]

@@ -16,7 +16,7 @@ def decide(
     within the threshold of `low` below this `high`, which nobody has looked for. gone: bool[n], rows that were removed before (none of
     them is a `low`).
 
-    Returns kept_by int64[n], the highest kept row within the threshold (-1: none); state int8[n], KEPT, REMOVED, or PENDING where a
+    Returns duplicate_of int64[n], the highest kept row within the threshold (-1: none); state int8[n], KEPT, REMOVED, or PENDING where a
     cut or a pending row stands before the first kept one; and round int32[n], the round in which the verdict falls where in each round
     a row is removed if the first of its rows above that is left is kept, and kept if none is left (0: no verdict in here).
     """
@@ -28,7 +28,7 @@ def decide(
 @compiled
 def _decide(starts, high, cut, gone):  # type: ignore[no-untyped-def]
     n = len(gone)
-    kept_by = np.full(n, -1, np.int64)
+    duplicate_of = np.full(n, -1, np.int64)
     state = np.full(n, KEPT, np.int8)
     rounds = np.zeros(n, np.int32)
     for row in range(n):
@@ -40,7 +40,7 @@ def _decide(starts, high, cut, gone):  # type: ignore[no-untyped-def]
             above = high[pair]
             if state[above] == KEPT:
                 state[row] = REMOVED
-                kept_by[row] = above
+                duplicate_of[row] = above
                 rounds[row] = max(rounds[above], before + 1)
                 break
             if state[above] == PENDING or cut[pair]:
@@ -49,4 +49,4 @@ def _decide(starts, high, cut, gone):  # type: ignore[no-untyped-def]
             before = max(before, rounds[above])
         if state[row] == KEPT:
             rounds[row] = before + 1
-    return kept_by, state, rounds
+    return duplicate_of, state, rounds

@@ -22,7 +22,7 @@ from personahub.dedup.proof.neighbours import Neighbours, near_texts, near_vecto
 
 Materialise = Callable[[DataFrame, str], DataFrame]
 
-STEPS = 3  # identical, lexical, semantic: each method can pass a keeper on once
+STEPS = 3  # of a chain: identical, lexical, semantic
 _ORDER = {"identical": 0, "exact": 1, "minhash": 1, "semantic": 2}
 _NEVER, _REFUSED = 9, -1  # fates of a row beside the numbers of the method that removed it
 SEMANTIC_MISSES = 0.01  # share of the drawn vectors with a neighbour that may be kept beside it
@@ -41,10 +41,10 @@ class Finding:
 def audit(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame, config: Dedup, materialise: Materialise) -> list[Finding]:
     """All rows (id, level, and text or vector or both), what became of them, and the settings -> the claims.
 
-    duplicates: id, kept_by, method, score. rejects: id (null: of no row). Reads `rows` several times: hand in what is written already.
+    duplicates: id, duplicate_of, representative, method, score. rejects: id (null: of no row). Reads `rows` several times: hand in what is written already.
     """
-    removed = materialise(_beside_their_keepers(rows, duplicates, rejects, config.lexical), "audit.removed")
-    findings = [_once(rows, duplicates, rejects), *_keepers(removed, config), _chains(rows, duplicates, rejects)]
+    removed = materialise(_beside_their_originals(rows, duplicates, rejects, config.lexical), "audit.removed")
+    findings = [_once(rows, duplicates, rejects), *_named(removed, config), _chains(rows, duplicates, rejects)]
     if "text" in rows.columns:
         lexical = config.lexical
         by_words = duplicates.where(F.col("method") != "semantic")
@@ -73,28 +73,30 @@ def _once(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Finding
     return Finding("each row is kept, or a duplicate, or a reject", not found.twice and not found.strange, figures)
 
 
-# -- who was removed, and for whom -----------------------------------------------------------------------------------------------------
+# -- rows that were removed ----------------------------------------------------------------------------------------------------------------
 
 
-def _beside_their_keepers(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame, config: LexicalDedup) -> DataFrame:
-    """id, kept_by, method, score, above (kept_by comes before id), kept (that method kept it), again (the score, computed anew)."""
+def _beside_their_originals(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame, config: LexicalDedup) -> DataFrame:
+    """id, duplicate_of, method, score, above (duplicate_of comes before id), kept (the method kept it), again (the score, computed anew)."""
     content = [name for name in ("text", "vector") if name in rows.columns]
     own = rows.select("id", "level", *content)
-    keepers = rows.select(F.col("id").alias("kept_by"), *(F.col(name).alias(f"keeper_{name}") for name in ("level", *content)))
-    fates = duplicates.select(F.col("id").alias("kept_by"), _number("method").alias("fate"))
-    refused = rejects.where(F.col("id").isNotNull()).select(F.col("id").alias("kept_by"), F.lit(_REFUSED).alias("fate"))
-    pairs = duplicates.select("id", "kept_by", "method", F.col("score").cast("double"))
+    originals = rows.select(
+        F.col("id").alias("duplicate_of"), *(F.col(name).alias(f"original_{name}") for name in ("level", *content))
+    )
+    fates = duplicates.select(F.col("id").alias("duplicate_of"), _number("method").alias("fate"))
+    refused = rejects.where(F.col("id").isNotNull()).select(F.col("id").alias("duplicate_of"), F.lit(_REFUSED).alias("fate"))
+    pairs = duplicates.select("id", "duplicate_of", "method", F.col("score").cast("double"))
     beside = (
         pairs.join(own, on="id", how="left")
-        .join(keepers, on="kept_by", how="left")
-        .join(fates.unionByName(refused), on="kept_by", how="left")
+        .join(originals, on="duplicate_of", how="left")
+        .join(fates.unionByName(refused), on="duplicate_of", how="left")
     )
-    higher = F.col("keeper_level") < F.col("level")
-    first = (F.col("keeper_level") == F.col("level")) & (F.col("kept_by") < F.col("id"))
-    above = F.col("keeper_level").isNull() | higher | first  # of a keeper that is not there `kept` tells
-    kept = F.col("keeper_level").isNotNull() & (F.coalesce("fate", F.lit(_NEVER)) > _number("method"))
-    texts = [name for side in ("", "keeper_") for name in (f"{side}{one}" for one in content)]
-    flat = beside.select("id", "kept_by", "method", "score", _true(above).alias("above"), _true(kept).alias("kept"), *texts)
+    higher = F.col("original_level") < F.col("level")
+    first = (F.col("original_level") == F.col("level")) & (F.col("duplicate_of") < F.col("id"))
+    above = F.col("original_level").isNull() | higher | first  # where the row is missing, `kept` is false
+    kept = F.col("original_level").isNotNull() & (F.coalesce("fate", F.lit(_NEVER)) > _number("method"))
+    texts = [name for side in ("", "original_") for name in (f"{side}{one}" for one in content)]
+    flat = beside.select("id", "duplicate_of", "method", "score", _true(above).alias("above"), _true(kept).alias("kept"), *texts)
     schema = T.StructType([*flat.schema[:6], T.StructField("again", T.DoubleType())])
     return flat.mapInArrow(partial(_scored_again, config.unit, config.ngram), schema)
 
@@ -109,7 +111,7 @@ def _scored_again(unit: str, ngram: int, batches: Iterator[pa.RecordBatch]) -> I
 
 def _similarity(row: dict[str, Any], unit: str, ngram: int) -> float | None:
     """By the definition; None where one of the two rows is not there."""
-    one, other = ("vector", "keeper_vector") if row["method"] == "semantic" else ("text", "keeper_text")
+    one, other = ("vector", "original_vector") if row["method"] == "semantic" else ("text", "original_text")
     if row[one] is None or row[other] is None:
         return None
     if row["method"] == "semantic":
@@ -119,7 +121,7 @@ def _similarity(row: dict[str, Any], unit: str, ngram: int) -> float | None:
     return len(x & y) / len(x | y) if x | y else None
 
 
-def _keepers(removed: DataFrame, config: Dedup) -> Iterator[Finding]:
+def _named(removed: DataFrame, config: Dedup) -> Iterator[Finding]:
     semantic = F.col("method") == "semantic"
     least = (
         F.when(semantic, config.semantic.threshold).when(F.col("method") == "identical", 1.0).otherwise(config.lexical.threshold)
@@ -144,21 +146,22 @@ def _keepers(removed: DataFrame, config: Dedup) -> Iterator[Finding]:
 
 
 def _chains(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Finding:
-    at = duplicates.select(F.col("kept_by").alias("at"), F.lit(1).alias("steps"))
-    following = duplicates.select(F.col("id").alias("at"), F.col("kept_by").alias("next"))
+    at = duplicates.select("representative", F.col("duplicate_of").alias("at"), F.lit(1).alias("steps"))
+    following = duplicates.select(F.col("id").alias("at"), F.col("duplicate_of").alias("next"))
     for _ in range(STEPS):
         joined = at.join(following, on="at", how="left")
         more = F.col("steps") + F.col("next").isNotNull().cast("int")
-        at = joined.select(F.coalesce("next", "at").alias("at"), more.alias("steps"))
-    gone = duplicates.select(F.col("id").alias("at")).unionByName(rejects.select(F.col("id").alias("at")))
-    kept = rows.select(F.col("id").alias("at")).join(gone, on="at", how="left_anti").withColumn("kept", F.lit(True))
-    wrong = _how_many(F.col("kept").isNull() | (F.col("steps") > STEPS)).alias("wrong")
-    found = at.join(kept, on="at", how="left").agg(F.coalesce(F.max("steps"), F.lit(0)).alias("most"), wrong).collect()[0]
-    figures = f"{found.most} at most" + (f"; {found.wrong:,} do not" if found.wrong else "")
-    return Finding(f"kept_by leads to a kept row in {STEPS} steps or fewer", not found.wrong, figures)
+        at = joined.select("representative", F.coalesce("next", "at").alias("at"), more.alias("steps"))
+    removed = duplicates.select(F.col("id").alias("at")).unionByName(rejects.select(F.col("id").alias("at")))
+    kept = rows.select(F.col("id").alias("at")).join(removed, on="at", how="left_anti").withColumn("kept", F.lit(True))
+    holds = F.col("kept") & (F.col("steps") <= STEPS) & (F.col("at") == F.col("representative"))
+    sums = F.coalesce(F.max("steps"), F.lit(0)).alias("longest"), _how_many(~_true(holds)).alias("wrong")
+    found = at.join(kept, on="at", how="left").agg(*sums).collect()[0]
+    figures = f"{found.longest} at most" + (f"; {found.wrong:,} do not" if found.wrong else "")
+    return Finding(f"duplicate_of leads to a kept row, the representative, in {STEPS} steps or fewer", not found.wrong, figures)
 
 
-# -- who was kept ----------------------------------------------------------------------------------------------------------------------
+# -- rows that were kept --------------------------------------------------------------------------------------------------------------------
 
 
 def allowed_misses(pairs: int, config: LexicalDedup) -> int:

@@ -44,9 +44,14 @@ def indexed(hub: Hub) -> DataFrame:
 
 
 def duplicates_of(hub: Hub, removed: DataFrame) -> DataFrame:
-    """removed: id, of personas that are taken down -> id of the others that are duplicates of one of them."""
-    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona").select("id", "kept_by")
-    theirs = duplicates.join(removed.select(F.col("id").alias("kept_by")), on="kept_by", how="left_semi").select("id")
+    """removed: id, of personas that are taken down -> id of the others whose chain to their representative leads over one of them."""
+    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona")
+
+    def naming(column: str, rows: DataFrame) -> DataFrame:
+        return duplicates.join(rows.select(F.col("id").alias(column)), on=column, how="left_semi").select("id")
+
+    theirs = naming("duplicate_of", removed).unionByName(naming("representative", removed)).distinct()
+    theirs = theirs.unionByName(naming("duplicate_of", theirs)).distinct()  # a chain has three steps
     return theirs.join(removed, on="id", how="left_anti")
 
 

@@ -29,7 +29,7 @@ def arrays(found):
 
 def played(n, found):
     """Round after round: kept with nothing left above, removed where the first that is left above is kept."""
-    state, kept_by, rounds, number = {}, dict.fromkeys(range(n), -1), dict.fromkeys(range(n), 0), 0
+    state, duplicate_of, rounds, number = {}, dict.fromkeys(range(n), -1), dict.fromkeys(range(n), 0), 0
     while True:
         number += 1
         before = dict(state)
@@ -44,10 +44,10 @@ def played(n, found):
                 state[row], rounds[row] = KEPT, number
         for row, first in firsts.items():
             if first is not None and state.get(first) == KEPT:
-                state[row], rounds[row], kept_by[row] = REMOVED, number, first
+                state[row], rounds[row], duplicate_of[row] = REMOVED, number, first
         if state == before:
             return (
-                [kept_by[row] for row in range(n)],
+                [duplicate_of[row] for row in range(n)],
                 [state.get(row, PENDING) for row in range(n)],
                 [rounds[row] for row in range(n)],
             )
@@ -64,29 +64,29 @@ def test_the_verdicts_are_those_of_the_rounds(case):
 @given(lists_of_pairs())
 def test_no_verdict_on_cut_lists_differs_from_that_on_whole_ones(case):
     n, pairs, found = case
-    kept_by, state, _ = decide(n, *arrays(found))
+    duplicate_of, state, _ = decide(n, *arrays(found))
     truly_by, truly, _ = decide(n, *arrays([(low, high, False) for low, high in pairs]))
     assert PENDING not in truly
     known = state != PENDING
     assert (state[known] == truly[known]).all()
-    assert (kept_by[known] == truly_by[known]).all()
+    assert (duplicate_of[known] == truly_by[known]).all()
 
 
 @settings(deadline=None)  # the first call compiles
 @given(lists_of_pairs())
 def test_on_whole_lists_no_two_are_kept_and_none_goes_without_a_keeper(case):
     n, pairs, _ = case
-    kept_by, state, _ = decide(n, *arrays([(low, high, False) for low, high in pairs]))
+    duplicate_of, state, _ = decide(n, *arrays([(low, high, False) for low, high in pairs]))
     assert not [pair for pair in pairs if state[pair[0]] == state[pair[1]] == KEPT]
     for row in np.flatnonzero(state == REMOVED):
-        assert kept_by[row] == min(high for low, high in pairs if low == row and state[high] == KEPT)
-    assert (kept_by[state == KEPT] == -1).all()
+        assert duplicate_of[row] == min(high for low, high in pairs if low == row and state[high] == KEPT)
+    assert (duplicate_of[state == KEPT] == -1).all()
 
 
 def test_a_chain_is_cut_in_every_second_place():
     low = np.arange(1, 6)
-    kept_by, _, rounds = decide(6, low, low - 1, np.zeros(5, np.bool_))
-    assert kept_by.tolist() == [-1, 0, -1, 2, -1, 4]
+    duplicate_of, _, rounds = decide(6, low, low - 1, np.zeros(5, np.bool_))
+    assert duplicate_of.tolist() == [-1, 0, -1, 2, -1, 4]
     assert rounds.tolist() == [1, 1, 2, 2, 3, 3]
 
 

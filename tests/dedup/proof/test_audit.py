@@ -54,7 +54,7 @@ def broken(findings):
 def test_what_deduplicate_does_stands_up(rows, materialise):
     config = settings(method="minhash")
     duplicates, rejects = deduplicate(rows, config, materialise)
-    found = {row.id: (row.kept_by, row.method) for row in duplicates.collect()}
+    found = {row.id: (row.duplicate_of, row.method) for row in duplicates.collect()}
     assert found["a1"] == ("a", "identical")
     findings = audit(rows, duplicates, rejects, config, materialise)
     assert not broken(findings)
@@ -63,19 +63,20 @@ def test_what_deduplicate_does_stands_up(rows, materialise):
 
 
 def test_whatever_is_wrong_is_found(spark, rows, materialise):
-    """One fault for each claim; c2 stands nearer to c1, which is removed, than to c, which is kept."""
+    """One fault for each claim; c2 is nearer to c1, which is removed, than to c, which is kept."""
     made = [
-        ("a1", "a", "identical", 1.0),
-        ("a2", "a", "exact", 0.99),  # it is 12/13
+        ("a1", "a", "a", "identical", 1.0),
+        ("a2", "a", "a", "exact", 0.99),  # it is 12/13
         # a3 should be here
-        ("c1", "c", "exact", 16 / 17),
-        ("c2", "c1", "exact", 16 / 18),  # its keeper was not kept
-        ("b", "d", "exact", 0.9),  # comes before its keeper, and has nothing to do with it
-        ("f", "f1", "exact", 0.9),  # there is no f1
-        ("d", "a", "identical", 1.0),
-        ("e", "a", "exact", 0.9),  # is a reject
+        ("c1", "c", "c", "exact", 16 / 17),
+        ("c2", "c1", "c1", "exact", 16 / 18),  # c1 was not kept
+        ("b", "d", "a", "exact", 0.9),  # comes before d, and has nothing to do with it
+        ("f", "f1", "f1", "exact", 0.9),  # there is no f1
+        ("d", "a", "a", "identical", 1.0),
+        ("e", "a", "a", "exact", 0.9),  # is a reject
     ]
-    duplicates = spark.createDataFrame(made, "id string, kept_by string, method string, score double")
+    columns = "id string, duplicate_of string, representative string, method string, score double"
+    duplicates = spark.createDataFrame(made, columns)
     rejects = spark.createDataFrame([("e", "empty_text"), (None, "bad_json")], "id string, reason string")
     found = broken(audit(rows, duplicates, rejects, settings(), materialise))
     assert found == {
@@ -83,7 +84,7 @@ def test_whatever_is_wrong_is_found(spark, rows, materialise):
         "every duplicate names a row that its method kept": "identical 2, exact 6; 3 do not, the first is 'b'",
         "and that comes before it": "identical 2, exact 6; 1 do not, the first is 'b'",
         "and has the exact score it states, at the threshold or above": "least: identical 1.0000, exact 0.8889; 5 do not, the first is 'd'",
-        "kept_by leads to a kept row in 3 steps or fewer": "2 at most; 1 do not",
+        "duplicate_of leads to a kept row, the representative, in 3 steps or fewer": "2 at most; 2 do not",
         "no two rows that the words kept reach 0.85, in a sample": "of 10 drawn, 7 have a neighbour, 2 kept beside a kept one",
     }
 

@@ -48,8 +48,9 @@ def rows_of(config, name):
 
 def verdicts(config):
     rows = rows_of(config, "duplicates")
-    removed = {row.id: (row.kept_by, row.method, row.score) for row in rows if row.kind == "persona"}
+    removed = {row.id: (row.duplicate_of, row.method, row.score) for row in rows if row.kind == "persona"}
     assert len(removed) == len(rows)
+    assert not {row.representative for row in rows if row.kind == "persona"} & removed.keys()
     return removed
 
 
