@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from dedup_jobs import Run
 
 from personahub.config import LexicalDedup
-from personahub.dedup import sieving
-from personahub.dedup.arrow import packed
-from personahub.dedup.kernels import exact, minhash
+from personahub.dedup import shared_keys
+from personahub.dedup.arrow_columns import packed
+from personahub.dedup.kernels import minhash, partenum
 from personahub.dedup.kernels.buckets import bucket_pairs
 from personahub.dedup.kernels.sets import TOKEN_BYTES, TokenSets, take
 
@@ -39,7 +39,7 @@ def show(runs: dict[str, list[Run]], sets: TokenSets, threshold: float) -> None:
         keys, key_bytes = _keys(sets, settings)
         nanos = _nanoseconds(sets, settings)
         compared = square * GOAL**2
-        reach = sieving.MOST * large.rows / max(_repeated(take(sets, np.arange(large.rows)), settings), 1)
+        reach = shared_keys.MOST * large.rows / max(_repeated(take(sets, np.arange(large.rows)), settings), 1)
         whole = keys * (_ROW_BYTES + TOKEN_BYTES * sets.sizes.mean()) + _ROW_BYTES + TOKEN_BYTES
         print(
             f"{method:8} {slope * GOAL / 3600:8.1f} core-hours at {slope * 1e6:.1f} us a persona\n"
@@ -68,7 +68,7 @@ def _repeated(sets: TokenSets, settings: LexicalDedup) -> int:
 
 def _made(sets: TokenSets, settings: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
     if settings.method == "exact":
-        return exact.exact_keys(sets, settings.threshold)
+        return partenum.exact_keys(sets, settings.threshold)
     bands, rows = minhash.choose_bands(settings.threshold, settings.num_perm, settings.min_recall)
     parts = [take(sets, np.arange(at, min(at + _SAMPLE, len(sets)))) for at in range(0, len(sets), _SAMPLE)]
     keys = [minhash.band_keys(minhash.signatures(part, settings.num_perm, settings.seed), bands, rows) for part in parts]

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from personahub.config import LexicalDedup
-from personahub.dedup.kernels import buckets, exact, minhash
+from personahub.dedup.kernels import buckets, minhash, partenum
 from personahub.dedup.kernels.sets import TokenSets, set_keys, take, token_sets
 from personahub.text import tokens
 
@@ -148,7 +148,7 @@ def met(sets: TokenSets, true: Truth, settings: LexicalDedup) -> np.ndarray:
         bands = minhash.choose_bands(settings.threshold, settings.num_perm, settings.min_recall)
         chunks = [slice(at, at + 100_000) for at in range(0, len(a), 100_000)]
         return equal | np.concatenate([minhash.collides(made[a[chunk]], made[b[chunk]], *bands) for chunk in chunks])
-    row, key = exact.exact_keys(part, settings.threshold)
+    row, key = partenum.exact_keys(part, settings.threshold)
     order = np.argsort(row, kind="stable")
     key, size = key[order], np.bincount(row, minlength=len(rows))
     start = np.cumsum(size) - size

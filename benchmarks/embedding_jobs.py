@@ -51,8 +51,8 @@ def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
 
 def kernel(source: Path, folder: Path) -> dict[str, Any]:
     """Ours without an engine, on one core: the clusters, the visits and the pairs."""
-    from personahub.dedup import search
-    from personahub.dedup.kernels import borders, kmeans
+    from personahub.dedup import ivf_index
+    from personahub.dedup.kernels import boundary_probes, kmeans
     from personahub.dedup.kernels import vectors as checked
 
     lists = pq.read_table(source, columns=["id", "vector"]).sort_by("id")["vector"].combine_chunks()
@@ -63,11 +63,11 @@ def kernel(source: Path, folder: Path) -> dict[str, Any]:
     clock.append(time.process_time())
     count, clusters = len(vectors), round(1.5 * len(vectors) ** 0.5)
     order = np.random.default_rng(SEED).permutation(count)
-    held_out = min(search.HELD_OUT, count // 2)
-    sampled = order[: held_out + min(search.MOST_SAMPLED, search.PER_CLUSTER * clusters)]
+    held_out = min(ivf_index.HELD_OUT, count // 2)
+    sampled = order[: held_out + min(ivf_index.MOST_SAMPLED, ivf_index.PER_CLUSTER * clusters)]
     held, rest = np.split(sampled, [held_out])
     centroids = kmeans.train(vectors[np.sort(rest)], clusters, SEED, THRESHOLD)
-    margin = borders.margin(vectors[held], centroids, PROBES, THRESHOLD)
+    margin = boundary_probes.margin(vectors[held], centroids, PROBES, THRESHOLD)
     clock.append(time.process_time())
     low, high = _pairs(vectors, centroids, margin)
     clock.append(time.process_time())
@@ -174,10 +174,10 @@ def cpu_of_all() -> float:
 
 
 def _pairs(vectors: np.ndarray, centroids: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    from personahub.dedup.kernels import borders, cosine
+    from personahub.dedup.kernels import boundary_probes, cosine
 
     no = np.zeros(len(vectors), bool)
-    starts, clusters = borders.visits(vectors, centroids, borders.distances(centroids), margin, no)
+    starts, clusters = boundary_probes.visits(vectors, centroids, boundary_probes.distances(centroids), margin, no)
     row, home = np.repeat(np.arange(len(vectors)), np.diff(starts)), np.zeros(len(clusters), bool)
     home[starts[:-1]] = True
     return cosine.cosine_pairs(vectors, row, clusters, home, no, THRESHOLD, MOST)[:2]

@@ -12,7 +12,7 @@ from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.errors import InputError
 
 if TYPE_CHECKING:
-    from personahub.dedup.search import Search
+    from personahub.dedup.ivf_index import Search
 
 __all__ = ["ByVectors", "ByWords", "by_vectors", "by_words", "deduplicate", "represented"]
 
@@ -23,7 +23,7 @@ MET = 1 / 16  # the share of a batch's keys that meet another's, mostly fewer
 
 class ByWords(NamedTuple):
     """What the words decide. duplicates, rejects: see `deduplicate`. stored: ids that are gone (id), all copies among them -> what a hub
-    stores of the other rows, and the next ones are compared with (`lexical.stored`).
+    stores of the other rows, and the next ones are compared with (`jaccard_join.stored`).
     """
 
     duplicates: DataFrame
@@ -33,7 +33,7 @@ class ByWords(NamedTuple):
 
 class ByVectors(NamedTuple):
     """What the vectors decide. duplicates, rejects: see `deduplicate`. packed: ids that are gone (id) -> what a hub keeps of the other
-    rows' vectors, and the next ones are compared with (`semantic.pack`).
+    rows' vectors, and the next ones are compared with (`cosine_join.pack`).
     """
 
     duplicates: DataFrame
@@ -59,8 +59,8 @@ def deduplicate(
     a chain of duplicate_of ends in), method (identical, exact, minhash, semantic), score (double, of id and duplicate_of), round (int); an
     id at most once.
     rejects: id, reason (empty_text, too_long, or what is wrong with a vector): rows that were not compared and are not to be kept.
-    hub_texts: rows of `lexical.stored`, all by `lexical.scheme(config.lexical)`; hub_vectors: those of `semantic.pack`, all by `search`.
-    Those behind them stand above all `rows` and are not decided again. search: `semantic.prepare` of all vectors, if the caller has made
+    hub_texts: rows of `jaccard_join.stored`, all by `jaccard_join.scheme(config.lexical)`; hub_vectors: those of `cosine_join.pack`, all by `search`.
+    Those behind them stand above all `rows` and are not decided again. search: `cosine_join.prepare` of all vectors, if the caller has made
     it. `rows` is evaluated several times, the results are not: they are read from what was written.
     """
     if "text" not in rows.columns and not config.semantic.enabled:
@@ -88,7 +88,7 @@ def represented(duplicates: DataFrame, later: DataFrame) -> DataFrame:
 
 def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None = None) -> ByWords:
     """`deduplicate` by the words alone: rows (id, level, text)."""
-    from personahub.dedup import lexical, rounds, sieving  # here, because numba takes its time to import
+    from personahub.dedup import greedy_rounds, jaccard_join, shared_keys  # here, because numba takes its time to import
 
     if hub_texts is not None:
         kind = T.ArrayType(rows.schema["id"].dataType)
@@ -97,36 +97,36 @@ def by_words(rows: DataFrame, config: LexicalDedup, materialise: Materialise, hu
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         asked = rows.join(pending, on="id", how="left_semi")
-        sieve = sieving.of_keys(sieving.all_keys(asked, config, materialise, f"dedup.lexical.open-{most}"))
+        sieve = shared_keys.of_keys(shared_keys.all_keys(asked, config, materialise, f"dedup.lexical.open-{most}"))
         gone = removed.unionByName(copies.select(F.col("low").alias("id"))).unionByName(refused.select("id"))
-        bits = sieving.part_bits(sieve)
-        left = lexical.bundles(rows.join(gone, on="id", how="left_anti"), config, sieve, bits)
+        bits = shared_keys.part_bits(sieve)
+        left = jaccard_join.bundles(rows.join(gone, on="id", how="left_anti"), config, sieve, bits)
         if hub_texts is not None:
-            left = left.unionByName(lexical.stored_bundles(hub_texts, sieve, bits))
-        return lexical.found(left, rows.schema["id"].dataType, config.threshold, most)
+            left = left.unionByName(jaccard_join.stored_bundles(hub_texts, sieve, bits))
+        return jaccard_join.found(left, rows.schema["id"].dataType, config.threshold, most)
 
-    removed = _by(config.method, rounds.resolve(near, lexical.MOST, again, materialise, "dedup.lexical"))
+    removed = _by(config.method, greedy_rounds.resolve(near, jaccard_join.MOST, again, materialise, "dedup.lexical"))
     same = copies.select(F.col("low").alias("id"), F.col("high").alias("duplicate_of"), "score", F.lit(0).alias("round"))
     duplicates = represented(_by("identical", same), removed).unionByName(removed)
-    return ByWords(duplicates, refused, partial(lexical.stored_without, rows, config))
+    return ByWords(duplicates, refused, partial(jaccard_join.stored_without, rows, config))
 
 
 def _compared(
     rows: DataFrame, config: LexicalDedup, materialise: Materialise, hub_texts: DataFrame | None
 ) -> tuple[DataFrame, DataFrame, DataFrame]:
     """FOUND copies, and near pairs; and id, reason of the rows that were not compared."""
-    from personahub.dedup import lexical, sieving
+    from personahub.dedup import jaccard_join, shared_keys
 
     if hub_texts is None:
-        sieve = sieving.of_shared(rows, config, materialise)
-        bundles = lexical.bundles(rows, config, sieve, sieving.part_bits(sieve))
+        sieve = shared_keys.of_shared(rows, config, materialise)
+        bundles = jaccard_join.bundles(rows, config, sieve, shared_keys.part_bits(sieve))
     else:
-        keys = sieving.all_keys(rows, config, materialise, "dedup.lexical.keys")
-        sieve = sieving.of_keys(keys)
-        bits = sieving.part_bits(sieve, MET)
-        met = materialise(lexical.stored_bundles(hub_texts, sieve, bits), "dedup.lexical.met")
-        bundles = lexical.bundles(rows, config, sieving.of_shared_or_met(keys, met), bits).unionByName(met)
-    pairs = lexical.found(bundles, rows.schema["id"].dataType, config.threshold, lexical.MOST)
+        keys = shared_keys.all_keys(rows, config, materialise, "dedup.lexical.keys")
+        sieve = shared_keys.of_keys(keys)
+        bits = shared_keys.part_bits(sieve, MET)
+        met = materialise(jaccard_join.stored_bundles(hub_texts, sieve, bits), "dedup.lexical.met")
+        bundles = jaccard_join.bundles(rows, config, shared_keys.of_shared_or_met(keys, met), bits).unionByName(met)
+    pairs = jaccard_join.found(bundles, rows.schema["id"].dataType, config.threshold, jaccard_join.MOST)
     compared, refused = _without_refused(materialise(pairs, "dedup.lexical.found"))
     return compared.where("identical"), compared.where(~F.col("identical")), refused
 
@@ -139,18 +139,18 @@ def by_vectors(
     search: "Search | None" = None,
 ) -> ByVectors:
     """`deduplicate` by the vectors alone: rows (id, level, vector)."""
-    from personahub.dedup import rounds, semantic
+    from personahub.dedup import cosine_join, greedy_rounds
 
-    search = search or semantic.prepare(rows, config)
-    pairs = semantic.found(rows, search, config.threshold, hub_vectors, rounds.MOST)
+    search = search or cosine_join.prepare(rows, config)
+    pairs = cosine_join.found(rows, search, config.threshold, hub_vectors, greedy_rounds.MOST)
     compared, refused = _without_refused(materialise(pairs, "dedup.semantic.found"))
 
     def again(removed: DataFrame, pending: DataFrame, most: int) -> DataFrame:
         left = rows.join(removed, on="id", how="left_anti")
-        return _without_refused(semantic.found(left, search, config.threshold, hub_vectors, most))[0]
+        return _without_refused(cosine_join.found(left, search, config.threshold, hub_vectors, most))[0]
 
-    duplicates = _by("semantic", rounds.resolve(compared, rounds.MOST, again, materialise, "dedup.semantic"))
-    return ByVectors(duplicates, refused, partial(semantic.pack_without, rows, search))
+    duplicates = _by("semantic", greedy_rounds.resolve(compared, greedy_rounds.MOST, again, materialise, "dedup.semantic"))
+    return ByVectors(duplicates, refused, partial(cosine_join.pack_without, rows, search))
 
 
 def _without_refused(found: DataFrame) -> Verdicts:

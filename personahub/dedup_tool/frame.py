@@ -22,7 +22,7 @@ from personahub.errors import ConfigError, PersonahubError
 from personahub.storage.delta import Store
 
 if TYPE_CHECKING:
-    from personahub.dedup.search import Search
+    from personahub.dedup.ivf_index import Search
 
 FEW = 1_000_000  # ids that Spark gives to every executor, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
@@ -145,7 +145,7 @@ def separate(
 
 
 def _search(compared: DataFrame, config: Dedup) -> "Search":
-    from personahub.dedup.search import prepare  # here, because numba takes its time to import
+    from personahub.dedup.ivf_index import prepare  # here, because numba takes its time to import
 
     return prepare(compared, config.semantic)
 

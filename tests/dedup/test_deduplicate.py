@@ -7,7 +7,7 @@ import reference
 import samples
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate, lexical, rounds, sieving
+from personahub.dedup import deduplicate, greedy_rounds, jaccard_join, shared_keys
 from personahub.errors import InputError
 
 ROWS = samples.rows(250, 11)
@@ -27,10 +27,12 @@ def verdicts(duplicates, rejects):
     return removed, {row.id: row.reason for row in rejects.collect()}
 
 
-@pytest.mark.parametrize(("partitions", "few", "sieved"), [(1, rounds.FEW, sieving.MOST), (5, 10, sieving.MOST), (5, 10, 0)])
+@pytest.mark.parametrize(
+    ("partitions", "few", "sieved"), [(1, greedy_rounds.FEW, shared_keys.MOST), (5, 10, shared_keys.MOST), (5, 10, 0)]
+)
 def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, few, sieved):
-    monkeypatch.setattr(rounds, "FEW", few)
-    monkeypatch.setattr(sieving, "MOST", sieved)
+    monkeypatch.setattr(greedy_rounds, "FEW", few)
+    monkeypatch.setattr(shared_keys, "MOST", sieved)
     rows = random.Random(partitions).sample(ROWS, len(ROWS))
     removed, refused = verdicts(*deduplicate(frame_of(spark, rows, partitions), Dedup(), materialise))
     assert removed == reference.deduplicate(ROWS, 0.9)
@@ -39,7 +41,7 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
 
 
 def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
-    monkeypatch.setattr(lexical, "MOST", 1)
+    monkeypatch.setattr(jaccard_join, "MOST", 1)
     config = Dedup(lexical=LexicalDedup(threshold=0.6))
     rows = [(level, int(name, 16), text) for level, name, text in samples.rows(150, 4, longest=9)]
     asked = []
@@ -62,7 +64,7 @@ def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise, m
     )  # of higher priority, were it not for the hub
     gone = reference.deduplicate(first, 0.9)
     hub = [(0, name, text) for _, name, text in first if name not in gone and (text or "").strip(" ?!—")]
-    stored = materialise(lexical.stored(frame_of(spark, hub), config.lexical), "stored")
+    stored = materialise(jaccard_join.stored(frame_of(spark, hub), config.lexical), "stored")
     removed, refused = verdicts(*deduplicate(frame_of(spark, second, 3), config, materialise, stored))
     expected = reference.deduplicate(second, 0.9, decided=hub)
     assert {name: (by, score) for name, (by, _, score) in removed.items()} == {
@@ -86,7 +88,7 @@ def test_vectors_are_compared_where_words_keep_the_row(spark, materialise):
 
 
 def test_a_representative_is_kept_where_words_and_vectors_make_a_chain(spark, materialise):
-    """a is the same as b, b near c by words, c near d by vectors."""
+    """A is the same as b, b near c by words, c near d by vectors."""
     words = "one two three four five six seven eight nine ten eleven twelve"
     made = [
         ("a", 4, words.upper(), [0.0, 1.0]),
@@ -110,8 +112,10 @@ def test_there_must_be_something_to_compare(spark):
 
 def test_the_scheme_names_what_stored_keys_must_share():
     exact = LexicalDedup()
-    assert lexical.scheme(exact) == lexical.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
+    assert jaccard_join.scheme(exact) == jaccard_join.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
     minhash = LexicalDedup(method="minhash")
-    assert lexical.scheme(minhash) == "2 minhash 0.9 word 1 128 16x8 1"
+    assert jaccard_join.scheme(minhash) == "2 minhash 0.9 word 1 128 16x8 1"
     others = [{"threshold": 0.8}, {"unit": "character"}, {"ngram": 2}, {"num_perm": 64}, {"seed": 2}, {"min_recall": 0.9}]
-    assert len({lexical.scheme(minhash.model_copy(update=change)) for change in others} | {lexical.scheme(minhash)}) == 7
+    assert (
+        len({jaccard_join.scheme(minhash.model_copy(update=change)) for change in others} | {jaccard_join.scheme(minhash)}) == 7
+    )

@@ -3,13 +3,13 @@
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.exact import exact_keys, uses_prefixes
+from personahub.dedup.kernels.candidate_lists import grouped, joined, runs, search
+from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.jaccard import check_threshold
-from personahub.dedup.kernels.lists import grouped, joined, runs, search
-from personahub.dedup.kernels.prefix import NO_TOKENS, rarest_first
+from personahub.dedup.kernels.partenum import exact_keys, uses_prefixes
+from personahub.dedup.kernels.prefix_filter import NO_TOKENS, rarest_first
 from personahub.dedup.kernels.sets import TokenSets, set_keys
-from personahub.dedup.kernels.split import without_hot
-from personahub.dedup.kernels.tokenising import mix
+from personahub.dedup.kernels.tokenize import mix
 
 MOST = 32  # matches of one row that are told
 HOT = 500  # sets of a list that are compared each with each: from there on it is cheaper to split the list

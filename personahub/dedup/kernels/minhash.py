@@ -9,7 +9,7 @@ import numpy as np
 
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.tokenising import mix
+from personahub.dedup.kernels.tokenize import mix
 
 NOTHING = np.uint32(0xFFFFFFFF)  # each value of an empty set's signature
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from personahub import text
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.tokenising import fold_table, hash_runs, mix, sorted_sets, tokenise
+from personahub.dedup.kernels.tokenize import fold_table, hash_runs, mix, sorted_sets, tokenise
 
 TOKEN_BYTES = 8
 _SALTS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)

@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import LexicalDedup, SemanticDedup
-from personahub.dedup.kernels import borders, minhash, sets, vectors
+from personahub.dedup.cosine_join import ROWS, levelled
+from personahub.dedup.ivf_index import Search, drawn
+from personahub.dedup.kernels import boundary_probes, minhash, sets, vectors
 from personahub.dedup.kernels.jaccard import close_pairs
-from personahub.dedup.search import Search, drawn
-from personahub.dedup.semantic import ROWS, levelled
 
 DRAWN = 512
 
@@ -93,7 +93,9 @@ def _summed(rows: DataFrame, compared: Callable[[pa.RecordBatch], tuple[int, int
 def _places(fit: np.ndarray, search: Search, at_home: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The home of each vector, and bool[n, k]: the clusters that it is compared in."""
     at_home = np.zeros(len(fit), np.bool_) if at_home is None else at_home
-    starts, clusters = borders.visits(fit, search.centroids, borders.distances(search.centroids), search.margin, at_home)
+    starts, clusters = boundary_probes.visits(
+        fit, search.centroids, boundary_probes.distances(search.centroids), search.margin, at_home
+    )
     visits = np.zeros((len(fit), len(search.centroids)), np.bool_)
     visits[np.repeat(np.arange(len(fit)), np.diff(starts)), clusters] = True
     return clusters[starts[:-1]], visits

@@ -233,7 +233,7 @@ def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
 
 def finish(hub: Hub) -> None:
     """The verdicts of a run that died are inserted as they fell, by the settings they fell by."""
-    from personahub.dedup import lexical  # here, because numba takes its time to import
+    from personahub.dedup import jaccard_join  # here, because numba takes its time to import
 
     held = hub.store.held(NAME)
     if held is None:
@@ -244,7 +244,7 @@ def finish(hub: Hub) -> None:
     settings = LexicalDedup.model_validate_json(first.settings)
     texts = texts_of(hub.store.table("personas"))
     texts = texts.join(held.select("id"), on="id", how="left_semi").join(indexed_ids(hub), on="id", how="left_anti")
-    _insert(hub, *_held(held), texts, partial(lexical.stored_without, texts, settings), first.scheme, hub.store.insert_new)
+    _insert(hub, *_held(held), texts, partial(jaccard_join.stored_without, texts, settings), first.scheme, hub.store.insert_new)
 
 
 def _take_back(hub: Hub) -> None:

@@ -11,9 +11,9 @@ from personahub.storage.hub import Hub
 
 def scheme_of(config: Config) -> str:
     """All that two verdicts must share."""
-    from personahub.dedup import lexical
+    from personahub.dedup import jaccard_join
 
-    words = lexical.scheme(config.dedup.lexical)
+    words = jaccard_join.scheme(config.dedup.lexical)
     return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words
 
 
@@ -60,7 +60,7 @@ def reopen(hub: Hub) -> None:
 
     The index changes before the verdicts, so that a run that is killed in between is finished by the next.
     """
-    from personahub.dedup import lexical  # here, because numba takes its time to import
+    from personahub.dedup import jaccard_join  # here, because numba takes its time to import
 
     gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
     if gone.isEmpty():
@@ -71,7 +71,7 @@ def reopen(hub: Hub) -> None:
     if not indexed_ids(hub).join(out, on="id", how="left_semi").isEmpty():
         left = indexed_ids(hub).join(out, on="id", how="left_anti")
         texts = texts_of(hub.store.table("personas")).join(left, on="id", how="left_semi")
-        stored = lexical.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
+        stored = jaccard_join.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
         hub.store.replace(stored.withColumnRenamed("ids", "persona_ids"), "lexical_index")
     if not again.isEmpty():
         hub.store.remove("duplicates", "id", again, "t.kind = 'persona'")

@@ -22,7 +22,7 @@ from personahub.ids import content_id
 from personahub.storage.hub import Hub
 
 if TYPE_CHECKING:
-    from personahub.dedup.search import Search
+    from personahub.dedup.ivf_index import Search
 
 OUTGROWN = 4  # clusters serve until the hub has so many times the vectors that they were trained for
 Materialise = Callable[[DataFrame, str], DataFrame]
@@ -108,9 +108,9 @@ def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None
         hub.store.delete("vector_index", f"clusters = '{name}'")
     missing = standing.join(there, on="id", how="left_anti")
     if not missing.isEmpty():
-        from personahub.dedup import semantic  # here, because numba takes its time to import
+        from personahub.dedup import cosine_join  # here, because numba takes its time to import
 
-        _append(hub, semantic.pack(missing, search), search)
+        _append(hub, cosine_join.pack(missing, search), search)
     packed = hub.store.table("vector_index").where(F.col("clusters") == name)
     return None if packed.isEmpty() else packed
 
@@ -143,7 +143,7 @@ def _standing(hub: Hub, left: DataFrame) -> DataFrame:
 
 def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, int]":
     """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
-    from personahub.dedup import semantic  # here, because numba takes its time to import
+    from personahub.dedup import cosine_join  # here, because numba takes its time to import
 
     old = standing.count()
     total = rows.count() + old
@@ -152,5 +152,5 @@ def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, in
     if newest and old and total < OUTGROWN * newest:
         stored = stored.filter(pc.equal(stored["trained_on"], newest)).sort_by("cluster")
         centroids = np.stack(stored["vector"].to_numpy()).astype(np.float32)
-        return semantic.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
-    return semantic.prepare(rows, hub.config.dedup.semantic, standing if old else None), total
+        return cosine_join.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
+    return cosine_join.prepare(rows, hub.config.dedup.semantic, standing if old else None), total

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personahub.dedup.kernels import buckets
-from personahub.dedup.kernels.lists import runs
+from personahub.dedup.kernels.candidate_lists import runs
+from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.split import without_hot
 
 THRESHOLDS = [0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0]
 

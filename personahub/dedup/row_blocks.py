@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from personahub.dedup.arrow import packed, unpacked
+from personahub.dedup.arrow_columns import packed, unpacked
+from personahub.dedup.blocking_keys import Keyed
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.keying import Keyed
 
 PART_BITS = 12  # of a key: what is compared at once is one of 4096 parts, or of fewer
 REFUSED = -1  # the part of the texts that can not be compared

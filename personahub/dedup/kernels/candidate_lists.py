@@ -12,7 +12,7 @@ import numpy as np
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.jaccard import least_overlaps, longer, overlap, quotients
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.tokenising import mix, sort_unique
+from personahub.dedup.kernels.tokenize import mix, sort_unique
 
 _WINDOW, _WIDEST = 64, 4096  # rows of a list that are looked at before matches are counted: at first, and after some doublings
 

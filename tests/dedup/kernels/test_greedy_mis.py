@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.greedy import KEPT, PENDING, REMOVED, decide
+from personahub.dedup.kernels.greedy_mis import KEPT, PENDING, REMOVED, decide
 
 
 @st.composite

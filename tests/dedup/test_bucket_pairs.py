@@ -11,9 +11,9 @@ import samples
 
 from personahub import text
 from personahub.config import LexicalDedup
-from personahub.dedup import bundling, comparing, keying, storing
-from personahub.dedup.kernels import greedy, minhash, sets
-from personahub.dedup.kernels.sieve import sieve
+from personahub.dedup import blocking_keys, bucket_pairs, index_rows, row_blocks
+from personahub.dedup.kernels import greedy_mis, minhash, sets
+from personahub.dedup.kernels.bloom_filter import sieve
 
 
 def batch_of(rows):
@@ -29,15 +29,18 @@ def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
     rows = draw.sample(rows, len(rows))
     bundles = []
     for start in range(0, len(rows), batch):
-        texts = keying.of_texts(batch_of(rows[start : start + batch]), config)
-        pieces = keying.keyed_rows(keying.by_key(texts, sieve))
-        bundles += [*map(bundling.to_bundles, pieces), bundling.to_bundles(keying.refused(texts), part=bundling.REFUSED)]
+        texts = blocking_keys.of_texts(batch_of(rows[start : start + batch]), config)
+        pieces = blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve))
+        bundles += [
+            *map(row_blocks.to_bundles, pieces),
+            row_blocks.to_bundles(blocking_keys.refused(texts), part=row_blocks.REFUSED),
+        ]
     table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
-    tasks = np.random.default_rng(seed).integers(0, 3, 1 << bundling.PART_BITS)[table["part"].to_numpy()]
+    tasks = np.random.default_rng(seed).integers(0, 3, 1 << row_blocks.PART_BITS)[table["part"].to_numpy()]
     out = []
     for task in range(3):
         mine = table.filter(pa.array(tasks == task)).sort_by("part").combine_chunks()
-        out += comparing.pairs(
+        out += bucket_pairs.pairs(
             pa.string(), config.threshold, most, iter(mine.to_batches(max_chunksize=draw.choice([1, 7, 1000])))
         )
     return [row for each in out for row in each.to_pylist()]
@@ -49,10 +52,10 @@ def decided(found, method):
     order = sorted({(row[f"{side}_level"], row[side]) for row in pairs for side in ("low", "high")})
     place = {name: at for at, (_, name) in enumerate(order)}
     low, high = (np.array([place[row[side]] for row in pairs], np.int64) for side in ("low", "high"))
-    duplicate_of, state, _ = greedy.decide(len(order), low, high, np.array([row["cut"] for row in pairs], np.bool_))
-    assert not (state == greedy.PENDING).any()
+    duplicate_of, state, _ = greedy_mis.decide(len(order), low, high, np.array([row["cut"] for row in pairs], np.bool_))
+    assert not (state == greedy_mis.PENDING).any()
     scores = {(row["low"], row["high"]): row["score"] for row in pairs}
-    for row in np.flatnonzero(state == greedy.REMOVED):
+    for row in np.flatnonzero(state == greedy_mis.REMOVED):
         name, by = order[row][1], order[duplicate_of[row]][1]
         assert name not in removed
         removed[name] = (by, method, scores[name, by])
@@ -122,8 +125,8 @@ def test_a_long_text_is_refused_and_the_longest_compared():
 def test_a_batch_of_long_texts_comes_in_pieces(monkeypatch):
     rows = samples.rows(60, 9)
     whole = found_in(rows, LexicalDedup())
-    monkeypatch.setattr(keying, "PIECE", 1000)
-    pieces = list(keying.keyed_rows(keying.by_key(keying.of_texts(batch_of(rows), LexicalDedup()))))
+    monkeypatch.setattr(blocking_keys, "PIECE", 1000)
+    pieces = list(blocking_keys.keyed_rows(blocking_keys.by_key(blocking_keys.of_texts(batch_of(rows), LexicalDedup()))))
     assert len(pieces) > 5
     assert all(piece.tokens.values.nbytes <= 1000 + 30 * 8 for piece in pieces)
     found = found_in(rows, LexicalDedup())
@@ -148,24 +151,24 @@ def listed(keyed):
 
 
 def rows_of(texts, sieve=None):
-    return [row for piece in keying.keyed_rows(keying.by_key(texts, sieve)) for row in listed(piece)]
+    return [row for piece in blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve)) for row in listed(piece)]
 
 
 @pytest.mark.parametrize("config", [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")], ids=repr)
 def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypatch):
-    monkeypatch.setattr(storing, "STORED", 2_000)
+    monkeypatch.setattr(index_rows, "STORED", 2_000)
     distinct = {frozenset(text.tokens(words or "", "word", 1)): (0, name, words) for _, name, words in samples.rows(80, 4)}
     batch = batch_of(list(distinct.values()))
-    texts = keying.of_texts(batch, config)
-    stored = storing.to_stored(texts)
+    texts = blocking_keys.of_texts(batch, config)
+    stored = index_rows.to_stored(texts)
     names = stored["ids"].to_pylist()
     assert len(names) > 3
     assert [name for row in names for name in row] == batch["id"].to_pylist()
-    assert len(keying.refused(texts).key) == 1  # it is stored, too, without keys
-    again = rows_of(storing.from_stored(stored.slice(2)))
+    assert len(blocking_keys.refused(texts).key) == 1  # it is stored, too, without keys
+    again = rows_of(index_rows.from_stored(stored.slice(2)))
     assert sorted(again) == sorted(row for row in rows_of(texts) if row[2] not in names[0] + names[1])
     some = np.array([key for key, *_ in again][::5], np.uint64)
-    passed = {row[0] for row in rows_of(storing.from_stored(stored), sieve(some))}
+    passed = {row[0] for row in rows_of(index_rows.from_stored(stored), sieve(some))}
     assert passed >= set(some.tolist())
     assert len(passed) < 1.1 * len(set(some.tolist()))
 
@@ -174,10 +177,10 @@ def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypa
 def test_rows_come_out_of_bundles_as_they_went_in(kind):
     batch = batch_of(samples.rows(50, 3))
     batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
-    [keyed] = keying.keyed_rows(keying.by_key(keying.of_texts(batch, LexicalDedup())))
-    bundles = bundling.to_bundles(keyed)
-    back = bundling.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
+    [keyed] = blocking_keys.keyed_rows(blocking_keys.by_key(blocking_keys.of_texts(batch, LexicalDedup())))
+    bundles = row_blocks.to_bundles(keyed)
+    back = row_blocks.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
     assert back.id.type == kind
     assert listed(back) == listed(keyed)
-    assert (np.diff(keyed.key >> np.uint64(64 - bundling.PART_BITS)) >= 0).all()
-    assert len(bundles) == len(set((keyed.key >> np.uint64(64 - bundling.PART_BITS)).tolist()))
+    assert (np.diff(keyed.key >> np.uint64(64 - row_blocks.PART_BITS)) >= 0).all()
+    assert len(bundles) == len(set((keyed.key >> np.uint64(64 - row_blocks.PART_BITS)).tolist()))

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from personahub.dedup import found
-from personahub.dedup.arrow import by_priority, whole_groups
-from personahub.dedup.bundling import REFUSED, from_bundles
+from personahub.dedup import pair_rows
+from personahub.dedup.arrow_columns import by_priority, whole_groups
+from personahub.dedup.blocking_keys import SET_ROW, Keyed
 from personahub.dedup.kernels import buckets
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.keying import SET_ROW, Keyed
+from personahub.dedup.row_blocks import REFUSED, from_bundles
 
 EMPTY, TOO_LONG = "empty_text", "too_long"
 BLOCK = 16 << 20  # bytes of bundles that are unpacked at once, or one part if that is more
@@ -31,7 +31,7 @@ def pairs(kind: pa.DataType, threshold: float, most: int, batches: Iterator[pa.R
 
 def refused_rows(ids: pa.Array, level: np.ndarray, sizes: np.ndarray) -> pa.RecordBatch:
     """sizes: of the token sets of texts that can not be compared, 0 or too many."""
-    return found.refused(ids, pa.array(level), pa.array([TOO_LONG if size else EMPTY for size in sizes], pa.string()))
+    return pair_rows.refused(ids, pa.array(level), pa.array([TOO_LONG if size else EMPTY for size in sizes], pa.string()))
 
 
 def of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBatch]:
@@ -51,7 +51,7 @@ def of_block(keyed: Keyed, threshold: float, most: int) -> Iterator[pa.RecordBat
         bounds = np.append(0, np.cumsum(sizes[chosen]))
         low, high, score, cut = compare(bounds, members.tokens, members.level == 0, threshold, most)
         if len(low):
-            yield _once(found.pairs(members.id, pa.array(members.level), low, high, score, compare is _equal_sets, cut))
+            yield _once(pair_rows.pairs(members.id, pa.array(members.level), low, high, score, compare is _equal_sets, cut))
 
 
 def _once(pairs: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import samples
-from test_comparing import batch_of, found_in
+from test_bucket_pairs import batch_of, found_in
 
 from personahub.config import LexicalDedup
-from personahub.dedup import arrow, keying, sieving
-from personahub.dedup.kernels.sieve import sieve
+from personahub.dedup import arrow_columns, blocking_keys, shared_keys
+from personahub.dedup.kernels.bloom_filter import sieve
 
 CONFIGS = [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")]
 
@@ -19,9 +19,9 @@ def repeated_keys(rows, config, batch):
     """As Spark would come to them: bundles of each batch, by part, a few at a time."""
     bundles = []
     for start in range(0, len(rows), batch):
-        bundles += sieving._key_bundles(config, iter([batch_of(rows[start : start + batch])]))
+        bundles += shared_keys._key_bundles(config, iter([batch_of(rows[start : start + batch])]))
     table = pa.Table.from_batches(bundles).sort_by("part").combine_chunks()
-    found = [piece["keys"] for piece in sieving._repeated(iter(table.to_batches(max_chunksize=7)))]
+    found = [piece["keys"] for piece in shared_keys._repeated(iter(table.to_batches(max_chunksize=7)))]
     return np.concatenate(
         [np.empty(0, np.uint64)] + [np.frombuffer(each, np.uint64) for one in found for each in one.to_pylist()]
     )
@@ -42,20 +42,20 @@ def test_the_same_pairs_are_found(config, batch):
 @pytest.mark.parametrize("config", CONFIGS, ids=repr)
 def test_the_keys_are_those_of_the_keyed_rows(config):
     batch = batch_of(samples.rows(200, 6))
-    keys = keying.keys_of(batch["text"], config)
-    texts = keying.of_texts(batch, config)
-    pieces = keying.keyed_rows(keying.by_key(texts))
+    keys = blocking_keys.keys_of(batch["text"], config)
+    texts = blocking_keys.of_texts(batch, config)
+    pieces = blocking_keys.keyed_rows(blocking_keys.by_key(texts))
     assert keys.tolist() == [key for piece in pieces for key in piece.key.tolist()]
     once = {key for key, count in Counter(keys.tolist()).items() if count == 1}
-    none = keying.keyed_rows(keying.by_key(texts, sieve(np.array([], np.uint64))))
+    none = blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve(np.array([], np.uint64))))
     assert not [key for piece in none for key in piece.key.tolist()]
     assert once
 
 
 def test_batches_are_taken_in_gulps(monkeypatch):
     batches = [batch_of(samples.rows(20, seed)) for seed in range(5)]
-    assert len(list(arrow.gulps(iter(batches)))) == 1
-    monkeypatch.setattr(arrow, "GULP", batches[0].nbytes + 1)
-    gulps = list(arrow.gulps(iter(batches)))
+    assert len(list(arrow_columns.gulps(iter(batches)))) == 1
+    monkeypatch.setattr(arrow_columns, "GULP", batches[0].nbytes + 1)
+    gulps = list(arrow_columns.gulps(iter(batches)))
     assert 1 < len(gulps) < 5
     assert pa.Table.from_batches(gulps) == pa.Table.from_batches(batches)

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from personahub.dedup import rounds
-from personahub.dedup.kernels import greedy
+from personahub.dedup import greedy_rounds
+from personahub.dedup.kernels import greedy_mis
 
 FOUND = "low {id}, low_level int, high {id}, high_level int, score double, cut boolean"
 
@@ -36,16 +36,16 @@ def score(low, high):
 def expected(order, pairs):
     """By id: (duplicate_of, score), by the kernel, from whole lists."""
     low, high = (np.array(side) for side in zip(*sorted(pairs), strict=True))
-    duplicate_of, _, _ = greedy.decide(len(order), low, high, np.zeros(len(low), np.bool_))
+    duplicate_of, _, _ = greedy_mis.decide(len(order), low, high, np.zeros(len(low), np.bool_))
     return {order[row][1]: (order[by][1], score(row, by)) for row, by in enumerate(duplicate_of) if by >= 0}
 
 
 def test_rounds_of_joins_give_the_rows_of_the_driver(spark, materialise, monkeypatch):
     order, pairs, found = a_graph(seed=1, n=20, edges=30, most=2)
     results = []
-    for few in (rounds.FEW, 0):
-        monkeypatch.setattr(rounds, "FEW", few)
-        removed, pending, last = rounds.decide(found_frame(spark, order, found), 3, materialise, f"few-{few}")
+    for few in (greedy_rounds.FEW, 0):
+        monkeypatch.setattr(greedy_rounds, "FEW", few)
+        removed, pending, last = greedy_rounds.decide(found_frame(spark, order, found), 3, materialise, f"few-{few}")
         results.append(({tuple(row) for row in removed.collect()}, {row.id for row in pending.collect()}, last))
     assert results[0][:2] == results[1][:2]
     removed, waiting, last = results[0]
@@ -55,9 +55,9 @@ def test_rounds_of_joins_give_the_rows_of_the_driver(spark, materialise, monkeyp
     assert {name: (by, at) for name, by, at, _ in removed} == {row[0]: truth[row[0]] for row in removed}
 
 
-@pytest.mark.parametrize("few", [rounds.FEW, 10])
+@pytest.mark.parametrize("few", [greedy_rounds.FEW, 10])
 def test_cut_lists_are_asked_for_again_until_nothing_is_open(spark, materialise, monkeypatch, few):
-    monkeypatch.setattr(rounds, "FEW", few)
+    monkeypatch.setattr(greedy_rounds, "FEW", few)
     order, pairs, found = a_graph(seed=2, n=16, edges=60, most=2)
     asked = []
 
@@ -75,13 +75,13 @@ def test_cut_lists_are_asked_for_again_until_nothing_is_open(spark, materialise,
             spark, order, [(low, high, at == 1 < len(highs) - 1) for low, highs in left for at, high in enumerate(highs[:2])]
         )
 
-    removed = rounds.resolve(found_frame(spark, order, found), 2, again, materialise, "cut").collect()
+    removed = greedy_rounds.resolve(found_frame(spark, order, found), 2, again, materialise, "cut").collect()
     assert {row.id: (row.duplicate_of, row.score) for row in removed} == expected(order, pairs)
     assert asked == [2 * 8 ** (time + 1) for time in range(len(asked))]
 
 
 def test_without_pairs_nobody_is_removed_and_ids_keep_their_type(spark, materialise):
     empty = spark.createDataFrame([], FOUND.format(id="long"))
-    removed = rounds.resolve(empty, 8, pytest.fail, materialise, "none")
+    removed = greedy_rounds.resolve(empty, 8, pytest.fail, materialise, "none")
     assert removed.schema.simpleString() == "struct<id:bigint,duplicate_of:bigint,score:double,round:int>"
     assert removed.collect() == []

@@ -11,9 +11,9 @@ import numpy as np
 
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.jaccard import check_threshold, least_overlaps
-from personahub.dedup.kernels.prefix import NO_TOKENS, prefix_keys
+from personahub.dedup.kernels.prefix_filter import NO_TOKENS, prefix_keys
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.tokenising import mix
+from personahub.dedup.kernels.tokenize import mix
 
 PARTS_FROM = 0.85  # the lowest threshold at which parts are dealt: below, there would be so many that most hold next to nothing
 PARTS_UP_TO = 120  # the greatest sum of two sizes at which they are

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.exact import PARTS_FROM, PARTS_UP_TO, exact_keys, levels, uses_prefixes
 from personahub.dedup.kernels.jaccard import least_overlap
-from personahub.dedup.kernels.prefix import prefix_lengths
+from personahub.dedup.kernels.partenum import PARTS_FROM, PARTS_UP_TO, exact_keys, levels, uses_prefixes
+from personahub.dedup.kernels.prefix_filter import prefix_lengths
 from personahub.dedup.kernels.sets import TokenSets
 
 LARGEST = 199

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from personahub.config import SemanticDedup
-from personahub.dedup import search, semantic
+from personahub.dedup import cosine_join, ivf_index
 from personahub.dedup.proof.recall import Recall, of_clusters
 from personahub.errors import InputError
 
@@ -48,15 +48,15 @@ def rows(spark, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(rows):
-    return search.prepare(rows, CONFIG)
+    return ivf_index.prepare(rows, CONFIG)
 
 
 def test_pairs_are_found_with_their_scores_and_in_any_partitioning(rows, prepared):
     shuffled = rows.repartition(5, "vector").sortWithinPartitions("vector")
-    again = search.prepare(shuffled, CONFIG)
+    again = ivf_index.prepare(shuffled, CONFIG)
     assert (again.centroids == prepared.centroids).all()
     assert again.margin == prepared.margin
-    results = [semantic.found(each, prepared, CONFIG.threshold, most=400).collect() for each in (rows, shuffled)]
+    results = [cosine_join.found(each, prepared, CONFIG.threshold, most=400).collect() for each in (rows, shuffled)]
     assert sorted(results[0]) == sorted(results[1])
     found = {(row.low, row.high): row.score for row in results[0]}
     expected = true_pairs(some_rows(400, 1))
@@ -70,7 +70,7 @@ def test_pairs_are_found_with_their_scores_and_in_any_partitioning(rows, prepare
 
 
 def test_a_list_stops_at_most_pairs_and_says_so(rows, prepared):
-    found = semantic.found(rows, prepared, CONFIG.threshold, most=2).collect()
+    found = cosine_join.found(rows, prepared, CONFIG.threshold, most=2).collect()
     expected = true_pairs(some_rows(400, 1))
     assert {(row.low, row.high) for row in found} <= expected.keys()
     assert any(row.cut for row in found)
@@ -85,12 +85,12 @@ def test_a_list_stops_at_most_pairs_and_says_so(rows, prepared):
 
 def test_recall_is_what_all_pairs_say_it_is(rows, prepared):
     expected = true_pairs(some_rows(400, 1))
-    found = {(row.low, row.high) for row in semantic.found(rows, prepared, CONFIG.threshold, most=400).collect()}
+    found = {(row.low, row.high) for row in cosine_join.found(rows, prepared, CONFIG.threshold, most=400).collect()}
     measured = of_clusters(rows, prepared, CONFIG, max_rows=400)
     assert measured.rows == 400
     assert measured.pairs == 2 * len(expected)
     assert measured.compared == 2 * len(found)
-    narrow = search.Search(prepared.centroids, 0.0, prepared.groups, prepared.partitions)
+    narrow = ivf_index.Search(prepared.centroids, 0.0, prepared.groups, prepared.partitions)
     assert of_clusters(rows, narrow, CONFIG, max_rows=400).compared < measured.compared
     assert 20 < of_clusters(rows, prepared, CONFIG, max_rows=50).rows < 80
 
@@ -99,17 +99,17 @@ def test_the_hub_stands_above_all_and_its_pairs_are_its_own_affair(spark):
     hub = [(id_, vector) for id_, _, vector in some_rows(150, 2)]
     new = [*some_rows(100, 1, level=1), (hub[3][0], 1, hub[3][1])]  # one that is in the hub already
     hub_frame = spark.createDataFrame([*hub, ("broken", None)], "id string, vector array<double>")
-    prepared = search.prepare(frame(spark, new), CONFIG, hub_frame)
-    packed = semantic.pack(hub_frame, prepared)
+    prepared = ivf_index.prepare(frame(spark, new), CONFIG, hub_frame)
+    packed = cosine_join.pack(hub_frame, prepared)
     assert sorted(name for row in packed.collect() for name in row.ids) == sorted(name for name, _ in hub)
-    rows = semantic.found(frame(spark, new), prepared, CONFIG.threshold, packed).collect()
+    rows = cosine_join.found(frame(spark, new), prepared, CONFIG.threshold, packed).collect()
     expected = true_pairs(new[:-1], hub)
     found = {(row.low, row.high) for row in rows if row.low != hub[3][0]}
     assert found <= expected.keys()
     assert len(found) > 0.98 * len(expected)
     assert all(row.low != row.high and row.low_level == 1 and row.refused is None for row in rows)
     assert {row.high_level for row in rows} == {0, 1}
-    later = search.prepare(frame(spark, new), CONFIG, hub_frame, prepared.centroids)
+    later = ivf_index.prepare(frame(spark, new), CONFIG, hub_frame, prepared.centroids)
     assert later.centroids is prepared.centroids
 
 
@@ -124,30 +124,30 @@ def test_vectors_that_can_not_be_compared_are_told_with_the_reason(spark):
         "zero": ([0.0, 0.0, 0.0], "vector_zero"),
     }
     given = frame(spark, good + [(id_, 1, vector) for id_, (vector, _) in bad.items()], "double")
-    rows = semantic.found(given, search.prepare(given, SemanticDedup()), 0.9).collect()
+    rows = cosine_join.found(given, ivf_index.prepare(given, SemanticDedup()), 0.9).collect()
     assert {row.low: row.refused for row in rows if row.high is None} == {id_: reason for id_, (_, reason) in bad.items()}
     assert {(row.low, row.high) for row in rows if row.refused is None} == {("g1", "g0"), ("g2", "g0"), ("g2", "g1")}
 
 
 def test_nothing_to_compare_is_no_error(spark):
     given = frame(spark, [("a", 1, None)])
-    prepared = search.prepare(given, SemanticDedup())
-    assert [row.refused for row in semantic.found(given, prepared, 0.9).collect()] == ["no_vector"]
+    prepared = ivf_index.prepare(given, SemanticDedup())
+    assert [row.refused for row in cosine_join.found(given, prepared, 0.9).collect()] == ["no_vector"]
     assert of_clusters(given, prepared, SemanticDedup()) == Recall(0, 0, 0)
-    assert len(search.prepare(given.limit(0), SemanticDedup()).centroids) == 1
+    assert len(ivf_index.prepare(given.limit(0), SemanticDedup()).centroids) == 1
 
 
 def test_a_column_that_holds_no_vectors_is_named(spark):
     given = spark.createDataFrame([("a", [1])], "id string, vector array<int>")
     with pytest.raises(InputError, match=r"'vector'.*array<float> or array<double>; it is array<int>"):
-        search.prepare(given, CONFIG)
+        ivf_index.prepare(given, CONFIG)
     with pytest.raises(InputError, match=r"'embedding'.*the columns are id, vector"):
-        search.vector_column(given, "embedding")
+        ivf_index.vector_column(given, "embedding")
 
 
 @pytest.mark.spark
 def test_each_group_has_a_partition_of_its_own(spark):
-    keys = search._keys(spark, 13)
+    keys = ivf_index._keys(spark, 13)
     frame = spark.createDataFrame([(key,) for key in keys for _ in range(3)], "key int").repartition(13, "key")
     rows = frame.selectExpr("key", "spark_partition_id() AS partition").distinct().collect()
     assert sorted(row.partition for row in rows) == list(range(13))

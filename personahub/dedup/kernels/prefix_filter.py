@@ -15,7 +15,7 @@ import numpy as np
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.jaccard import least_overlaps
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.tokenising import mix, sort_unique
+from personahub.dedup.kernels.tokenize import mix, sort_unique
 
 NO_TOKENS = np.empty(0, np.uint64)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from personahub.config import LexicalDedup
-from personahub.dedup.arrow import by_priority, cuts
-from personahub.dedup.kernels import exact, minhash, sets
-from personahub.dedup.kernels import sieve as sieves
+from personahub.dedup.arrow_columns import by_priority, cuts
+from personahub.dedup.kernels import bloom_filter as sieves
+from personahub.dedup.kernels import minhash, partenum, sets
 from personahub.dedup.kernels.sets import TokenSets
 
 MAX_TOKENS = 2000
@@ -106,7 +106,7 @@ def refused(texts: Texts) -> Keyed:
 
 def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
     if config.method == "exact":
-        return exact.exact_keys(tokens, config.threshold)
+        return partenum.exact_keys(tokens, config.threshold)
     bands, rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
     signatures = minhash.signatures(tokens, config.num_perm, config.seed)
     return np.repeat(np.arange(len(tokens)), bands), minhash.band_keys(signatures, bands, rows)

@@ -16,12 +16,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub.dedup import found as as_found
-from personahub.dedup.arrow import by_priority, gulps, unpacked, views
-from personahub.dedup.arrow import packed as in_binary
-from personahub.dedup.kernels import borders, cosine, kmeans, vectors
-from personahub.dedup.rounds import MOST
-from personahub.dedup.search import Search, prepare, vector_column
+from personahub.dedup import pair_rows
+from personahub.dedup.arrow_columns import by_priority, gulps, unpacked, views
+from personahub.dedup.arrow_columns import packed as in_binary
+from personahub.dedup.greedy_rounds import MOST
+from personahub.dedup.ivf_index import Search, prepare, vector_column
+from personahub.dedup.kernels import boundary_probes, cosine, kmeans, vectors
 
 __all__ = ["REASONS", "Search", "found", "levelled", "pack", "prepare", "vector_column"]
 
@@ -48,7 +48,7 @@ def found(rows: DataFrame, search: Search, threshold: float, hub: DataFrame | No
     if hub is not None:
         bundles = bundles.unionByName(hub.select("cluster", "ids", "vectors").mapInArrow(partial(_hub_bundles, search), schema))
     task = partial(_found, threshold, most, search.dimension)
-    return bundles.repartition(search.partitions, "key").mapInArrow(task, as_found.schema(kind))
+    return bundles.repartition(search.partitions, "key").mapInArrow(task, pair_rows.schema(kind))
 
 
 def pack(rows: DataFrame, search: Search) -> DataFrame:
@@ -90,7 +90,7 @@ def _bundle_schema(kind: T.DataType) -> T.StructType:
 
 
 def _bundles(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    apart = borders.distances(search.centroids)
+    apart = boundary_probes.distances(search.centroids)
     for whole in batches:
         for start in range(0, whole.num_rows, ROWS):
             batch = whole.slice(start, ROWS)
@@ -101,8 +101,8 @@ def _bundles(search: Search, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
                 none, once = np.empty((len(batch), 0), np.float32), np.ones(len(bad), np.int32)
                 yield _bundled(None, bad, ids, level, once, problems[bad].astype(np.int32), none)
                 ids, level = ids.take(pa.array(rows)), level[rows]
-            starts, clusters = borders.visits(fit, search.centroids, apart, search.margin, np.zeros(len(fit), np.bool_))
-            row, key, ends, places = borders.spread(starts, clusters, search.groups)
+            starts, clusters = boundary_probes.visits(fit, search.centroids, apart, search.margin, np.zeros(len(fit), np.bool_))
+            row, key, ends, places = boundary_probes.spread(starts, clusters, search.groups)
             if len(row):
                 yield _bundled(key, row, ids, level, np.diff(ends), places[: ends[-1]], fit)
 
@@ -179,7 +179,7 @@ def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.Rec
         bad = batch.filter(batch["key"].is_null())
         if len(bad):
             reasons = [REASONS[problem] for problem in unpacked(bad["places"], np.int32).tolist()]
-            yield as_found.refused(bad["ids"].flatten(), pa.array(unpacked(bad["level"], np.int32)), pa.array(reasons))
+            yield pair_rows.refused(bad["ids"].flatten(), pa.array(unpacked(bad["level"], np.int32)), pa.array(reasons))
         if len(bad) < len(batch):
             held.append(batch.filter(batch["key"].is_valid()))
     bundles = pa.Table.from_batches(held) if held else None
@@ -195,7 +195,7 @@ def _found(threshold: float, most: int, dimension: int, batches: Iterator[pa.Rec
         group = _in_order(mine["vectors"], order, dimension)
         low, high, score, cut = cosine.cosine_pairs(group, row, cluster, home, level[order] == 0, threshold, most)
         if len(low):
-            pairs = as_found.pairs(ids, pa.array(level), order[low], order[high], score, False, cut)
+            pairs = pair_rows.pairs(ids, pa.array(level), order[low], order[high], score, False, cut)
             yield pairs.filter(pc.not_equal(pairs["low"], pairs["high"]))  # the hub may hold the very row
 
 

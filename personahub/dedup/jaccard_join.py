@@ -19,9 +19,8 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_type
 
 from personahub.config import LexicalDedup
-from personahub.dedup import bundling, comparing, keying, storing
-from personahub.dedup import found as found_rows
-from personahub.dedup.arrow import gulps
+from personahub.dedup import blocking_keys, bucket_pairs, index_rows, pair_rows, row_blocks
+from personahub.dedup.arrow_columns import gulps
 from personahub.dedup.kernels import minhash
 
 MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
@@ -81,28 +80,28 @@ def found(bundles: DataFrame, kind: T.DataType, threshold: float, most: int) -> 
     with nothing else. A refused text (empty_text, too_long) is a row without `high`. What has level 0 is no `low`.
     """
     return bundles.repartition("part").mapInArrow(
-        partial(comparing.pairs, to_arrow_type(kind), threshold, most), found_rows.schema(kind)
+        partial(bucket_pairs.pairs, to_arrow_type(kind), threshold, most), pair_rows.schema(kind)
     )
 
 
 def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        yield storing.to_stored(keying.of_texts(batch, config))
+        yield index_rows.to_stored(blocking_keys.of_texts(batch, config))
 
 
 def _to_bundles(
     config: LexicalDedup, sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        texts = keying.of_texts(batch, config)
-        for piece in keying.keyed_rows(keying.by_key(texts, sieve)):
-            yield bundling.to_bundles(piece, part_bits)
-        refused = keying.refused(texts)
+        texts = blocking_keys.of_texts(batch, config)
+        for piece in blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve)):
+            yield row_blocks.to_bundles(piece, part_bits)
+        refused = blocking_keys.refused(texts)
         if len(refused.key):
-            yield bundling.to_bundles(refused, part=bundling.REFUSED)
+            yield row_blocks.to_bundles(refused, part=row_blocks.REFUSED)
 
 
 def _stored_to_bundles(sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        for piece in keying.keyed_rows(keying.by_key(storing.from_stored(batch), sieve)):
-            yield bundling.to_bundles(piece, part_bits)
+        for piece in blocking_keys.keyed_rows(blocking_keys.by_key(index_rows.from_stored(batch), sieve)):
+            yield row_blocks.to_bundles(piece, part_bits)

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from personahub.dedup import arrow
+from personahub.dedup import arrow_columns
 
 
 @pytest.mark.parametrize("size", [1, 100, 1 << 20])
@@ -11,7 +11,7 @@ def test_groups_come_whole_whatever_order_their_rows_come_in(size):
     rows = [
         pa.record_batch({"key": pa.array(part), "row": pa.array(part * 1000)}) for part in np.split(keys, [0, 7, 7, 200, 411])
     ]
-    blocks = [pa.concat_batches(block) for block in arrow.whole_groups(iter(rows), "key", size)]
+    blocks = [pa.concat_batches(block) for block in arrow_columns.whole_groups(iter(rows), "key", size)]
     seen = [set(block["key"].to_pylist()) for block in blocks]
     assert sum(map(len, seen)) == len(set().union(*seen)) == 40
     assert [min(one) for one in seen] == sorted(min(one) for one in seen)
@@ -21,4 +21,4 @@ def test_groups_come_whole_whatever_order_their_rows_come_in(size):
 
 
 def test_of_nothing_there_is_no_group():
-    assert list(arrow.whole_groups(iter([pa.record_batch({"key": pa.array([], pa.int64())})]), "key", 10)) == []
+    assert list(arrow_columns.whole_groups(iter([pa.record_batch({"key": pa.array([], pa.int64())})]), "key", 10)) == []

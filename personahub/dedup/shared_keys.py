@@ -9,9 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import LexicalDedup
-from personahub.dedup import bundling, keying
-from personahub.dedup.arrow import gulps, packed, unpacked, whole_groups
-from personahub.dedup.kernels.sieve import sieve
+from personahub.dedup import blocking_keys, row_blocks
+from personahub.dedup.arrow_columns import gulps, packed, unpacked, whole_groups
+from personahub.dedup.kernels.bloom_filter import sieve
 
 MOST = 16_000_000  # keys that a sieve is made of: it then has 32 MB or 64 MB, and each task is sent it
 PART_BITS = 10  # of a key: it is held against those of one of 1024 parts
@@ -37,8 +37,8 @@ def all_keys(texts: DataFrame, config: LexicalDedup, materialise: Materialise, n
 def part_bits(sieve: np.ndarray | None, share: float = 1.0) -> int:
     """How many bits of a key tell its part, where `share` of the keys that a sieve was made of pass it: a bundle is to hold many rows."""
     if sieve is None:
-        return bundling.PART_BITS
-    return min(bundling.PART_BITS, max(FEWEST_BITS, round(np.log2(len(sieve) * KEYS_A_WORD * share / ROWS_A_PART))))
+        return row_blocks.PART_BITS
+    return min(row_blocks.PART_BITS, max(FEWEST_BITS, round(np.log2(len(sieve) * KEYS_A_WORD * share / ROWS_A_PART))))
 
 
 def of_keys(keys: np.ndarray | None) -> np.ndarray | None:
@@ -64,12 +64,14 @@ def _collected(rows: DataFrame, column: str) -> np.ndarray | None:
 
 def _keys(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        yield pa.RecordBatch.from_pydict({"keys": pa.array([keying.keys_of(batch["text"], config).tobytes()], pa.binary())})
+        yield pa.RecordBatch.from_pydict(
+            {"keys": pa.array([blocking_keys.keys_of(batch["text"], config).tobytes()], pa.binary())}
+        )
 
 
 def _key_bundles(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in gulps(batches):
-        keys = keying.keys_of(batch["text"], config)
+        keys = blocking_keys.keys_of(batch["text"], config)
         parts = (keys >> np.uint64(64 - PART_BITS)).astype(np.int32)
         starts = np.flatnonzero(np.diff(parts, prepend=-1))
         bundles = packed(keys, np.append(starts, len(keys)))

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub.config import SemanticDedup
-from personahub.dedup.kernels import borders, kmeans, vectors
+from personahub.dedup.kernels import boundary_probes, kmeans, vectors
 from personahub.errors import InputError
 
 FEW = 4_000  # vectors that are all compared with all, in one cluster
@@ -71,7 +71,7 @@ def prepare(rows: DataFrame, config: SemanticDedup, hub: DataFrame | None = None
         trained = np.concatenate([samples[0][len(held) :], *samples[1:]])
         centroids = kmeans.train(_or_any(trained), clusters, config.seed, config.threshold)
     probes = config.probes * (HUB_PROBES if hub is not None else 1)
-    margin = borders.margin(_or_any(held), centroids, probes, config.threshold)
+    margin = boundary_probes.margin(_or_any(held), centroids, probes, config.threshold)
     return Search(centroids, margin, *_groups(rows.sparkSession, centroids, samples[0], new_count + old_count))
 
 

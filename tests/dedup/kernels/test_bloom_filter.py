@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from personahub.dedup.kernels.sieve import passes, sieve
+from personahub.dedup.kernels.bloom_filter import passes, sieve
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 1000, 200_000])

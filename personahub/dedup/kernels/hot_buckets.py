@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.lists import Lists, grouped, joined, runs
-from personahub.dedup.kernels.prefix import in_order, partners_below, plan, rank_table, rarest_first
+from personahub.dedup.kernels.candidate_lists import Lists, grouped, joined, runs
+from personahub.dedup.kernels.prefix_filter import in_order, partners_below, plan, rank_table, rarest_first
 from personahub.dedup.kernels.sets import TokenSets, take
 
 _CLASS_BITS = 16

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub.dedup.kernels import greedy
+from personahub.dedup.kernels import greedy_mis
 
 FEW = 2_000_000  # pairs that the driver decides on: some 200 MB
 MOST = 32  # pairs looked for above each row, the first time, where looking again is costly
@@ -93,7 +93,7 @@ def _on_the_driver(pairs: DataFrame, last: int) -> tuple[DataFrame, DataFrame | 
     ids, low, high = _by_priority(table)
     cut, gone = _numpy(table["cut"]), np.zeros(len(ids), np.bool_)
     gone[high[_numpy(table["gone"])]] = True
-    duplicate_of, state, rounds = greedy.decide(len(ids), low, high, cut, gone)
+    duplicate_of, state, rounds = greedy_mis.decide(len(ids), low, high, cut, gone)
 
     score = np.zeros(len(ids))
     by_keeper = duplicate_of[low] == high
@@ -110,7 +110,7 @@ def _on_the_driver(pairs: DataFrame, last: int) -> tuple[DataFrame, DataFrame | 
     # with a schema: where there are no rows, Connect asks for one
     removed = session.createDataFrame(pa.table(columns, names=told.names), told)
     last += int(rounds[lost].max(initial=0))
-    waiting = np.flatnonzero(state == greedy.PENDING)
+    waiting = np.flatnonzero(state == greedy_mis.PENDING)
     if not len(waiting):
         return removed, None, last
     return removed, session.createDataFrame(pa.table([ids.take(pa.array(waiting))], names=["id"])), last

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from topics import topics, unit
 
-from personahub.dedup.kernels import borders, kmeans, vectors
+from personahub.dedup.kernels import boundary_probes, kmeans, vectors
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_a_vector_visits_its_home_and_the_clusters_whose_border_is_near(trained)
     away = planes(rows, centroids)
     margin = float(np.quantile(away[away >= 0], 0.1))
     at_home = np.arange(len(rows)) % 5 == 0
-    starts, clusters = borders.visits(rows, centroids, borders.distances(centroids), margin, at_home)
+    starts, clusters = boundary_probes.visits(rows, centroids, boundary_probes.distances(centroids), margin, at_home)
     for row in range(len(rows)):
         mine = clusters[starts[row] : starts[row + 1]].tolist()
         near = set(np.flatnonzero(away[row] <= margin).tolist())
@@ -44,8 +44,10 @@ def test_the_margin_gives_as_many_visits_as_are_asked_for(trained):
     rows, centroids = trained
     held = rows[400:]
     for probes in (1, 2, 4):
-        margin = borders.margin(held, centroids, probes, 0.5)
-        _, clusters = borders.visits(held, centroids, borders.distances(centroids), margin, np.zeros(len(held), np.bool_))
+        margin = boundary_probes.margin(held, centroids, probes, 0.5)
+        _, clusters = boundary_probes.visits(
+            held, centroids, boundary_probes.distances(centroids), margin, np.zeros(len(held), np.bool_)
+        )
         assert len(clusters) / len(held) == pytest.approx(probes, abs=0.02)
 
 
@@ -54,9 +56,11 @@ def test_with_the_greatest_margin_no_pair_is_missed(trained, threshold):
     rows, centroids = trained
     moved = rows[:200] + 0.05 * np.random.default_rng(2).standard_normal((200, rows.shape[1])).astype(np.float32)
     rows = np.concatenate([rows, moved * np.float32(0.6)])
-    margin = borders.margin(rows, centroids, len(centroids), threshold)
+    margin = boundary_probes.margin(rows, centroids, len(centroids), threshold)
     assert margin == pytest.approx(np.sin(np.arccos(threshold)))
-    starts, clusters = borders.visits(rows, centroids, borders.distances(centroids), margin, np.zeros(len(rows), np.bool_))
+    starts, clusters = boundary_probes.visits(
+        rows, centroids, boundary_probes.distances(centroids), margin, np.zeros(len(rows), np.bool_)
+    )
     visits = np.zeros((len(rows), len(centroids)), np.bool_)
     visits[np.repeat(np.arange(len(rows)), np.diff(starts)), clusters] = True
     home = clusters[starts[:-1]]
@@ -69,14 +73,14 @@ def test_with_the_greatest_margin_no_pair_is_missed(trained, threshold):
 def test_equal_centroids_share_a_border_with_all_that_is_theirs():
     centroids = np.eye(3, dtype=np.float32)[[0, 0, 1]]
     rows = np.array([[0.9, 0.1, 0.0]], np.float32)
-    _, clusters = borders.visits(rows, centroids, borders.distances(centroids), 0.01, np.zeros(1, np.bool_))
+    _, clusters = boundary_probes.visits(rows, centroids, boundary_probes.distances(centroids), 0.01, np.zeros(1, np.bool_))
     assert clusters.tolist() == [0, 1]
 
 
 def test_a_vector_is_spread_once_over_each_group_it_visits():
     starts, clusters = np.array([0, 3, 4, 8]), np.array([4, 0, 1, 2, 3, 0, 1, 4], np.int32)
     groups = np.array([70, 80, 70, 80, 90], np.int32)
-    row, group, ends, places = borders.spread(starts, clusters, groups)
+    row, group, ends, places = boundary_probes.spread(starts, clusters, groups)
     copies = {(int(row[i]), int(group[i])): places[ends[i] : ends[i + 1]].tolist() for i in range(len(row))}
     assert copies == {(0, 90): [~4], (0, 70): [0], (0, 80): [1], (1, 70): [~2], (2, 80): [~3, 1], (2, 70): [0], (2, 90): [4]}
     assert len(row) == len(copies)
@@ -85,7 +89,7 @@ def test_a_vector_is_spread_once_over_each_group_it_visits():
 def test_no_vectors_make_no_visits(trained):
     _, centroids = trained
     none = np.empty((0, centroids.shape[1]), np.float32)
-    starts, clusters = borders.visits(none, centroids, borders.distances(centroids), 0.1, np.zeros(0, np.bool_))
+    starts, clusters = boundary_probes.visits(none, centroids, boundary_probes.distances(centroids), 0.1, np.zeros(0, np.bool_))
     assert starts.tolist() == [0]
     assert len(clusters) == len(kmeans.homes(none, centroids)) == 0
     assert vectors.squared_lengths(none).shape == (0,)

@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
-from personahub.dedup.arrow import cuts, packed, unpacked
+from personahub.dedup.arrow_columns import cuts, packed, unpacked
+from personahub.dedup.blocking_keys import Texts
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.keying import Texts
 
 # bytes of keys and tokens in a stored row: parquet looks at the size of what it holds every hundred rows only, and a reader holds as many
 # rows as session says at once
