@@ -64,7 +64,7 @@ def kernel(source: Path, folder: Path) -> dict[str, Any]:
     count, clusters = len(vectors), round(1.5 * len(vectors) ** 0.5)
     order = np.random.default_rng(SEED).permutation(count)
     held_out = min(ivf_index.HELD_OUT, count // 2)
-    sampled = order[: held_out + min(ivf_index.MOST_SAMPLED, ivf_index.PER_CLUSTER * clusters)]
+    sampled = order[: held_out + min(ivf_index.MAX_SAMPLED, ivf_index.PER_CLUSTER * clusters)]
     held, rest = np.split(sampled, [held_out])
     centroids = kmeans.train(vectors[np.sort(rest)], clusters, SEED, THRESHOLD)
     margin = boundary_probes.margin(vectors[held], centroids, PROBES, THRESHOLD)
@@ -177,7 +177,7 @@ def _pairs(vectors: np.ndarray, centroids: np.ndarray, margin: float) -> tuple[n
     from personahub.dedup.kernels import boundary_probes, cosine
 
     no = np.zeros(len(vectors), bool)
-    starts, clusters = boundary_probes.visits(vectors, centroids, boundary_probes.distances(centroids), margin, no)
+    starts, clusters = boundary_probes.visits(vectors, centroids, boundary_probes.distances(centroids), margin)
     row, home = np.repeat(np.arange(len(vectors)), np.diff(starts)), np.zeros(len(clusters), bool)
     home[starts[:-1]] = True
     return cosine.cosine_pairs(vectors, row, clusters, home, no, THRESHOLD, MOST)[:2]

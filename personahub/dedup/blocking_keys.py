@@ -1,4 +1,4 @@
-"""Texts to keyed rows. See lexical for the rows."""
+"""Texts to keyed rows: the blocking keys under which rows are compared. See jaccard_join for the rows."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,29 +9,40 @@ import pyarrow as pa
 
 from personahub.config import LexicalDedup
 from personahub.dedup.arrow_columns import by_priority, cuts
-from personahub.dedup.kernels import bloom_filter as sieves
-from personahub.dedup.kernels import minhash, partenum, sets
+from personahub.dedup.kernels import bloom_filter, minhash, partenum, sets
 from personahub.dedup.kernels.sets import TokenSets
 
 MAX_TOKENS = 2000
-PIECE = 32 << 20  # bytes of tokens
-SET_ROW = np.uint64(1)  # the last bit of a set row's key; a comparison row's is 0
+PIECE_BYTES = 32 << 20  # of tokens
+SET_ROW = np.uint64(1)  # the last bit of a set row's key; that of a comparison row is 0
 
 
 class Keyed(NamedTuple):
-    """Keyed rows as arrays, ascending by key."""
+    """Keyed rows as arrays, ascending by key. tokens: for set rows, a one-element set of the second half of the set's 128-bit hash."""
 
     key: np.ndarray  # uint64
     level: np.ndarray  # int32
     id: pa.Array
-    tokens: TokenSets  # of a set row: 64 more bits of the set's hash, as a set of one
+    tokens: TokenSets
 
     def take(self, rows: np.ndarray) -> "Keyed":
         return Keyed(self.key[rows], self.level[rows], self.id.take(pa.array(rows)), sets.take(self.tokens, rows))
 
 
+class Texts(NamedTuple):
+    """Texts, and the keys of their rows. Texts that can not be compared, with no token or with too many, have no keys. Of equal sets only
+    the first by (level, id) has comparison rows: the others would be compared in vain.
+    """
+
+    key: np.ndarray  # uint64
+    text: np.ndarray  # int: the position of the text that has the key
+    level: np.ndarray  # int32
+    ids: pa.Array
+    tokens: TokenSets
+
+
 def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
-    """uint64, ascending: the keys that texts have as keyed rows, of equal sets among them the comparison rows' once."""
+    """uint64, ascending: the keys of the keyed rows of texts; of equal sets the comparison rows' keys once."""
     tokens = sets.token_sets(texts, config.unit, config.ngram)
     fit = sets.take(tokens, np.flatnonzero(is_fit(tokens)))
     hashes = sets.set_keys(fit)[:, 0]
@@ -39,18 +50,6 @@ def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
     keys = np.concatenate([hashes | SET_ROW, _comparison_keys(sets.take(fit, first), config)[1] & ~SET_ROW])
     keys.sort()
     return keys
-
-
-class Texts(NamedTuple):
-    """Texts, and the keys of their rows. Those that can not be compared, with no token or with too many, have none. Of equal sets the first
-    by (level, id) alone has comparison rows: the others would be compared in vain.
-    """
-
-    key: np.ndarray  # uint64
-    text: np.ndarray  # int: the row's, of those that follow
-    level: np.ndarray  # int32
-    ids: pa.Array
-    tokens: TokenSets
 
 
 def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> Texts:
@@ -65,35 +64,22 @@ def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> Texts:
     return Texts(key, text, level, ids, tokens)
 
 
-def by_key(texts: Texts, sieve: np.ndarray | None = None) -> Texts:
-    """The rows ascending by key; with a sieve those whose keys pass, and their texts."""
-    if sieve is None:
-        order = np.argsort(texts.key)
-        return texts._replace(key=texts.key[order], text=texts.text[order])
-    rows = np.flatnonzero(sieves.passes(sieve, texts.key))
-    return picked(texts, rows[np.argsort(texts.key[rows])])
-
-
-def picked(texts: Texts, rows: np.ndarray) -> Texts:
-    """These of the rows, and the texts that they are of."""
-    text = texts.text[rows]
-    met = np.zeros(len(texts.ids), np.bool_)
-    met[text] = True
-    mine = np.flatnonzero(met)
-    place = np.cumsum(met) - 1
-    return Texts(texts.key[rows], place[text], texts.level[mine], texts.ids.take(pa.array(mine)), sets.take(texts.tokens, mine))
-
-
-def keyed_rows(texts: Texts) -> Iterator[Keyed]:
-    """In the order of the rows, in several pieces if their tokens take more than PIECE bytes: long texts have many keys."""
-    count, hashes = len(texts.tokens), sets.set_keys(texts.tokens)[:, 1]
+def keyed_rows(texts: Texts, bloom: np.ndarray | None = None) -> Iterator[Keyed]:
+    """Ascending by key, those whose keys pass the filter; in pieces of PIECE_BYTES of tokens: long texts have many keys."""
+    rows = np.arange(len(texts.key)) if bloom is None else np.flatnonzero(bloom_filter.passes(bloom, texts.key))
+    rows = rows[np.argsort(texts.key[rows])]
+    key, text = texts.key[rows], texts.text[rows]
+    passed = np.zeros(len(texts.ids), np.bool_)
+    passed[text] = True
+    tokens = sets.take(texts.tokens, np.flatnonzero(passed))
+    count, place = len(tokens), (np.cumsum(passed) - 1)[text]
     stacked = TokenSets(  # the hashes, each a set of one, then the tokens
-        np.concatenate([np.arange(count), texts.tokens.offsets + count]), np.concatenate([hashes, texts.tokens.values])
+        np.concatenate([np.arange(count), tokens.offsets + count]), np.concatenate([sets.set_keys(tokens)[:, 1], tokens.values])
     )
-    place = np.where(texts.key & SET_ROW, texts.text, texts.text + count)
-    for begin, end in pairwise(cuts(stacked.sizes[place] * sets.TOKEN_BYTES, PIECE)):
-        mine = texts.text[begin:end]
-        yield Keyed(texts.key[begin:end], texts.level[mine], texts.ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
+    place = np.where(key & SET_ROW, place, place + count)
+    for begin, end in pairwise(cuts(stacked.sizes[place] * sets.TOKEN_BYTES, PIECE_BYTES)):
+        mine = text[begin:end]
+        yield Keyed(key[begin:end], texts.level[mine], texts.ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
 
 
 def refused(texts: Texts) -> Keyed:
@@ -104,6 +90,10 @@ def refused(texts: Texts) -> Keyed:
     return Keyed(np.zeros(len(rows), np.uint64), texts.level[rows], texts.ids.take(pa.array(rows)), tokens)
 
 
+def is_fit(tokens: TokenSets) -> np.ndarray:
+    return (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
+
+
 def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
     if config.method == "exact":
         return partenum.exact_keys(tokens, config.threshold)
@@ -112,12 +102,8 @@ def _comparison_keys(tokens: TokenSets, config: LexicalDedup) -> tuple[np.ndarra
     return np.repeat(np.arange(len(tokens)), bands), minhash.band_keys(signatures, bands, rows)
 
 
-def is_fit(tokens: TokenSets) -> np.ndarray:
-    return (tokens.sizes > 0) & (tokens.sizes <= MAX_TOKENS)
-
-
 def _first_of_each(hashes: np.ndarray, level: np.ndarray, ids: pa.Array) -> np.ndarray:
-    """The rows whose hashes no row before them in priority has."""
+    """The positions of the first row by (level, id) of each hash."""
     order = np.argsort(hashes[:, 0])
     same = np.zeros(len(order) + 1, np.bool_)  # as the one before
     same[1:-1] = np.diff(hashes[order, 0]) == 0

@@ -1,4 +1,4 @@
-"""Texts and their keys to what a hub stores of them, and back. See lexical for the columns of STORED."""
+"""Texts and their keys to INDEX rows, what a hub stores of them, and back. See jaccard_join for the columns."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,15 +8,15 @@ from personahub.dedup.blocking_keys import Texts
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.sets import TokenSets
 
-# bytes of keys and tokens in a stored row: parquet looks at the size of what it holds every hundred rows only, and a reader holds as many
-# rows as session says at once
-STORED = 1 << 16
+# bytes of keys and tokens in a row: parquet checks the size of a row group every hundred rows only, and a reader holds as many rows at once
+# as the session says
+ROW_BYTES = 1 << 16
 
 
-def to_stored(texts: Texts) -> pa.RecordBatch:
-    """STORED, in rows of some STORED bytes."""
+def to_rows(texts: Texts) -> pa.RecordBatch:
+    """INDEX rows of about ROW_BYTES."""
     count = np.bincount(texts.text, minlength=len(texts.ids))
-    bounds = np.unique(cuts((count + texts.tokens.sizes) * sets.TOKEN_BYTES, STORED))  # of no texts no row
+    bounds = np.unique(cuts((count + texts.tokens.sizes) * sets.TOKEN_BYTES, ROW_BYTES))  # no texts make no row
     columns = {
         "ids": pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), texts.ids),
         "counts": packed(count.astype(np.int32), bounds),
@@ -27,8 +27,8 @@ def to_stored(texts: Texts) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def from_stored(batch: pa.RecordBatch) -> Texts:
-    """Of level 0."""
+def from_rows(batch: pa.RecordBatch) -> Texts:
+    """Texts at level 0."""
     sizes, count = unpacked(batch["sizes"], np.int32), unpacked(batch["counts"], np.int32)
     tokens = TokenSets(np.append(0, np.cumsum(sizes, dtype=np.int64)), unpacked(batch["tokens"], np.uint64))
     text, level = np.repeat(np.arange(len(count)), count), np.zeros(len(count), np.int32)

@@ -1,11 +1,11 @@
-"""Pairs of texts with the same words: near-duplicates have a key in common, and who shares a key is compared.
+"""Similarity join of texts by exact Jaccard: near-duplicates share a key, and rows that share a key are compared.
 
-A text has several *keyed rows*: key (64 bits), level, id, tokens. Its one *set row* has a key that comes from its whole token set, by which
-equal sets meet: an odd key and, for tokens, 64 more bits of the set's hash. Its *comparison rows* have even keys, by PartEnum and prefixes
-(exact) or by bands of its signature (minhash), and the token hashes. Keyed rows travel in BUNDLES (see bundling).
+A text has several *keyed rows*: key (64 bits), level, id, tokens. Its one *set row* has an odd key, the first half of a 128-bit hash of its
+token set, and for tokens the second half: equal sets share it. Its *comparison rows* have even keys, by PartEnum and prefixes (exact) or by
+bands of its signature (minhash), and the token hashes. Keyed rows travel in ROW BLOCKS (see row_blocks).
 
-What a hub keeps of its texts is STORED, many texts in a row: ids (array), and binary, one text after the other, counts (int32: of its
-keys), keys (those of all its rows), sizes (int32: of its token set) and tokens. From these their keyed rows are made again.
+A hub keeps INDEX rows of its texts, many texts in one: ids (array), and binary, one text after the other, counts (int32: the number of its
+keys), keys (of all its rows), sizes (int32: of its token set) and tokens. The keyed rows are made of these again.
 """
 
 from collections.abc import Iterator
@@ -20,16 +20,15 @@ from pyspark.sql.pandas.types import to_arrow_type
 
 from personahub.config import LexicalDedup
 from personahub.dedup import blocking_keys, bucket_pairs, index_rows, pair_rows, row_blocks
-from personahub.dedup.arrow_columns import gulps
+from personahub.dedup.arrow_columns import larger_batches
 from personahub.dedup.kernels import minhash
 
-MOST = 8  # pairs looked for above each text, the first time: in families of texts that are all alike, each has as many
+MAX_PAIRS = 8  # of each text, in the first search: in families of texts that are all alike, each has as many
 VERSION = 2  # of the keys: to be raised when tokens, hashes or keys come out differently, or are stored differently
-_BUNDLES = "part int, key binary, level binary, size binary, tokens binary, id_size binary, ids binary"
 
 
 def scheme(config: LexicalDedup) -> str:
-    """All that two stored keys must share: what the tokens are, how keys are made of them, and the threshold of the verdicts.
+    """All that two stored keys must share: what the tokens are, how keys are made of them, and the threshold of the decisions.
 
     Short, because Delta tells files apart by the first 32 characters.
     """
@@ -41,67 +40,62 @@ def scheme(config: LexicalDedup) -> str:
 
 
 def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """Texts (id, text) -> STORED. Texts that can not be compared have no keys."""
-    schema = stored_schema(texts.schema["id"].dataType)
-    return texts.select("id", F.lit(0).alias("level"), "text").mapInArrow(partial(_to_stored, config), schema)
+    """Texts (id, text) -> INDEX rows. Texts that can not be compared have no keys."""
+    columns = {"ids": T.ArrayType(texts.schema["id"].dataType)} | dict.fromkeys(
+        ("counts", "keys", "sizes", "tokens"), T.BinaryType()
+    )
+    schema = T.StructType([T.StructField(name, each) for name, each in columns.items()])
+    return texts.select("id", F.lit(0).alias("level"), "text").mapInArrow(partial(_to_index, config), schema)
 
 
-def stored_without(texts: DataFrame, config: LexicalDedup, gone: DataFrame) -> DataFrame:
-    """STORED of the texts that are not gone (id)."""
-    return stored(texts.join(gone, on="id", how="left_anti"), config)
+def stored_without(texts: DataFrame, config: LexicalDedup, removed: DataFrame) -> DataFrame:
+    """INDEX rows of the texts that are not in removed (id)."""
+    return stored(texts.join(removed, on="id", how="left_anti"), config)
 
 
-def stored_schema(kind: T.DataType) -> T.StructType:
-    """kind: of the ids."""
-    columns = {"ids": T.ArrayType(kind)} | dict.fromkeys(("counts", "keys", "sizes", "tokens"), T.BinaryType())
-    return T.StructType([T.StructField(name, each) for name, each in columns.items()])
+def blocks(texts: DataFrame, config: LexicalDedup, bloom: np.ndarray | None, part_bits: int) -> DataFrame:
+    """Texts (id, level, text) -> ROW BLOCKS of their keyed rows whose keys pass the filter, and of the texts that can not be compared.
 
-
-def bundles(texts: DataFrame, config: LexicalDedup, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
-    """Texts (id, level, text) -> BUNDLES of their keyed rows, those whose keys pass the sieve, and of the texts that have none.
-
-    Only bundles with the same part_bits can be compared with each other.
+    Only blocks of the same part_bits can be compared with each other.
     """
     rows = texts.select("id", F.col("level").cast("int"), "text")
-    return rows.mapInArrow(partial(_to_bundles, config, sieve, part_bits), _BUNDLES)
+    return rows.mapInArrow(partial(_to_blocks, config, bloom, part_bits), row_blocks.SCHEMA)
 
 
-def stored_bundles(hub: DataFrame, sieve: np.ndarray | None, part_bits: int) -> DataFrame:
-    """STORED -> BUNDLES of their keyed rows, those whose keys pass the sieve, at level 0."""
-    rows = hub.select("ids", "counts", "keys", "sizes", "tokens")
-    return rows.mapInArrow(partial(_stored_to_bundles, sieve, part_bits), _BUNDLES)
+def stored_blocks(index: DataFrame, bloom: np.ndarray | None, part_bits: int) -> DataFrame:
+    """INDEX rows -> ROW BLOCKS of their keyed rows whose keys pass the filter, at level 0."""
+    rows = index.select("ids", "counts", "keys", "sizes", "tokens")
+    return rows.mapInArrow(partial(_index_to_blocks, bloom, part_bits), row_blocks.SCHEMA)
 
 
-def found(bundles: DataFrame, kind: T.DataType, threshold: float, most: int) -> DataFrame:
-    """BUNDLES -> FOUND (see rounds), with two columns more: identical (the sets are equal) and refused (why a text was not compared).
-    kind: of the ids.
+def found(blocks: DataFrame, kind: T.DataType, threshold: float, max_pairs: int) -> DataFrame:
+    """ROW BLOCKS -> PAIRS (see pair_rows). kind: the type of the ids.
 
-    For each text its first `most` matches above it in each of its buckets. A copy of a set is paired with the first that has the set, and
-    with nothing else. A refused text (empty_text, too_long) is a row without `high`. What has level 0 is no `low`.
+    For each text its first `max_pairs` matches in each of its buckets. A copy of a set is paired with the first row that has the set, and
+    with no other. Reasons of a refused text: empty_text, too_long. Rows at level 0 are decided: none of them is a `row`.
     """
-    return bundles.repartition("part").mapInArrow(
-        partial(bucket_pairs.pairs, to_arrow_type(kind), threshold, most), pair_rows.schema(kind)
-    )
+    task = partial(bucket_pairs.pairs, to_arrow_type(kind), threshold, max_pairs)
+    return blocks.repartition("part").mapInArrow(task, pair_rows.schema(kind))
 
 
-def _to_stored(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in gulps(batches):
-        yield index_rows.to_stored(blocking_keys.of_texts(batch, config))
+def _to_index(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in larger_batches(batches):
+        yield index_rows.to_rows(blocking_keys.of_texts(batch, config))
 
 
-def _to_bundles(
-    config: LexicalDedup, sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]
+def _to_blocks(
+    config: LexicalDedup, bloom: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    for batch in gulps(batches):
+    for batch in larger_batches(batches):
         texts = blocking_keys.of_texts(batch, config)
-        for piece in blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve)):
-            yield row_blocks.to_bundles(piece, part_bits)
+        for piece in blocking_keys.keyed_rows(texts, bloom):
+            yield row_blocks.to_blocks(piece, part_bits)
         refused = blocking_keys.refused(texts)
         if len(refused.key):
-            yield row_blocks.to_bundles(refused, part=row_blocks.REFUSED)
+            yield row_blocks.to_blocks(refused, part=row_blocks.REFUSED)
 
 
-def _stored_to_bundles(sieve: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in gulps(batches):
-        for piece in blocking_keys.keyed_rows(blocking_keys.by_key(index_rows.from_stored(batch), sieve)):
-            yield row_blocks.to_bundles(piece, part_bits)
+def _index_to_blocks(bloom: np.ndarray | None, part_bits: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in larger_batches(batches):
+        for piece in blocking_keys.keyed_rows(index_rows.from_rows(batch), bloom):
+            yield row_blocks.to_blocks(piece, part_bits)

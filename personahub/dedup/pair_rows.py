@@ -1,53 +1,40 @@
-"""FOUND rows, which tell of pairs (see rounds) and of rows that were not compared: how all comparisons put them."""
+"""PAIRS: one row for each pair within the threshold, and one for each row that can not be compared.
+
+row, row_level: the row that may be removed. earlier, earlier_level: a row that comes before it by (level, id); null where `row` was
+refused. score: double. identical: the two token sets are equal. truncated: `row` may have more pairs after this one, which were not
+looked for. refused: why `row` was not compared, else null.
+"""
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import types as T
 
+_NAMES = ["row", "row_level", "earlier", "earlier_level", "score", "identical", "truncated", "refused"]
+
 
 def schema(kind: T.DataType) -> T.StructType:
-    """kind: of the ids. identical: the two sets are equal; refused: why a row was not compared, which then has no `high`."""
-    columns = {
-        "low": kind,
-        "low_level": T.IntegerType(),
-        "high": kind,
-        "high_level": T.IntegerType(),
-        "score": T.DoubleType(),
-        "identical": T.BooleanType(),
-        "cut": T.BooleanType(),
-        "refused": T.StringType(),
-    }
-    return T.StructType([T.StructField(name, one) for name, one in columns.items()])
+    """kind: the type of the ids."""
+    level, flag = T.IntegerType(), T.BooleanType()
+    types = (kind, level, kind, level, T.DoubleType(), flag, flag, T.StringType())
+    return T.StructType([T.StructField(name, each) for name, each in zip(_NAMES, types, strict=True)])
 
 
 def pairs(
-    ids: pa.Array, level: pa.Array, low: np.ndarray, high: np.ndarray, score: np.ndarray, identical: bool, cut: np.ndarray
+    ids: pa.Array,
+    level: pa.Array,
+    row: np.ndarray,
+    earlier: np.ndarray,
+    score: np.ndarray,
+    identical: bool,
+    truncated: np.ndarray,
 ) -> pa.RecordBatch:
-    """low, high: positions among the rows that `ids` and `level` are of."""
-    at, above = pa.array(low), pa.array(high)
-    columns = {
-        "low": ids.take(at),
-        "low_level": level.take(at),
-        "high": ids.take(above),
-        "high_level": level.take(above),
-        "score": pa.array(score),
-        "identical": pa.repeat(identical, len(low)),
-        "cut": pa.array(cut),
-        "refused": pa.nulls(len(low), pa.string()),
-    }
-    return pa.RecordBatch.from_pydict(columns)
+    """row, earlier: positions in `ids` and `level`."""
+    n, at, before = len(row), pa.array(row), pa.array(earlier)
+    named = [ids.take(at), level.take(at), ids.take(before), level.take(before), pa.array(score)]
+    return pa.RecordBatch.from_arrays([*named, pa.repeat(identical, n), pa.array(truncated), pa.nulls(n, pa.string())], _NAMES)
 
 
 def refused(ids: pa.Array, level: pa.Array, reasons: pa.Array) -> pa.RecordBatch:
-    n = len(ids)
-    columns = {
-        "low": ids,
-        "low_level": level,
-        "high": pa.nulls(n, ids.type),
-        "high_level": pa.nulls(n, pa.int32()),
-        "score": pa.nulls(n, pa.float64()),
-        "identical": pa.repeat(False, n),
-        "cut": pa.repeat(False, n),
-        "refused": reasons,
-    }
-    return pa.RecordBatch.from_pydict(columns)
+    n, no = len(ids), pa.repeat(False, len(ids))
+    nothing = [pa.nulls(n, ids.type), pa.nulls(n, pa.int32()), pa.nulls(n, pa.float64())]
+    return pa.RecordBatch.from_arrays([ids, level, *nothing, no, no, reasons], _NAMES)

@@ -108,8 +108,8 @@ def _separated(frames: Scratch, source: Source, request: Request, config: Config
 
 def _measured(done: Deduplicated, request: Request, config: Config) -> recall.Recall | None:
     """What was found of what is there, where not all is by proof."""
-    if done.search is not None:
-        return recall.of_clusters(done.compared, done.search, config.dedup.semantic)
+    if done.index is not None:
+        return recall.of_clusters(done.compared, done.index, config.dedup.semantic)
     if config.dedup.lexical.method == "exact":
         return None
     compared = done.compared.join(done.rejects.select("id"), on="id", how="left_anti")

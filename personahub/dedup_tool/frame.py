@@ -22,7 +22,7 @@ from personahub.errors import ConfigError, PersonahubError
 from personahub.storage.delta import Store
 
 if TYPE_CHECKING:
-    from personahub.dedup.ivf_index import Search
+    from personahub.dedup.ivf_index import IvfIndex
 
 FEW = 1_000_000  # ids that Spark gives to every executor, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
@@ -60,7 +60,7 @@ class Deduplicated:
     rejects: DataFrame
     texts: DataFrame
     compared: DataFrame
-    search: "Search | None"
+    index: "IvfIndex | None"
     counts: Counts
     close: Callable[[], None]
 
@@ -131,8 +131,8 @@ def separate(
     tell("comparing")
     whole = staged.where(F.col("unreadable").isNull())
     compared = comparable(whole, text_column, vector_column)
-    search = _search(compared, config) if vector_column is not None else None
-    duplicates, refused = deduplicate(compared, config, frames.materialise, search=search)
+    index = _index(compared, config) if vector_column is not None else None
+    duplicates, refused = deduplicate(compared, config, frames.materialise, index=index)
     duplicates = frames.materialise(duplicates, "tool.duplicates")
     texts = whole.select("id", text_of(rows.schema, text_column).alias("text"))
     rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
@@ -141,10 +141,10 @@ def separate(
     kept = whole.join(F.broadcast(gone) if few else gone, on="id", how="left_anti")
     tell("counting")
     counted = _counts(staged, kept, duplicates, rejects)
-    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, search, counted, close)
+    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, index, counted, close)
 
 
-def _search(compared: DataFrame, config: Dedup) -> "Search":
+def _index(compared: DataFrame, config: Dedup) -> "IvfIndex":
     from personahub.dedup.ivf_index import prepare  # here, because numba takes its time to import
 
     return prepare(compared, config.semantic)

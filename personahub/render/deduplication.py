@@ -178,13 +178,13 @@ def _bands(console: Console, config: LexicalDedup) -> None:
 
 def _differences(console: Console, config: LexicalDedup) -> None:
     """What the threshold means for texts of some sizes."""
-    from personahub.dedup.kernels.jaccard import least_overlap, partner_sizes
+    from personahub.dedup.kernels.jaccard import min_overlap, partner_sizes
 
     name = f"{config.unit}s" if config.ngram == 1 else "tokens"
     shown = new_table(f">different {name}", ">replaced", ">or more", ">or fewer")
     for size in SIZES:
-        least, most = partner_sizes(size, config.threshold)
-        same = size - min(size, least_overlap(size, size, config.threshold))
-        shown.add_row(str(size), *(str(figure) for figure in (same, most - size, size - least)))
+        smallest, largest = partner_sizes(size, config.threshold)
+        same = size - min(size, min_overlap(size, size, config.threshold))
+        shown.add_row(str(size), *(str(figure) for figure in (same, largest - size, size - smallest)))
     plain(console, f"\nof how many {name} a duplicate may differ from the row that is kept:")
     console.print(shown)

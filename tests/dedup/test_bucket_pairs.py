@@ -1,4 +1,4 @@
-"""From texts to pairs without Spark: keys, bundles, parts in any order, then greedy removal, against the reference."""
+"""From texts to pairs without Spark: keys, row blocks, parts in any order, then greedy removal, against the reference."""
 
 import random
 from itertools import pairwise
@@ -13,7 +13,7 @@ from personahub import text
 from personahub.config import LexicalDedup
 from personahub.dedup import blocking_keys, bucket_pairs, index_rows, row_blocks
 from personahub.dedup.kernels import greedy_mis, minhash, sets
-from personahub.dedup.kernels.bloom_filter import sieve
+from personahub.dedup.kernels.bloom_filter import build
 
 
 def batch_of(rows):
@@ -23,38 +23,38 @@ def batch_of(rows):
     )
 
 
-def found_in(rows, config, seed=0, batch=40, most=32, sieve=None):
-    """What lexical.found gives, from batches as Spark would hand them out: rows in any order, parts sorted, in slices."""
+def found_in(rows, config, seed=0, batch=40, max_pairs=32, bloom=None):
+    """What jaccard_join.found gives, from batches as Spark would hand them out: rows in any order, parts sorted, in slices."""
     draw = random.Random(seed)
     rows = draw.sample(rows, len(rows))
-    bundles = []
+    blocks = []
     for start in range(0, len(rows), batch):
         texts = blocking_keys.of_texts(batch_of(rows[start : start + batch]), config)
-        pieces = blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve))
-        bundles += [
-            *map(row_blocks.to_bundles, pieces),
-            row_blocks.to_bundles(blocking_keys.refused(texts), part=row_blocks.REFUSED),
+        pieces = blocking_keys.keyed_rows(texts, bloom)
+        blocks += [
+            *map(row_blocks.to_blocks, pieces),
+            row_blocks.to_blocks(blocking_keys.refused(texts), part=row_blocks.REFUSED),
         ]
-    table = pa.Table.from_batches(draw.sample(bundles, len(bundles)))
+    table = pa.Table.from_batches(draw.sample(blocks, len(blocks)))
     tasks = np.random.default_rng(seed).integers(0, 3, 1 << row_blocks.PART_BITS)[table["part"].to_numpy()]
     out = []
     for task in range(3):
         mine = table.filter(pa.array(tasks == task)).sort_by("part").combine_chunks()
         out += bucket_pairs.pairs(
-            pa.string(), config.threshold, most, iter(mine.to_batches(max_chunksize=draw.choice([1, 7, 1000])))
+            pa.string(), config.threshold, max_pairs, iter(mine.to_batches(max_chunksize=draw.choice([1, 7, 1000])))
         )
     return [row for each in out for row in each.to_pylist()]
 
 
 def decided(found, method):
-    removed = {row["low"]: (row["high"], "identical", 1.0) for row in found if row["identical"]}
-    pairs = [row for row in found if not row["identical"] and row["high"] is not None]
-    order = sorted({(row[f"{side}_level"], row[side]) for row in pairs for side in ("low", "high")})
+    removed = {row["row"]: (row["earlier"], "identical", 1.0) for row in found if row["identical"]}
+    pairs = [row for row in found if not row["identical"] and row["earlier"] is not None]
+    order = sorted({(row[f"{side}_level"], row[side]) for row in pairs for side in ("row", "earlier")})
     place = {name: at for at, (_, name) in enumerate(order)}
-    low, high = (np.array([place[row[side]] for row in pairs], np.int64) for side in ("low", "high"))
-    duplicate_of, state, _ = greedy_mis.decide(len(order), low, high, np.array([row["cut"] for row in pairs], np.bool_))
+    low, high = (np.array([place[row[side]] for row in pairs], np.int64) for side in ("row", "earlier"))
+    duplicate_of, state, _ = greedy_mis.decide(len(order), low, high, np.array([row["truncated"] for row in pairs], np.bool_))
     assert not (state == greedy_mis.PENDING).any()
-    scores = {(row["low"], row["high"]): row["score"] for row in pairs}
+    scores = {(row["row"], row["earlier"]): row["score"] for row in pairs}
     for row in np.flatnonzero(state == greedy_mis.REMOVED):
         name, by = order[row][1], order[duplicate_of[row]][1]
         assert name not in removed
@@ -81,7 +81,7 @@ def test_exact_equals_the_reference(settings, longest, seed):
     expected = reference.deduplicate(rows, config.threshold, config.unit, config.ngram)
     assert decided(found, "exact") == expected
     assert {method for _, method, _ in expected.values()} == ({"exact", "identical"} if config.threshold < 1 else {"identical"})
-    assert {row["low"]: row["refused"] for row in found if row["high"] is None} == {
+    assert {row["row"]: row["refused"] for row in found if row["earlier"] is None} == {
         name: "empty_text" for _, name, content in rows if not text.tokens(content or "", config.unit, config.ngram)
     }
 
@@ -118,15 +118,15 @@ def test_a_long_text_is_refused_and_the_longest_compared():
     words = [f"w{number}" for number in range(2001)]
     rows = [(1, "a", " ".join(words)), (1, "b", " ".join(words[:2000])), (1, "c", " ".join(words[:1990]))]
     found = found_in(rows, LexicalDedup())
-    assert [(row["low"], row["high"], row["refused"]) for row in found if row["refused"]] == [("a", None, "too_long")]
-    assert {(row["low"], row["high"], row["score"]) for row in found if not row["refused"]} == {("c", "b", 0.995)}
+    assert [(row["row"], row["earlier"], row["refused"]) for row in found if row["refused"]] == [("a", None, "too_long")]
+    assert {(row["row"], row["earlier"], row["score"]) for row in found if not row["refused"]} == {("c", "b", 0.995)}
 
 
 def test_a_batch_of_long_texts_comes_in_pieces(monkeypatch):
     rows = samples.rows(60, 9)
     whole = found_in(rows, LexicalDedup())
-    monkeypatch.setattr(blocking_keys, "PIECE", 1000)
-    pieces = list(blocking_keys.keyed_rows(blocking_keys.by_key(blocking_keys.of_texts(batch_of(rows), LexicalDedup()))))
+    monkeypatch.setattr(blocking_keys, "PIECE_BYTES", 1000)
+    pieces = list(blocking_keys.keyed_rows(blocking_keys.of_texts(batch_of(rows), LexicalDedup())))
     assert len(pieces) > 5
     assert all(piece.tokens.values.nbytes <= 1000 + 30 * 8 for piece in pieces)
     found = found_in(rows, LexicalDedup())
@@ -135,12 +135,12 @@ def test_a_batch_of_long_texts_comes_in_pieces(monkeypatch):
 
 def test_lists_are_cut_after_most_pairs():
     rows = [(1, f"{place:02}", " ".join(samples.WORDS[:30]) + f" x{place}") for place in range(6)]
-    found = found_in(rows, LexicalDedup(), most=2)
+    found = found_in(rows, LexicalDedup(), max_pairs=2)
     listed = {}
     for row in found:
-        listed.setdefault(row["low"], set()).add((row["high"], row["cut"]))
+        listed.setdefault(row["row"], set()).add((row["earlier"], row["truncated"]))
     assert {("00", False), ("01", True)} <= listed["05"]
-    assert not any(cut for high, cut in listed["02"])
+    assert not any(cut for _, cut in listed["02"])
 
 
 def listed(keyed):
@@ -150,37 +150,37 @@ def listed(keyed):
     return list(zip(keyed.key.tolist(), keyed.level.tolist(), keyed.id.to_pylist(), tokens, strict=True))
 
 
-def rows_of(texts, sieve=None):
-    return [row for piece in blocking_keys.keyed_rows(blocking_keys.by_key(texts, sieve)) for row in listed(piece)]
+def rows_of(texts, bloom=None):
+    return [row for piece in blocking_keys.keyed_rows(texts, bloom) for row in listed(piece)]
 
 
 @pytest.mark.parametrize("config", [LexicalDedup(), LexicalDedup(threshold=0.6), LexicalDedup(method="minhash")], ids=repr)
 def test_what_is_stored_gives_the_keyed_rows_of_the_texts_again(config, monkeypatch):
-    monkeypatch.setattr(index_rows, "STORED", 2_000)
+    monkeypatch.setattr(index_rows, "ROW_BYTES", 2_000)
     distinct = {frozenset(text.tokens(words or "", "word", 1)): (0, name, words) for _, name, words in samples.rows(80, 4)}
     batch = batch_of(list(distinct.values()))
     texts = blocking_keys.of_texts(batch, config)
-    stored = index_rows.to_stored(texts)
+    stored = index_rows.to_rows(texts)
     names = stored["ids"].to_pylist()
     assert len(names) > 3
     assert [name for row in names for name in row] == batch["id"].to_pylist()
     assert len(blocking_keys.refused(texts).key) == 1  # it is stored, too, without keys
-    again = rows_of(index_rows.from_stored(stored.slice(2)))
+    again = rows_of(index_rows.from_rows(stored.slice(2)))
     assert sorted(again) == sorted(row for row in rows_of(texts) if row[2] not in names[0] + names[1])
     some = np.array([key for key, *_ in again][::5], np.uint64)
-    passed = {row[0] for row in rows_of(index_rows.from_stored(stored), sieve(some))}
+    passed = {row[0] for row in rows_of(index_rows.from_rows(stored), build(some))}
     assert passed >= set(some.tolist())
     assert len(passed) < 1.1 * len(set(some.tolist()))
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.int32(), pa.string()])
-def test_rows_come_out_of_bundles_as_they_went_in(kind):
+def test_rows_come_out_of_row_blocks_as_they_went_in(kind):
     batch = batch_of(samples.rows(50, 3))
     batch = batch.set_column(0, "id", pa.array(range(50)).cast(kind))
-    [keyed] = blocking_keys.keyed_rows(blocking_keys.by_key(blocking_keys.of_texts(batch, LexicalDedup())))
-    bundles = row_blocks.to_bundles(keyed)
-    back = row_blocks.from_bundles([bundles.slice(0, 3), bundles.slice(3)], kind)
+    [keyed] = blocking_keys.keyed_rows(blocking_keys.of_texts(batch, LexicalDedup()))
+    blocks = row_blocks.to_blocks(keyed)
+    back = row_blocks.from_blocks([blocks.slice(0, 3), blocks.slice(3)], kind)
     assert back.id.type == kind
     assert listed(back) == listed(keyed)
     assert (np.diff(keyed.key >> np.uint64(64 - row_blocks.PART_BITS)) >= 0).all()
-    assert len(bundles) == len(set((keyed.key >> np.uint64(64 - row_blocks.PART_BITS)).tolist()))
+    assert len(blocks) == len(set((keyed.key >> np.uint64(64 - row_blocks.PART_BITS)).tolist()))

@@ -56,41 +56,44 @@ def test_pairs_are_found_with_their_scores_and_in_any_partitioning(rows, prepare
     again = ivf_index.prepare(shuffled, CONFIG)
     assert (again.centroids == prepared.centroids).all()
     assert again.margin == prepared.margin
-    results = [cosine_join.found(each, prepared, CONFIG.threshold, most=400).collect() for each in (rows, shuffled)]
+    results = [cosine_join.found(each, prepared, CONFIG.threshold, max_pairs=400).collect() for each in (rows, shuffled)]
     assert sorted(results[0]) == sorted(results[1])
-    found = {(row.low, row.high): row.score for row in results[0]}
+    found = {(row.row, row.earlier): row.score for row in results[0]}
     expected = true_pairs(some_rows(400, 1))
     assert found.keys() <= expected.keys()
     assert len(found) > 0.98 * len(expected) > 1000
     assert all(score == pytest.approx(expected[pair], abs=1e-12) for pair, score in found.items())
     levels = {id_: level for id_, level, _ in some_rows(400, 1)}
     assert all(
-        row[1::2][:2] == (levels[row.low], levels[row.high]) and not row.identical and row.refused is None for row in results[0]
+        row[1::2][:2] == (levels[row.row], levels[row.earlier]) and not row.identical and row.refused is None
+        for row in results[0]
     )
 
 
 def test_a_list_stops_at_most_pairs_and_says_so(rows, prepared):
-    found = cosine_join.found(rows, prepared, CONFIG.threshold, most=2).collect()
+    found = cosine_join.found(rows, prepared, CONFIG.threshold, max_pairs=2).collect()
     expected = true_pairs(some_rows(400, 1))
-    assert {(row.low, row.high) for row in found} <= expected.keys()
-    assert any(row.cut for row in found)
+    assert {(row.row, row.earlier) for row in found} <= expected.keys()
+    assert any(row.truncated for row in found)
     above = {}
     for low, high in expected:
         above.setdefault(low, []).append(high)
     lists = {}
     for row in found:
-        lists.setdefault(row.low, []).append(row)
-    assert all(any(row.cut for row in lists[low]) for low, highs in above.items() if len(highs) > 2 and len(lists[low]) == 2)
+        lists.setdefault(row.row, []).append(row)
+    assert all(
+        any(row.truncated for row in lists[low]) for low, highs in above.items() if len(highs) > 2 and len(lists[low]) == 2
+    )
 
 
 def test_recall_is_what_all_pairs_say_it_is(rows, prepared):
     expected = true_pairs(some_rows(400, 1))
-    found = {(row.low, row.high) for row in cosine_join.found(rows, prepared, CONFIG.threshold, most=400).collect()}
+    found = {(row.row, row.earlier) for row in cosine_join.found(rows, prepared, CONFIG.threshold, max_pairs=400).collect()}
     measured = of_clusters(rows, prepared, CONFIG, max_rows=400)
     assert measured.rows == 400
     assert measured.pairs == 2 * len(expected)
     assert measured.compared == 2 * len(found)
-    narrow = ivf_index.Search(prepared.centroids, 0.0, prepared.groups, prepared.partitions)
+    narrow = ivf_index.IvfIndex(prepared.centroids, 0.0, prepared.groups, prepared.partitions)
     assert of_clusters(rows, narrow, CONFIG, max_rows=400).compared < measured.compared
     assert 20 < of_clusters(rows, prepared, CONFIG, max_rows=50).rows < 80
 
@@ -104,11 +107,11 @@ def test_the_hub_stands_above_all_and_its_pairs_are_its_own_affair(spark):
     assert sorted(name for row in packed.collect() for name in row.ids) == sorted(name for name, _ in hub)
     rows = cosine_join.found(frame(spark, new), prepared, CONFIG.threshold, packed).collect()
     expected = true_pairs(new[:-1], hub)
-    found = {(row.low, row.high) for row in rows if row.low != hub[3][0]}
+    found = {(row.row, row.earlier) for row in rows if row.row != hub[3][0]}
     assert found <= expected.keys()
     assert len(found) > 0.98 * len(expected)
-    assert all(row.low != row.high and row.low_level == 1 and row.refused is None for row in rows)
-    assert {row.high_level for row in rows} == {0, 1}
+    assert all(row.row != row.earlier and row.row_level == 1 and row.refused is None for row in rows)
+    assert {row.earlier_level for row in rows} == {0, 1}
     later = ivf_index.prepare(frame(spark, new), CONFIG, hub_frame, prepared.centroids)
     assert later.centroids is prepared.centroids
 
@@ -125,8 +128,8 @@ def test_vectors_that_can_not_be_compared_are_told_with_the_reason(spark):
     }
     given = frame(spark, good + [(id_, 1, vector) for id_, (vector, _) in bad.items()], "double")
     rows = cosine_join.found(given, ivf_index.prepare(given, SemanticDedup()), 0.9).collect()
-    assert {row.low: row.refused for row in rows if row.high is None} == {id_: reason for id_, (_, reason) in bad.items()}
-    assert {(row.low, row.high) for row in rows if row.refused is None} == {("g1", "g0"), ("g2", "g0"), ("g2", "g1")}
+    assert {row.row: row.refused for row in rows if row.earlier is None} == {id_: reason for id_, (_, reason) in bad.items()}
+    assert {(row.row, row.earlier) for row in rows if row.refused is None} == {("g1", "g0"), ("g2", "g0"), ("g2", "g1")}
 
 
 def test_nothing_to_compare_is_no_error(spark):

@@ -28,11 +28,12 @@ def verdicts(duplicates, rejects):
 
 
 @pytest.mark.parametrize(
-    ("partitions", "few", "sieved"), [(1, greedy_rounds.FEW, shared_keys.MOST), (5, 10, shared_keys.MOST), (5, 10, 0)]
+    ("partitions", "max_driver", "max_keys"),
+    [(1, greedy_rounds.DRIVER_PAIRS, shared_keys.MAX_KEYS), (5, 10, shared_keys.MAX_KEYS), (5, 10, 0)],
 )
-def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, few, sieved):
-    monkeypatch.setattr(greedy_rounds, "FEW", few)
-    monkeypatch.setattr(shared_keys, "MOST", sieved)
+def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, max_driver, max_keys):
+    monkeypatch.setattr(greedy_rounds, "DRIVER_PAIRS", max_driver)
+    monkeypatch.setattr(shared_keys, "MAX_KEYS", max_keys)
     rows = random.Random(partitions).sample(ROWS, len(ROWS))
     removed, refused = verdicts(*deduplicate(frame_of(spark, rows, partitions), Dedup(), materialise))
     assert removed == reference.deduplicate(ROWS, 0.9)
@@ -40,8 +41,8 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
     assert refused.keys() == {name for _, name, text in ROWS if not (text or "").strip(" ?!—")}
 
 
-def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
-    monkeypatch.setattr(jaccard_join, "MOST", 1)
+def test_truncated_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
+    monkeypatch.setattr(jaccard_join, "MAX_PAIRS", 1)
     config = Dedup(lexical=LexicalDedup(threshold=0.6))
     rows = [(level, int(name, 16), text) for level, name, text in samples.rows(150, 4, longest=9)]
     asked = []

@@ -8,10 +8,10 @@ import pytest
 from personahub.dedup import greedy_rounds
 from personahub.dedup.kernels import greedy_mis
 
-FOUND = "low {id}, low_level int, high {id}, high_level int, score double, cut boolean"
+PAIRS = "row {id}, row_level int, earlier {id}, earlier_level int, score double, truncated boolean"
 
 
-def a_graph(seed, n=60, edges=150, most=None):
+def a_graph(seed, n=60, edges=150, max_pairs=None):
     """Rows with a level and an id whose orders disagree, pairs among them, and the rows in priority order."""
     draw = random.Random(seed)
     rows = [(draw.randrange(3), f"{draw.randrange(16**8):08x}") for _ in range(n)]
@@ -20,13 +20,13 @@ def a_graph(seed, n=60, edges=150, most=None):
     found = []
     for low in range(n):
         highs = sorted(high for at, high in pairs if at == low)
-        found += [(low, high, at + 1 == most < len(highs)) for at, high in enumerate(highs[:most])]
+        found += [(low, high, at + 1 == max_pairs < len(highs)) for at, high in enumerate(highs[:max_pairs])]
     return order, pairs, draw.sample(found, len(found))
 
 
 def found_frame(spark, order, found):
     rows = [(order[a][1], order[a][0], order[b][1], order[b][0], score(a, b), cut) for a, b, cut in found]
-    return spark.createDataFrame(rows, FOUND.format(id="string"))
+    return spark.createDataFrame(rows, PAIRS.format(id="string"))
 
 
 def score(low, high):
@@ -41,10 +41,10 @@ def expected(order, pairs):
 
 
 def test_rounds_of_joins_give_the_rows_of_the_driver(spark, materialise, monkeypatch):
-    order, pairs, found = a_graph(seed=1, n=20, edges=30, most=2)
+    order, pairs, found = a_graph(seed=1, n=20, edges=30, max_pairs=2)
     results = []
-    for few in (greedy_rounds.FEW, 0):
-        monkeypatch.setattr(greedy_rounds, "FEW", few)
+    for few in (greedy_rounds.DRIVER_PAIRS, 0):
+        monkeypatch.setattr(greedy_rounds, "DRIVER_PAIRS", few)
         removed, pending, last = greedy_rounds.decide(found_frame(spark, order, found), 3, materialise, f"few-{few}")
         results.append(({tuple(row) for row in removed.collect()}, {row.id for row in pending.collect()}, last))
     assert results[0][:2] == results[1][:2]
@@ -55,17 +55,17 @@ def test_rounds_of_joins_give_the_rows_of_the_driver(spark, materialise, monkeyp
     assert {name: (by, at) for name, by, at, _ in removed} == {row[0]: truth[row[0]] for row in removed}
 
 
-@pytest.mark.parametrize("few", [greedy_rounds.FEW, 10])
+@pytest.mark.parametrize("few", [greedy_rounds.DRIVER_PAIRS, 10])
 def test_cut_lists_are_asked_for_again_until_nothing_is_open(spark, materialise, monkeypatch, few):
-    monkeypatch.setattr(greedy_rounds, "FEW", few)
-    order, pairs, found = a_graph(seed=2, n=16, edges=60, most=2)
+    monkeypatch.setattr(greedy_rounds, "DRIVER_PAIRS", few)
+    order, pairs, found = a_graph(seed=2, n=16, edges=60, max_pairs=2)
     asked = []
 
-    def again(removed, pending, most):
+    def search(removed, pending, max_pairs):
         gone, waiting = ({row.id for row in frame.collect()} for frame in (removed, pending))
         assert waiting
         assert not gone & waiting
-        asked.append(most)
+        asked.append(max_pairs)
         position = {name: at for at, (_, name) in enumerate(order)}
         left = [
             (low, sorted(high for at, high in pairs if at == low and order[high][1] not in gone))
@@ -75,13 +75,13 @@ def test_cut_lists_are_asked_for_again_until_nothing_is_open(spark, materialise,
             spark, order, [(low, high, at == 1 < len(highs) - 1) for low, highs in left for at, high in enumerate(highs[:2])]
         )
 
-    removed = greedy_rounds.resolve(found_frame(spark, order, found), 2, again, materialise, "cut").collect()
+    removed = greedy_rounds.resolve(found_frame(spark, order, found), 2, search, materialise, "cut").collect()
     assert {row.id: (row.duplicate_of, row.score) for row in removed} == expected(order, pairs)
     assert asked == [2 * 8 ** (time + 1) for time in range(len(asked))]
 
 
 def test_without_pairs_nobody_is_removed_and_ids_keep_their_type(spark, materialise):
-    empty = spark.createDataFrame([], FOUND.format(id="long"))
+    empty = spark.createDataFrame([], PAIRS.format(id="long"))
     removed = greedy_rounds.resolve(empty, 8, pytest.fail, materialise, "none")
     assert removed.schema.simpleString() == "struct<id:bigint,duplicate_of:bigint,score:double,round:int>"
     assert removed.collect() == []

@@ -1,8 +1,8 @@
-"""Which clusters a vector visits, to be compared in them.
+"""The clusters that a vector visits, to be compared in them: its home, and those whose boundary is near (closure assignment, as in SPANN:
+Chen et al., NeurIPS 2021).
 
-A neighbour of a vector may be at home on the other side of a border, the plane between two centroids. How far away that plane is says how
-likely the neighbour has crossed it; the mere rank of a centroid does not. So a vector is compared at home and where a border is near.
-As in kmeans, BLAS only proposes.
+A neighbour of a vector may have its home behind a boundary, the plane between two centroids. The distance of that plane tells how likely
+this is; the mere rank of a centroid does not. As in kmeans, BLAS only proposes.
 """
 
 import numpy as np
@@ -20,10 +20,10 @@ def distances(centroids: np.ndarray) -> np.ndarray:
 
 
 def margin(vectors: np.ndarray, centroids: np.ndarray, probes: float, threshold: float) -> float:
-    """How near a border must be for a visit: so near that these vectors are in `probes` clusters each, on average, home included.
+    """How near a boundary must be for a visit: so near that these vectors are in `probes` clusters each, on average, home included.
 
-    vectors should not be among those that the centroids were trained on, which are farther from borders than others. It is never more than
-    the sine of the threshold's angle: no neighbour is behind a border farther away than that.
+    vectors: best none that the centroids were trained on, as these are farther from boundaries. At most the sine of the threshold's angle:
+    no neighbour is behind a boundary farther away than that.
     """
     sine = float(np.sqrt(max(0.0, 1 - threshold * threshold)))
     visits = round((probes - 1) * len(vectors))
@@ -40,12 +40,10 @@ def margin(vectors: np.ndarray, centroids: np.ndarray, probes: float, threshold:
     return min(sine, max(0.0, round(float(limit), 6)))  # rounded: the last bits are BLAS's
 
 
-def visits(
-    vectors: np.ndarray, centroids: np.ndarray, apart: np.ndarray, margin: float, at_home: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def visits(vectors: np.ndarray, centroids: np.ndarray, apart: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """(starts int64[n + 1], clusters int32): those of vector i are clusters[starts[i]:starts[i + 1]], home first, then by number.
 
-    apart: `distances`; margin: see there; at_home: bool[n], vectors that visit no cluster but their own.
+    apart: `distances`; margin: see there.
     """
     slack = 2 * error_bound(vectors.shape[1])
     reach = margin * np.sqrt(squared_lengths(vectors))
@@ -53,20 +51,20 @@ def visits(
     room = np.empty(BLOCK * len(centroids), np.int32)
     for rows, scores in blocks(vectors, centroids):
         block, own = vectors[rows], nearest(scores, vectors[rows], centroids)
-        used = _visits(scores, block, own, centroids, apart, reach[rows], slack, at_home[rows], room, counts[1:][rows])
+        used = _visits(scores, block, own, centroids, apart, reach[rows], slack, room, counts[1:][rows])
         parts.append(room[:used].copy())
     return np.cumsum(counts), np.concatenate(parts) if parts else np.empty(0, np.int32)
 
 
 @compiled
-def spread(starts: np.ndarray, clusters: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def spread(starts, clusters, groups):
     """The `visits` of some vectors, by groups of clusters -> (row, group, starts, places): a copy for each group that a vector visits.
 
     Copy i is of vector row[i], for the clusters places[starts[i]:starts[i + 1]] of group[i]; the vector's home is written ~cluster.
     """
-    most = len(clusters)
-    row, group = np.empty(most, np.int32), np.empty(most, np.int32)
-    ends, places = np.zeros(most + 1, np.int32), np.empty(most, np.int32)
+    room = len(clusters)
+    row, group = np.empty(room, np.int32), np.empty(room, np.int32)
+    ends, places = np.zeros(room + 1, np.int32), np.empty(room, np.int32)
     copies, used = 0, 0
     for vector in range(len(starts) - 1):
         first, last = starts[vector], starts[vector + 1]
@@ -87,33 +85,22 @@ def spread(starts: np.ndarray, clusters: np.ndarray, groups: np.ndarray) -> tupl
 
 
 @compiled
-def _visits(
-    scores: np.ndarray,
-    vectors: np.ndarray,
-    home: np.ndarray,
-    centroids: np.ndarray,
-    apart: np.ndarray,
-    reach: np.ndarray,
-    slack: float,
-    at_home: np.ndarray,
-    clusters: np.ndarray,
-    counts: np.ndarray,
-) -> int:
-    """Fill `clusters`, one row's after the other's, and `counts`; returns how many there are. slack: of a difference of two scores."""
+def _visits(scores, vectors, home, centroids, apart, reach, slack, clusters, counts):
+    """Fills `clusters`, row by row, and `counts`; returns their number. slack: the error of a difference of two scores."""
     used, near = 0, np.empty(scores.shape[1], np.bool_)
     for row in range(len(scores)):
-        own, line, borders = home[row], scores[row], apart[home[row]]
+        own, line, distance = home[row], scores[row], apart[home[row]]
         before = used
         clusters[used] = own
         used += 1
-        least = np.float32(line[own] - slack)
-        most = np.float32(reach[row] * 1.000001)
+        lowest = np.float32(line[own] - slack)
+        max_reach = np.float32(reach[row] * 1.000001)
         for cluster in range(len(line)):  # lets too many through; without a branch, so that it runs at the processor's width
-            near[cluster] = least - line[cluster] <= most * borders[cluster]
+            near[cluster] = lowest - line[cluster] <= max_reach * distance[cluster]
         for cluster in range(len(line)):
-            if not near[cluster] or cluster == own or at_home[row]:
+            if not near[cluster] or cluster == own:
                 continue
-            ahead, limit = np.float64(line[own]) - np.float64(line[cluster]), reach[row] * borders[cluster]
+            ahead, limit = np.float64(line[own]) - np.float64(line[cluster]), reach[row] * distance[cluster]
             if abs(ahead - limit) <= slack + limit * 1e-6:
                 ahead = dot(vectors[row], centroids[own]) - dot(vectors[row], centroids[cluster])
                 limit = reach[row] * np.sqrt(_squared_distance(centroids[own], centroids[cluster]))
@@ -125,7 +112,7 @@ def _visits(
 
 
 @compiled
-def _squared_distance(left: np.ndarray, right: np.ndarray) -> float:
+def _squared_distance(left, right):
     total = 0.0
     for i in range(len(left)):
         difference = np.float64(left[i]) - np.float64(right[i])

@@ -11,13 +11,13 @@ from personahub.dedup.kernels.prefix_filter import NO_TOKENS, rarest_first
 from personahub.dedup.kernels.sets import TokenSets, set_keys
 from personahub.dedup.kernels.tokenize import mix
 
-MOST = 32  # matches of one row that are told
+MAX_PAIRS = 32  # matches of one row that are told
 HOT = 500  # sets of a list that are compared each with each: from there on it is cheaper to split the list
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def bucket_pairs(
-    starts: np.ndarray, sets: TokenSets, decided: np.ndarray, threshold: float, most: int = MOST
+    starts: np.ndarray, sets: TokenSets, decided: np.ndarray, threshold: float, max_pairs: int = MAX_PAIRS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For each row its first `most` matches above it in its bucket.
 
@@ -32,14 +32,14 @@ def bucket_pairs(
     A bucket of more than HOT different sets is split by the tokens that are rare in it; what is found does not depend on that.
     """
     threshold, starts = check_threshold(threshold), np.array(starts, np.int64)
-    if most < 1:
-        raise ValueError(f"a row has a list of at least one match; most is {most}")
+    if max_pairs < 1:
+        raise ValueError(f"a row has a list of at least one match; max_pairs is {max_pairs}")
     if not (len(starts) and starts[0] == 0 and starts[-1] == len(sets) == len(decided) and (np.diff(starts) >= 0).all()):
         raise ValueError(f"buckets that do not cover {len(sets)} sets in order, or {len(decided)} marks of which are decided")
     original = _originals(sets.offsets, sets.values, starts)
     before = np.concatenate([[0], np.cumsum(original)])
     lists = runs(np.flatnonzero(original), before[starts])
-    return search(sets, without_hot(sets, lists, threshold, HOT), decided, threshold, most)
+    return search(sets, without_hot(sets, lists, threshold, HOT), decided, threshold, max_pairs)
 
 
 def all_pairs(sets: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

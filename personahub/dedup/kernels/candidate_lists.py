@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.jaccard import least_overlaps, longer, overlap, quotients
+from personahub.dedup.kernels.jaccard import longer, min_overlaps, overlap, quotients
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix, sort_unique
 
@@ -68,7 +68,7 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 
 def search(
-    sets: TokenSets, lists: Lists, decided: np.ndarray, threshold: float, most: int
+    sets: TokenSets, lists: Lists, decided: np.ndarray, threshold: float, max_pairs: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """low, high int64, score float64, cut bool: for each row `low` its first `most` matches `high` above it, all ascending.
 
@@ -76,13 +76,13 @@ def search(
     on the last of `most` matches if there is one more below it.
     """
     decided, sizes = np.array(decided, np.bool_), sets.sizes
-    needed = least_overlaps(2 * int(sizes.max(initial=0)), threshold)
+    needed = min_overlaps(2 * int(sizes.max(initial=0)), threshold)
     first, begin, end = _places(*lists, decided)
     listed = np.flatnonzero(np.diff(first))
     bits = _parities(sets.offsets, sets.values, listed)
-    found = _search(sets.offsets, sets.values, sizes, bits, decided, listed, lists.members, first, begin, end, needed, most)
-    low, high, common, cut = (np.ascontiguousarray(column) for column in found.T)
-    return low, high, quotients(common, sizes[low] + sizes[high]), cut.astype(np.bool_)
+    found = _search(sets.offsets, sets.values, sizes, bits, decided, listed, lists.members, first, begin, end, needed, max_pairs)
+    low, high, common, truncated = (np.ascontiguousarray(column) for column in found.T)
+    return low, high, quotients(common, sizes[low] + sizes[high]), truncated.astype(np.bool_)
 
 
 @compiled
@@ -137,7 +137,7 @@ def _ones(bits):
 
 
 @compiled
-def _search(offsets, values, sizes, bits, decided, listed, members, first, begin, end, needed, most):
+def _search(offsets, values, sizes, bits, decided, listed, members, first, begin, end, needed, max_pairs):
     """int64 (pairs, 4): row, match above it, tokens in common, and whether the row has more.
 
     For each row in rounds: what sizes and parities leave of the next stretch of its lists is put in order and compared token by
@@ -147,7 +147,7 @@ def _search(offsets, values, sizes, bits, decided, listed, members, first, begin
     near = np.empty(_WIDEST, np.uint64)
     for row in listed:
         lists, matches, window, limit = first[row + 1] - first[row], 0, _WINDOW, -1
-        while matches <= most and limit < row:
+        while matches <= max_pairs and limit < row:
             limit = row
             for i in range(first[row], first[row + 1]):
                 if end[i] - begin[i] > window:
@@ -168,12 +168,12 @@ def _search(offsets, values, sizes, bits, decided, listed, members, first, begin
                 count = sort_unique(near[:count])
             for i in range(count):
                 other = np.int64(near[i])
-                least = needed[sizes[row] + sizes[other]]
-                common = overlap(values, offsets[row], offsets[row + 1], offsets[other], offsets[other + 1], least)
+                needed_here = needed[sizes[row] + sizes[other]]
+                common = overlap(values, offsets[row], offsets[row + 1], offsets[other], offsets[other + 1], needed_here)
                 if common < 0:
                     continue
                 matches += 1
-                if matches > most:
+                if matches > max_pairs:
                     found[filled - 1, 3] = 1
                     break
                 if filled == len(found):

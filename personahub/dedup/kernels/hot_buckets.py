@@ -35,9 +35,9 @@ def _split(sets: TokenSets, rows: np.ndarray, threshold: float) -> Lists:
     largest = int(within.sizes.max())
     classes = size_classes(partners_below(largest, threshold), threshold)
     starts, partners, lengths = plan(classes, largest, threshold)
-    most = np.diff(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[starts])[within.sizes].sum()
+    room = np.diff(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[starts])[within.sizes].sum()
     table = rank_table(rarest_first(within))
-    at, keys = _keys(within.offsets, within.values, classes, starts, partners, lengths, *table, most)
+    at, keys = _keys(within.offsets, within.values, classes, starts, partners, lengths, *table, room)
     return grouped(rows[at], keys, _facing)
 
 
@@ -56,9 +56,9 @@ def _facing(keys: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _keys(offsets, values, classes, starts, partners, lengths, tokens, ranks, most):
+def _keys(offsets, values, classes, starts, partners, lengths, tokens, ranks, room):
     """Rows and their keys, at most `most`. A token that only one of the rows has is not in the table, and makes none."""
-    rows, keys, filled = np.empty(most, np.int64), np.empty(most, np.int64), 0
+    rows, keys, filled = np.empty(room, np.int64), np.empty(room, np.int64), 0
     rare, late = np.empty(len(starts), np.uint64), np.empty(len(starts), np.uint64)
     for row in range(len(offsets) - 1):
         size = offsets[row + 1] - offsets[row]

@@ -19,7 +19,7 @@ def check_threshold(threshold: float) -> float:
 
 
 @compiled
-def _least_overlap(total, threshold):
+def _min_overlap(total, threshold):
     overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # less than it takes, whatever the rounding
     while overlap < total and overlap / (total - overlap) < threshold:
         overlap += 1
@@ -27,21 +27,21 @@ def _least_overlap(total, threshold):
 
 
 @compiled
-def least_overlaps(most, threshold):
+def min_overlaps(largest, threshold):
     """int64[most + 1]: by the sum |x| + |y|, the least number of common tokens that reaches the threshold.
 
     It depends on the two sizes by their sum alone; where it is more than the smaller size, no two sets of these sizes reach the
     threshold.
     """
-    needed = np.ones(most + 1, np.int64)
-    for total in range(1, most + 1):
-        needed[total] = _least_overlap(total, threshold)
+    needed = np.ones(largest + 1, np.int64)
+    for total in range(1, largest + 1):
+        needed[total] = _min_overlap(total, threshold)
     return needed
 
 
-def least_overlap(a: int, b: int, threshold: float) -> int:
+def min_overlap(a: int, b: int, threshold: float) -> int:
     """The least number of common tokens that takes sets of a and b tokens to the threshold: more than min(a, b) if none does."""
-    return int(_least_overlap(a + b, check_threshold(threshold)))
+    return int(_min_overlap(a + b, check_threshold(threshold)))
 
 
 def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
@@ -49,13 +49,13 @@ def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
     check_threshold(threshold)
     if size < 1:
         return 1, 0
-    least = max(1, int(threshold * size) - 1)
-    while least / size < threshold:
-        least += 1
-    most = int(size / threshold) + 2
-    while size / most < threshold:
-        most -= 1
-    return least, most
+    smallest = max(1, int(threshold * size) - 1)
+    while smallest / size < threshold:
+        smallest += 1
+    largest = int(size / threshold) + 2
+    while size / largest < threshold:
+        largest -= 1
+    return smallest, largest
 
 
 @compiled

@@ -135,13 +135,13 @@ def _settle(scores: np.ndarray, vectors: np.ndarray, centroids: np.ndarray, marg
     """Decide in float64 where another float32 score comes within `margin` of the best."""
     for row in range(len(scores)):
         line = scores[row]
-        least, close = line[home[row]] - margin, np.int32(0)
+        lowest, close = line[home[row]] - margin, np.int32(0)
         for cluster in range(len(line)):  # without a branch, so that it runs at the processor's width
-            close += np.int32(line[cluster] >= least)
+            close += np.int32(line[cluster] >= lowest)
         if close > 1:
             best = -np.inf
             for cluster in range(len(line)):
-                if line[cluster] >= least:
+                if line[cluster] >= lowest:
                     score = dot(vectors[row], centroids[cluster])
                     if score > best:
                         best, home[row] = score, cluster

@@ -38,15 +38,15 @@ def width(vectors: np.ndarray, rows: np.ndarray, squared: np.ndarray, axis: np.n
         return dimension
     few = rows[np.linspace(0, len(rows) - 1, LOOKED_AT).astype(np.int64)]
     lengths = np.sqrt(squared[few])
-    least = threshold * np.outer(lengths, lengths)
-    wanted = (vectors[few] @ vectors[few].T >= least).mean()
+    bound = threshold * np.outer(lengths, lengths)
+    wanted = (vectors[few] @ vectors[few].T >= bound).mean()
     best, cheapest = dimension, 1.0
     for step in range(1, STEPS):
         tried = dimension * step // STEPS
         if tried + 2 >= cheapest * dimension:
             break
         drawn = outlines(vectors, few, axis, tried)
-        cost = (tried + 2) / dimension + FALSE * float((drawn @ drawn.T >= least).mean() - wanted)
+        cost = (tried + 2) / dimension + FALSE * float((drawn @ drawn.T >= bound).mean() - wanted)
         if cost < cheapest:
             best, cheapest = tried, cost
     return best

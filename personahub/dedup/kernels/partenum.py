@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.jaccard import check_threshold, least_overlaps
+from personahub.dedup.kernels.jaccard import check_threshold, min_overlaps
 from personahub.dedup.kernels.prefix_filter import NO_TOKENS, prefix_keys
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix
@@ -52,7 +52,7 @@ def levels(threshold: float) -> tuple[tuple[int, ...], ...]:
     of their sizes alone. The greatest of all sums up to this one will do, or the next level where all sizes of this sum have that
     one anyway: so most sizes have a single level.
     """
-    needed = [int(least) for least in least_overlaps(PARTS_UP_TO, threshold)]
+    needed = [int(overlap) for overlap in min_overlaps(PARTS_UP_TO, threshold)]
     differences = [total - 2 * needed[total] for total in range(PARTS_UP_TO + 1)]
     by_size: list[set[int]] = [set() for _ in range(PARTS_UP_TO)]
     for total in range(PARTS_UP_TO, 1, -1):

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.jaccard import least_overlaps
+from personahub.dedup.kernels.jaccard import min_overlaps
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix, sort_unique
 
@@ -64,14 +64,14 @@ def plan(classes: np.ndarray, largest: int, threshold: float, above: int = 0) ->
     i is in starts[s]:starts[s + 1]. classes: int64, by size, ascending, for all sizes below `partners_below`. Only pairs whose
     sizes sum to more than `above` count, and only those that can be unequal.
     """
-    return _plan(classes, largest, threshold, above, least_overlaps(largest + len(classes), threshold))
+    return _plan(classes, largest, threshold, above, min_overlaps(largest + len(classes), threshold))
 
 
 @compiled
 def _plan(classes, largest, threshold, above, needed):
     starts, filled = np.zeros(largest + 2, np.int64), 0
-    most = np.int64((1 / threshold - threshold) * largest * (largest + 1) / 2) + 4 * largest
-    partners, lengths = np.empty(most, np.int64), np.empty(most, np.int64)
+    room = np.int64((1 / threshold - threshold) * largest * (largest + 1) / 2) + 4 * largest
+    partners, lengths = np.empty(room, np.int64), np.empty(room, np.int64)
     for size in range(1, largest + 1):
         for other in range(max(1, int(size * threshold) - 1), int(size / threshold) + 2):
             total = size + other

@@ -75,9 +75,9 @@ def all_pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
     squared = squared_lengths(left)
-    least = np.sqrt(squared).astype(np.float32) * np.float32(threshold) - np.float32(2 * error_bound(left.shape[1]))
+    bound = np.sqrt(squared).astype(np.float32) * np.float32(threshold) - np.float32(2 * error_bound(left.shape[1]))
     near = left @ (right / np.sqrt(right_squared).astype(np.float32)[:, None]).T
-    row, other = np.nonzero(near >= least[:, None])
+    row, other = np.nonzero(near >= bound[:, None])
     score = _scores(left, right, squared, right_squared, row, other)
     reach = score >= threshold
     return row[reach], other[reach], score[reach]

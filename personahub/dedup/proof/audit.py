@@ -123,11 +123,11 @@ def _similarity(row: dict[str, Any], unit: str, ngram: int) -> float | None:
 
 def _named(removed: DataFrame, config: Dedup) -> Iterator[Finding]:
     semantic = F.col("method") == "semantic"
-    least = (
+    lowest = (
         F.when(semantic, config.semantic.threshold).when(F.col("method") == "identical", 1.0).otherwise(config.lexical.threshold)
     )
     off = F.when(semantic, F.abs(F.col("again") - F.col("score")) > _COSINE).otherwise(F.col("again") != F.col("score"))
-    wrong = {"kept": ~F.col("kept"), "above": ~F.col("above"), "score": ~_true((F.col("score") >= least) & ~off)}
+    wrong = {"kept": ~F.col("kept"), "above": ~F.col("above"), "score": ~_true((F.col("score") >= lowest) & ~off)}
     sums = [_how_many(condition).alias(name) for name, condition in wrong.items()]
     named = [F.min(F.when(condition, F.col("id"))).alias(f"{name}_id") for name, condition in wrong.items()]
     by_method = removed.groupBy("method").agg(F.count("*").alias("rows"), F.min("score").alias("least"), *sums, *named).collect()

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import LexicalDedup
+from personahub.dedup.arrow_columns import without
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.jaccard import close_pairs
 
@@ -43,9 +43,7 @@ def neighbours(
         for batch in batches:
             if not batch.num_rows:
                 continue
-            row, other = near(batch[column], content)
-            unlike = pc.not_equal(batch["id"].take(pa.array(row)), ids.take(pa.array(other))).to_numpy(zero_copy_only=False)
-            row, other = row[unlike], other[unlike]
+            row, other = without(batch["id"], ids, *near(batch[column], content))
             kept = batch["kept"].to_numpy(zero_copy_only=False)[row]
             counts = [np.bincount(each, minlength=len(ids)) for each in (other, other[kept])]
             at = np.flatnonzero(counts[0])

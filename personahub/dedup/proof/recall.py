@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import LexicalDedup, SemanticDedup
-from personahub.dedup.cosine_join import ROWS, levelled
-from personahub.dedup.ivf_index import Search, drawn
+from personahub.dedup.arrow_columns import without
+from personahub.dedup.cosine_join import ROWS
+from personahub.dedup.ivf_index import IvfIndex, drawn
 from personahub.dedup.kernels import boundary_probes, minhash, sets, vectors
 from personahub.dedup.kernels.jaccard import close_pairs
 
@@ -44,31 +44,24 @@ def of_bands(rows: DataFrame, config: LexicalDedup, max_rows: int = DRAWN) -> Re
     return Recall(len(table), *_summed(rows.select("text"), compared))
 
 
-def of_clusters(
-    rows: DataFrame, search: Search, config: SemanticDedup, hub: DataFrame | None = None, max_rows: int = DRAWN
-) -> Recall:
-    """Rows (id, level, vector) and those of the hub (id, vector), searched by `search` -> what the clusters find. Refused vectors count
-    for nothing.
-    """
+def of_clusters(rows: DataFrame, index: IvfIndex, config: SemanticDedup, max_rows: int = DRAWN) -> Recall:
+    """Rows (id, vector) -> what the clusters of `index` find. Refused vectors count for nothing."""
     table = _drawn(rows, "vector", config.seed, max_rows)
-    fit, problems = vectors.from_arrow(table["vector"].combine_chunks(), search.dimension)
+    fit, problems = vectors.from_arrow(table["vector"].combine_chunks(), index.dimension)
     if not len(fit):
         return Recall(0, 0, 0)
     ids, squared = table["id"].combine_chunks().filter(pa.array(problems == vectors.FIT)), vectors.squared_lengths(fit)
-    home, visits = _places(fit, search)
+    home, visits = _places(fit, index)
 
     def compared(batch: pa.RecordBatch) -> tuple[int, int]:
-        others, problems = vectors.from_arrow(batch["vector"], search.dimension)
-        batch = batch.filter(pa.array(problems == vectors.FIT))
+        others, problems = vectors.from_arrow(batch["vector"], index.dimension)
         row, one, _ = vectors.all_pairs(others, fit, squared, config.threshold)
-        unlike = pc.not_equal(batch["id"].take(pa.array(row)), ids.take(pa.array(one))).to_numpy(zero_copy_only=False)
-        row, one = row[unlike], one[unlike]
+        row, one = without(batch["id"].filter(pa.array(problems == vectors.FIT)), ids, row, one)
         near, at = np.unique(row, return_inverse=True)
-        level = batch["level"].to_numpy(zero_copy_only=False)[near]
-        other_home, other_visits = _places(others[near], search, level == 0)
+        other_home, other_visits = _places(others[near], index)
         return len(row), int((visits[one, other_home[at]] | other_visits[at, home[one]]).sum())
 
-    return Recall(len(fit), *_summed(levelled(rows, hub), compared))
+    return Recall(len(fit), *_summed(rows.select("id", "vector"), compared))
 
 
 def _drawn(rows: DataFrame, column: str, seed: int, max_rows: int) -> pa.Table:
@@ -90,12 +83,9 @@ def _summed(rows: DataFrame, compared: Callable[[pa.RecordBatch], tuple[int, int
     return tuple(sums.collect()[0])
 
 
-def _places(fit: np.ndarray, search: Search, at_home: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _places(fit: np.ndarray, index: IvfIndex) -> tuple[np.ndarray, np.ndarray]:
     """The home of each vector, and bool[n, k]: the clusters that it is compared in."""
-    at_home = np.zeros(len(fit), np.bool_) if at_home is None else at_home
-    starts, clusters = boundary_probes.visits(
-        fit, search.centroids, boundary_probes.distances(search.centroids), search.margin, at_home
-    )
-    visits = np.zeros((len(fit), len(search.centroids)), np.bool_)
+    starts, clusters = boundary_probes.visits(fit, index.centroids, boundary_probes.distances(index.centroids), index.margin)
+    visits = np.zeros((len(fit), len(index.centroids)), np.bool_)
     visits[np.repeat(np.arange(len(fit)), np.diff(starts)), clusters] = True
     return clusters[starts[:-1]], visits

@@ -22,7 +22,7 @@ from personahub.ids import content_id
 from personahub.storage.hub import Hub
 
 if TYPE_CHECKING:
-    from personahub.dedup.ivf_index import Search
+    from personahub.dedup.ivf_index import IvfIndex
 
 OUTGROWN = 4  # clusters serve until the hub has so many times the vectors that they were trained for
 Materialise = Callable[[DataFrame, str], DataFrame]
@@ -37,7 +37,7 @@ class Decided:
 
     duplicates: DataFrame
     rejects: DataFrame
-    search: "Search"
+    search: "IvfIndex"
     trained_on: int
     packed: Callable[[], DataFrame]
 
@@ -99,7 +99,7 @@ def remember(hub: Hub, decided: Decided) -> None:
     hub.store.delete("vector_index", f"clusters <> '{_name(centroids)}'")
 
 
-def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None:
+def _packed(hub: Hub, standing: DataFrame, search: "IvfIndex") -> DataFrame | None:
     """The standing vectors (id, vector), by the clusters of `search`: what is missing of them, or too much, is made good first."""
     name = _name(search.centroids)
     packed = hub.store.table("vector_index").where(F.col("clusters") == name)
@@ -115,7 +115,7 @@ def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None
     return None if packed.isEmpty() else packed
 
 
-def _append(hub: Hub, packed: DataFrame, search: "Search") -> None:
+def _append(hub: Hub, packed: DataFrame, search: "IvfIndex") -> None:
     hub.store.append(packed.withColumn("clusters", F.lit(_name(search.centroids))), "vector_index")
 
 
@@ -141,7 +141,7 @@ def _standing(hub: Hub, left: DataFrame) -> DataFrame:
     return mine.select(F.col("text_id").alias("id"), "vector").join(kept, on="id", how="left_semi")
 
 
-def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, int]":
+def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[IvfIndex, int]":
     """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
     from personahub.dedup import cosine_join  # here, because numba takes its time to import
 

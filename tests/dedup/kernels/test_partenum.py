@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.jaccard import least_overlap
+from personahub.dedup.kernels.jaccard import min_overlap
 from personahub.dedup.kernels.partenum import PARTS_FROM, PARTS_UP_TO, exact_keys, levels, uses_prefixes
 from personahub.dedup.kernels.prefix_filter import prefix_lengths
 from personahub.dedup.kernels.sets import TokenSets
@@ -36,7 +36,7 @@ def test_both_sizes_of_a_pair_use_a_rule_that_is_safe_for_it(threshold):
     lengths = prefix_lengths(256, threshold, PARTS_UP_TO if with_parts else 0)
     for a in range(1, LARGEST + 1):
         for b in range(a, LARGEST + 1):
-            least = least_overlap(a, b, threshold)
+            least = min_overlap(a, b, threshold)
             differences = a + b - 2 * least
             if least > a or differences == 0:
                 continue  # never within the threshold, or only if equal
@@ -81,7 +81,7 @@ def test_sets_of_all_sizes_at_the_very_threshold_share_a_key(threshold):
     sets = []
     for a in range(1, 151):
         for b in range(a, min(151, a + 30)):
-            least = least_overlap(a, b, threshold)
+            least = min_overlap(a, b, threshold)
             if least <= a and a + b - 2 * least > 0 and (a + b) % 3 == 0:
                 tokens = draw.sample(range(10**6), a + b - least)
                 sets += [set(tokens[:a]), set(tokens[a - least :])]
