@@ -13,7 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from personahub.config import LexicalDedup
-from personahub.dedup.kernels import buckets, minhash, partenum
+from personahub.dedup.kernels import minhash, partenum
+from personahub.dedup.kernels.buckets import HOT
+from personahub.dedup.kernels.candidate_lists import grouped, joined, search
+from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets, set_keys, take, token_sets
 from personahub.text import tokens
 
@@ -57,7 +60,14 @@ def truth(sets: TokenSets, threshold: float) -> Truth:
     _, first, group = np.unique(
         set_keys(sets), axis=0, return_index=True, return_inverse=True
     )  # the first row of each distinct set
-    return Truth(*buckets.all_pairs(sets, threshold), first[group.ravel()], len(sets))
+    return Truth(*_all_pairs(sets, threshold), first[group.ravel()], len(sets))
+
+
+def _all_pairs(sets: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """low, high < low int64 and score float64 of every pair within the threshold, equal sets included, by low and then high."""
+    equal = grouped(np.arange(len(sets)), set_keys(sets)[:, 0])
+    lists = joined([without_hot(sets, grouped(*partenum.exact_keys(sets, threshold)), threshold, HOT), equal])
+    return search(sets, lists, np.zeros(len(sets), np.bool_), threshold, len(sets))[:3]
 
 
 def _crossed(

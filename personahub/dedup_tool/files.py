@@ -24,7 +24,7 @@ from personahub.storage.delta import Store
 
 @dataclass(frozen=True)
 class Request:
-    """What the tool is asked for. id_column: None for ids from the text; vector_column: compare these, and not the texts."""
+    """The arguments of the tool. id_column: None for ids from the text; vector_column: compare these, and not the texts."""
 
     input: str
     out: str
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of it. recall: of minhash or of the search among vectors; findings: of the audit, if it was asked for."""
+    """The result. recall: of minhash or of the clusters of vectors; findings: of the audit, if it was asked for."""
 
     counts: Counts
     groups: tuple[figures.Group, ...]
@@ -48,7 +48,7 @@ class Summary:
 
 
 def check(request: Request, config: Config) -> Source:
-    """What can be known to be wrong before the engine starts. Raises InputError, or ConfigError for settings and for the folder."""
+    """Checks what needs no engine. Raises InputError, or ConfigError for settings and for the folder."""
     for_columns(config.dedup, request.vector_column)
     source = detect(request.input)
     _results(request).check(source)
@@ -56,7 +56,7 @@ def check(request: Request, config: Config) -> Source:
 
 
 def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _: None, *, verbose: bool = False) -> Summary:
-    """Deduplicate the input and write the results; `tell` hears what it is at.
+    """Deduplicate the input and write the results; `tell` is called with each step.
 
     Raises InputError for an input that cannot be used, ConfigError for settings and a folder that holds results, RootInUse where another
     run writes into it, Interrupted on Ctrl-C.
@@ -96,7 +96,7 @@ def _results(request: Request) -> Results:
 def _separated(frames: Scratch, source: Source, request: Request, config: Config, tell: Callable[[str], None]) -> Deduplicated:
     rows, results = read(frames.store, source), _results(request)
     results.check_names(rows)
-    # reading parquet again costs less than a copy, and that nobody has changed it is looked at before results are in their places
+    # reading parquet again costs less than a copy; `publish` checks that it has not changed
     still = source.format == "parquet" and stamps(source) is not None and not results.remote
     columns = (request.text_column, request.id_column, request.vector_column)
     with complaints(source):
@@ -107,7 +107,7 @@ def _separated(frames: Scratch, source: Source, request: Request, config: Config
 
 
 def _measured(done: Deduplicated, request: Request, config: Config) -> recall.Recall | None:
-    """What was found of what is there, where not all is by proof."""
+    """The recall of methods that may miss pairs."""
     if done.index is not None:
         return recall.of_clusters(done.compared, done.index, config.dedup.semantic)
     if config.dedup.lexical.method == "exact":
@@ -130,7 +130,7 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
 
 
 def bytes_read(source: Source) -> int | None:
-    """How large the files of an input are; None where some cannot be looked at from here."""
+    """The size of the files of an input; None if some are remote."""
     return None if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
 
 

@@ -17,7 +17,7 @@ import pyarrow.json as pj
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from personahub.dedup_tool.folders import partitions
+from personahub.dedup_tool.parquet import partitions
 from personahub.documents.files import DAMAGE, Place, line_blocks, select
 from personahub.errors import InputError
 from personahub.rows import storable

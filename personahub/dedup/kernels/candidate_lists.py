@@ -1,7 +1,6 @@
-"""Lists of rows that may resemble one another, and the search for each row's matches in them.
+"""Lists of candidate rows, and the search for each row's matches in them.
 
-A row can stand in several lists, and a pair of rows can share several of them: it is looked at once. What is found depends only
-on which pairs share a list.
+A row can be in several lists, and a pair of rows can share several: it is compared once. The result depends only on which pairs share one.
 """
 
 from collections.abc import Callable
@@ -14,11 +13,11 @@ from personahub.dedup.kernels.jaccard import longer, min_overlaps, overlap, quot
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix, sort_unique
 
-_WINDOW, _WIDEST = 64, 4096  # rows of a list that are looked at before matches are counted: at first, and after some doublings
+_WINDOW, _WIDEST = 64, 4096  # rows of a list that are compared before matches are counted: at first, and after some doublings
 
 
 class Lists(NamedTuple):
-    """List i is members[starts[i]:starts[i + 1]], rows in ascending order, that of priority. Its rows look into list facing[i]."""
+    """List i is members[starts[i]:starts[i + 1]], rows in priority order. They are compared with those of list facing[i]."""
 
     members: np.ndarray
     starts: np.ndarray
@@ -37,9 +36,9 @@ def runs(members: np.ndarray, starts: np.ndarray, wanted: np.ndarray | bool = Tr
 
 
 def grouped(rows: np.ndarray, keys: np.ndarray, facing: Callable[[np.ndarray], np.ndarray] | None = None) -> Lists:
-    """The rows of each key as a list, which look into their own, or into that of the key facing(key).
+    """One list for each key, compared with itself or with that of the key facing(key), which is its own inverse.
 
-    rows: ascending among those of one key. facing, of an array of keys, is its own inverse.
+    rows: ascending among those of one key.
     """
     order = np.argsort(keys, kind="stable")
     rows, keys = rows[order], keys[order]
@@ -70,10 +69,10 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 def search(
     sets: TokenSets, lists: Lists, decided: np.ndarray, threshold: float, max_pairs: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """low, high int64, score float64, cut bool: for each row `low` its first `most` matches `high` above it, all ascending.
+    """low, high int64, score float64, truncated bool: for each row `low` its first `max_pairs` earlier matches `high`, all ascending.
 
-    A match is in a list that the row looks into, is within the threshold of it, and is not decided where the row is. cut stands
-    on the last of `most` matches if there is one more below it.
+    A match is in a list that the row is compared with, is within the threshold, and is not decided where the row is. truncated: the last of
+    `max_pairs` matches if there is another one.
     """
     decided, sizes = np.array(decided, np.bool_), sets.sizes
     needed = min_overlaps(2 * int(sizes.max(initial=0)), threshold)
@@ -87,9 +86,9 @@ def search(
 
 @compiled
 def _places(members, starts, facing, decided):
-    """By row r, for i in first[r]:first[r + 1]: members[begin[i]:end[i]] are the rows above it in a list that it looks into.
+    """By row r, for i in first[r]:first[r + 1]: members[begin[i]:end[i]] are the earlier rows of a list that it is compared with.
 
-    Where the row is decided, the decided ones at the top of the list are left out: they may be a whole hub.
+    Where the row is decided, the decided ones that the list begins with are left out: they may be a whole hub.
     """
     first = np.zeros(len(decided) + 1, np.int64)
     for row in members:
@@ -117,8 +116,7 @@ def _places(members, starts, facing, decided):
 def _parities(offsets, values, listed):
     """uint64, by row, for those that are listed: the parity of the number of tokens that a hash sends to each of 64 bits.
 
-    Two sets differ in at least as many tokens as these differ in bits (Sandes, Teodoro & Melo, "Bitmap filter", Information
-    Systems 2020).
+    Two sets differ in at least as many tokens as these differ in bits (Sandes, Teodoro & Melo, "Bitmap filter", Information Systems 2020).
     """
     bits = np.zeros(len(offsets) - 1, np.uint64)
     for row in listed:
@@ -138,10 +136,10 @@ def _ones(bits):
 
 @compiled
 def _search(offsets, values, sizes, bits, decided, listed, members, first, begin, end, needed, max_pairs):
-    """int64 (pairs, 4): row, match above it, tokens in common, and whether the row has more.
+    """int64 (pairs, 4): row, earlier match, tokens in common, and whether the row has more.
 
-    For each row in rounds: what sizes and parities leave of the next stretch of its lists is put in order and compared token by
-    token. Where all match, only the top of a list is seen; where few do, most of it is excluded unread.
+    For each row, window by window of its lists: the rows that sizes and parities do not exclude are sorted and compared token by token. If
+    all match, only the first rows of a list are read; if few do, most are excluded unread.
     """
     found, filled = np.empty((1024, 4), np.int64), 0
     near = np.empty(_WIDEST, np.uint64)

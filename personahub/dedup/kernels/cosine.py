@@ -9,11 +9,12 @@ import numpy as np
 from personahub.dedup.kernels import compiled, outlines
 from personahub.dedup.kernels.vectors import cosine, error_bound, squared_lengths
 
-LOWS = 512  # rows that are looked at at once
-FIRST, LARGEST = 512, 1024  # rows that they are held against, at first and later
-STRIDE = 256  # scores that are looked over at once
+LOWS = 512  # rows of a block of scores
+FIRST, LARGEST = 512, 1024  # its columns, at first and later
+STRIDE = 256  # scores that are scanned at once
 
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # low int64, high int64, score float64, cut bool
+# low int64: a row, high int64: an earlier row, score float64, truncated bool: pairs of `low` after this one were not looked for
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def cosine_pairs(
@@ -25,10 +26,10 @@ def cosine_pairs(
     threshold: float,
     max_pairs: int,
 ) -> Pairs:
-    """Rows in priority order, and the clusters that each is compared in -> (low, high, score, cut) by low and high, no pair twice.
+    """Rows in priority order, and the clusters that each is compared in -> Pairs by low and high, no pair twice.
 
     vectors: float32[n, d] of `vectors.from_arrow`; decided: bool[n], the first rows or none. row, cluster, home: one entry a visit, by
-    row: the position of the row, the cluster, and whether it is the row's home. See `bucket` (who is compared) and `merged` (the lists).
+    row: the position of the row, the cluster, and whether it is the row's home. See `bucket` (which rows) and `merged` (the lists).
     """
     order = np.argsort(2 * cluster + ~home, kind="stable")
     row, home, cluster = row[order], home[order], cluster[order]
@@ -47,17 +48,17 @@ def bucket(
     """The rows of one cluster -> lists of pairs for `merged`.
 
     vectors: float32[n, d] of `vectors.from_arrow` in priority order, squared: their `squared_lengths`, decided: bool[n]; rows: int64[m],
-    which of them meet in the cluster. The first `homes` of these are at home; they and the others, the guests, ascend each.
+    the members of the cluster. The first `homes` of these have their home in it; they and the others, the guests, ascend each.
 
-    Two rows are compared if one of them is at home and the lower one is not decided. Each low has one list for the rows at home and one for
-    the guests: its first `most` matches above it. cut: `most` were found, and rows were left to look at. score: the cosine, at least
-    `threshold`. Memory: blocks of a fixed size, what is multiplied (`_shown`), and the pairs.
+    Two rows are compared if one has its home here and the later one is not decided. Each low has one list of homes and one of guests: its
+    first `max_pairs` earlier matches; truncated if rows were left to compare then. score: the cosine, at least `threshold`. Memory: blocks
+    of a fixed size, the matrix that is multiplied (`_shown`), and the pairs.
     """
     shown, slack = _shown(vectors, squared, rows, homes, threshold)
     home, guests = _Side(shown[:homes], rows[:homes]), _Side(shown[homes:], rows[homes:])
     decided = decided[rows]
     search = _Search(vectors, squared, threshold, max_pairs, np.float32(slack))
-    # how many rows of the other side are above each, and how many of them its list holds: `most` if it is full or not wanted
+    # how many rows of the other side come before each row, and how many of them its list holds: `max_pairs` if it is full or not wanted
     above, guests_above = np.arange(homes), np.searchsorted(guests.rows, home.rows)
     homes_above = np.searchsorted(home.rows, guests.rows)
     of_homes, of_guests = np.where(decided[:homes], max_pairs, 0), np.where(decided[:homes], max_pairs, 0)
@@ -87,11 +88,11 @@ def bucket(
 
 
 def merged(low: np.ndarray, high: np.ndarray, score: np.ndarray, truncated: np.ndarray, max_pairs: int) -> Pairs:
-    """Several lists a row as one, by row and high, without repeats: up to the first cut, or `most` pairs and cut there if more come.
+    """Several lists of a row as one, without repeats: up to the first truncated pair, or `max_pairs` pairs, truncated if there are more.
 
-    What a list says ends at its first cut, so what comes after it in another list decides nothing.
+    A list says nothing about what comes after a truncated pair, so later pairs of other lists decide nothing.
     """
-    order = np.lexsort((~truncated, high, low))  # of two equal pairs, the one that is cut comes first
+    order = np.lexsort((~truncated, high, low))  # of two equal pairs, the truncated one comes first
     low, high, score, truncated = low[order], high[order], score[order], truncated[order]
     new = np.ones(len(low), np.bool_)
     new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
@@ -109,7 +110,7 @@ def joined(parts: list[Pairs]) -> Pairs:
 
 
 def _shown(vectors: np.ndarray, squared: np.ndarray, rows: np.ndarray, homes: int, threshold: float) -> tuple[np.ndarray, float]:
-    """What is multiplied in the place of the rows' vectors, and how far its products may be too low."""
+    """(matrix used for the dot products of the rows, upper bound on their error)."""
     axis = outlines.centre(vectors, rows[:homes])
     width = outlines.width(vectors, rows[:homes], squared, axis, threshold)
     if width == vectors.shape[1]:
@@ -119,7 +120,7 @@ def _shown(vectors: np.ndarray, squared: np.ndarray, rows: np.ndarray, homes: in
 
 @dataclass
 class _Side:
-    """The rows at home, or the guests. shown: see `_shown`."""
+    """The homes, or the guests. shown: see `_shown`."""
 
     shown: np.ndarray
     rows: np.ndarray
@@ -134,18 +135,8 @@ class _Search:
         self.parts: list[Pairs] = []
         self._scores = np.empty(LOWS * LARGEST, np.float32)
 
-    def block(
-        self,
-        left: _Side,
-        right: _Side,
-        rows: np.ndarray,
-        columns: np.ndarray,
-        right_above: np.ndarray,
-        left_above: np.ndarray,
-        left_count: np.ndarray,
-        right_count: np.ndarray,
-    ) -> None:
-        """Rows of `left` against rows, ascending, of `right`: each pair goes to the list of the lower one, if that is not full."""
+    def block(self, left: _Side, right: _Side, rows, columns, right_above, left_above, left_count, right_count) -> None:
+        """Rows of `left` against rows, ascending, of `right`: each pair goes to the list of the later one, if that is not full."""
         scores = self._scores[: len(rows) * len(columns)].reshape(len(rows), len(columns))
         np.matmul(_taken(left.shown, rows), _taken(right.shown, columns).T, out=scores)
         room = min((len(rows) + len(columns)) * self.max_pairs, scores.size)
@@ -160,7 +151,7 @@ class _Search:
 
 
 def _widening(count: int) -> Iterator[np.ndarray]:
-    """range(count) in blocks: few rows at first, for in a family of similar vectors these are enough."""
+    """range(count) in blocks, small ones first: in a family of similar vectors few rows are enough."""
     begin, width = 0, FIRST
     while begin < count:
         yield np.arange(begin, min(begin + width, count))
@@ -174,26 +165,26 @@ def _taken(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 @compiled
 def _collect(
-    scores: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    right_above: np.ndarray,
-    left_above: np.ndarray,
-    left_count: np.ndarray,
-    right_count: np.ndarray,
-    vectors: np.ndarray,
-    squared: np.ndarray,
-    left_rows: np.ndarray,
-    right_rows: np.ndarray,
-    threshold: float,
-    slack: float,
-    max_pairs: int,
-    low: np.ndarray,
-    high: np.ndarray,
-    score: np.ndarray,
-    truncated: np.ndarray,
-) -> int:
-    """Fill low, high, score, cut with what the float32 scores propose and float64 confirms; returns how many pairs that is."""
+    scores,
+    rows,
+    columns,
+    right_above,
+    left_above,
+    left_count,
+    right_count,
+    vectors,
+    squared,
+    left_rows,
+    right_rows,
+    threshold,
+    slack,
+    max_pairs,
+    low,
+    high,
+    score,
+    truncated,
+):
+    """Fills low, high, score, truncated with the pairs that float32 scores propose and float64 confirms; returns their number."""
     used = 0
     bounds = np.empty(len(columns), np.float32)
     for j in range(len(columns)):
@@ -212,7 +203,7 @@ def _collect(
                 if line[j] < bound[j] * length - slack:
                     continue
                 column = columns[first + j]
-                is_low = column < right_above[row]  # the left one; else the right one is
+                is_low = column < right_above[row]  # else the column is
                 if (left_count[row] if is_low else right_count[column]) >= max_pairs:
                     continue
                 a, b = left_rows[row], right_rows[column]
@@ -233,8 +224,8 @@ def _collect(
 
 
 @compiled
-def _shortened(low: np.ndarray, truncated: np.ndarray, max_pairs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pairs of each row's list to keep, and the new cuts."""
+def _shortened(low, truncated, max_pairs):
+    """The pairs of each row's list to keep, bool, and where these are truncated, bool."""
     keep, ends = np.zeros(len(low), np.bool_), truncated.copy()
     kept, done = 0, False
     for i in range(len(low)):

@@ -1,9 +1,8 @@
-"""A list of many rows as shorter ones: by the prefix filter, with the frequencies of the list's own tokens.
+"""Splits a list of many rows into shorter ones: by the prefix filter, with the frequencies of the list's own tokens.
 
-A key is a token, the size class of the row and that of its partners: the row looks among the rows of that class whose key for its
-own class has the same token. What the rows of a template have in common is frequent among them and comes last; and where two of
-one size differ in more words than they may, these words are all that they show each other. So rows meet only by words that few of
-them have.
+A key is a token, the size class of the row and that of its partners: the row is compared with rows of that class whose key for its own
+class has the same token. The tokens that the rows of a template have in common are frequent among them and come last, so rows share only
+tokens that few of them have.
 """
 
 import math
@@ -20,7 +19,7 @@ _CLASSES = 1 << _CLASS_BITS
 
 
 def without_hot(sets: TokenSets, lists: Lists, threshold: float, hot: int) -> Lists:
-    """Lists that an unequal pair within the threshold shares if it shared one before; those of more than `hot` rows are split."""
+    """Lists that an unequal pair within the threshold shares if it shared one before. Those of more than `hot` rows are split."""
     too_long = lists.lengths > hot
     if not too_long.any():
         return lists

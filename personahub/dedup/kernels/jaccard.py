@@ -1,8 +1,8 @@
 """Jaccard similarity of token sets, and what a threshold on it means for sizes and overlaps.
 
-The similarity of two sets with o tokens in common is the float64 quotient o / (|x| + |y| - o), and two sets are within a
-threshold when that quotient is >= the threshold. Every bound here is computed by rounding and then put right by this very
-comparison, so that no bound ever contradicts it. Division of whole numbers is monotone in float64, which makes the bounds exact.
+The similarity of two sets with o tokens in common is the float64 quotient o / (|x| + |y| - o), and two sets are within a threshold when
+that quotient is >= the threshold. Every bound here is computed by rounding and then corrected by this very comparison, so that none
+contradicts it. Division of whole numbers is monotone in float64, which makes the bounds exact.
 """
 
 import numpy as np
@@ -28,10 +28,9 @@ def _min_overlap(total, threshold):
 
 @compiled
 def min_overlaps(largest, threshold):
-    """int64[most + 1]: by the sum |x| + |y|, the least number of common tokens that reaches the threshold.
+    """int64[largest + 1]: by the sum |x| + |y|, the smallest number of common tokens that reaches the threshold.
 
-    It depends on the two sizes by their sum alone; where it is more than the smaller size, no two sets of these sizes reach the
-    threshold.
+    If it is more than the smaller size, no two sets of these sizes reach the threshold.
     """
     needed = np.ones(largest + 1, np.int64)
     for total in range(1, largest + 1):
@@ -40,12 +39,12 @@ def min_overlaps(largest, threshold):
 
 
 def min_overlap(a: int, b: int, threshold: float) -> int:
-    """The least number of common tokens that takes sets of a and b tokens to the threshold: more than min(a, b) if none does."""
+    """The smallest number of common tokens with which sets of a and b tokens reach the threshold: more than min(a, b) if none does."""
     return int(_min_overlap(a + b, check_threshold(threshold)))
 
 
 def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
-    """The least and the greatest size of a set that can be within the threshold of one of `size` tokens; (1, 0) for size 0."""
+    """The smallest and the largest size of a set that can be within the threshold of one of `size` tokens; (1, 0) for size 0."""
     check_threshold(threshold)
     if size < 1:
         return 1, 0
@@ -60,9 +59,9 @@ def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
 
 @compiled
 def overlap(values, left, left_end, right, right_end, needed):
-    """How many tokens values[left:left_end] and values[right:right_end] have in common; -1 if fewer than `needed`.
+    """The number of tokens that values[left:left_end] and values[right:right_end], ascending, have in common; -1 if fewer than `needed`.
 
-    Both ascend. Stops as soon as so many tokens of one of the two are missing in the other that `needed` is out of reach.
+    Stops as soon as `needed` is out of reach.
     """
     left_spare = left_end - left - needed
     right_spare = right_end - right - needed
@@ -79,13 +78,6 @@ def overlap(values, left, left_end, right, right_end, needed):
             right += 1
             right_spare -= 1
     return common if common >= needed else -1
-
-
-def jaccard(sets: TokenSets, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """float64: the similarity of the sets of rows left[i] and right[i], both from 0 up; 0 where both are empty."""
-    left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
-    total = sets.sizes[left] + sets.sizes[right]
-    return quotients(_overlaps(sets.offsets, sets.values, left, right), total)
 
 
 def close_pairs(sets: TokenSets, others: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,12 +129,3 @@ def longer(found):
 def quotients(common: np.ndarray, total: np.ndarray) -> np.ndarray:
     """float64: the similarity of sets with so many common tokens and so many tokens in all, |x| + |y|."""
     return common / np.maximum(total - common, 1)
-
-
-@compiled
-def _overlaps(offsets, values, left, right):
-    common = np.empty(len(left), np.int64)
-    for pair in range(len(left)):
-        x, y = left[pair], right[pair]
-        common[pair] = overlap(values, offsets[x], offsets[x + 1], offsets[y], offsets[y + 1], 0)
-    return common

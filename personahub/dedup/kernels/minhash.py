@@ -1,4 +1,4 @@
-"""MinHash signatures, bit for bit those of datasketch (scheme affine32), and the bands by which similar ones meet.
+"""MinHash signatures, bit for bit those of datasketch (scheme affine32), and their bands (LSH).
 
 The paper's method (section 2.3: 1-grams, signatures of 128, similarity 0.9).
 """

@@ -1,8 +1,8 @@
-"""Keys that any two unequal sets within a Jaccard threshold share: recall 1 by proof, whatever the sets.
+"""Keys that any two unequal sets within a Jaccard threshold share: recall 1 by proof.
 
-Short sets, from a threshold of 0.85 up, by PartEnum (Arasu, Ganti & Kaushik, "Efficient exact set-similarity joins", VLDB 2006):
-two sets of a given sum of sizes differ in at most h tokens. Deal all tokens, by a hash, into h + 1 parts: in one part at least
-the two do not differ, and the tokens of this part are their key. All others by the prefix filter (`prefix`).
+Short sets, from a threshold of 0.85 up, by PartEnum (Arasu, Ganti & Kaushik, "Efficient exact set-similarity joins", VLDB 2006): two sets
+of a given sum of sizes differ in at most h tokens. A hash splits all tokens into h + 1 parts: in at least one part the two sets do not
+differ, and the tokens of this part are their key. Other sets by the prefix filter (`prefix_filter`).
 """
 
 from functools import lru_cache
@@ -11,46 +11,37 @@ import numpy as np
 
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.jaccard import check_threshold, min_overlaps
-from personahub.dedup.kernels.prefix_filter import NO_TOKENS, prefix_keys
+from personahub.dedup.kernels.prefix_filter import prefix_keys
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix
 
-PARTS_FROM = 0.85  # the lowest threshold at which parts are dealt: below, there would be so many that most hold next to nothing
-PARTS_UP_TO = 120  # the greatest sum of two sizes at which they are
+PARTS_FROM = 0.85  # the lowest threshold for parts: below, there would be so many that most are nearly empty
+PARTS_UP_TO = 120  # the largest sum of two sizes for parts
 _SALT, _LEVEL = np.uint64(0xA0761D6478BD642F), np.uint64(0xE7037ED1A0B428DB)
 
 
-def exact_keys(sets: TokenSets, threshold: float, frequent: np.ndarray = NO_TOKENS) -> tuple[np.ndarray, np.ndarray]:
+def exact_keys(sets: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows (int64, ascending) and their keys (uint64): any two unequal sets whose similarity is >= the threshold share a key.
 
-    frequent: uint64, frequent tokens, the rarest first, for the prefix filter (`uses_prefixes`). Keys go together only if they
-    were made with the same threshold and the same `frequent`. Equal sets need not share a key: a set that no unequal one can be
-    within the threshold of, such as an empty one, has none. Sets that have little in common can share one, such as those of which
-    a part is empty: `buckets` tells them apart.
+    Equal sets need not share a key: a set without an unequal partner, such as an empty one, has none. Sets with little in common can share
+    one, for example an empty part: `buckets` excludes these.
     """
     threshold = check_threshold(threshold)
-    with_parts = threshold >= PARTS_FROM
-    rows, keys = _part_keys(sets, threshold) if with_parts else (np.empty(0, np.int64), NO_TOKENS)
-    more_rows, more = prefix_keys(sets, threshold, PARTS_UP_TO if with_parts else 0, frequent)
-    if not len(rows) or not len(more_rows):
-        return (rows, keys) if len(rows) else (more_rows, more)
+    if threshold < PARTS_FROM:
+        return prefix_keys(sets, threshold, 0)
+    (rows, keys), (more_rows, more) = _part_keys(sets, threshold), prefix_keys(sets, threshold, PARTS_UP_TO)
     rows, keys = np.concatenate([rows, more_rows]), np.concatenate([keys, more])
     order = np.argsort(rows, kind="stable")
     return rows[order], keys[order]
 
 
-def uses_prefixes(largest: int, threshold: float) -> bool:
-    """Whether sets of up to `largest` tokens have keys by the prefix filter, which are better with a table of frequent tokens."""
-    return threshold < PARTS_FROM or largest * (1 + 1 / threshold) > PARTS_UP_TO - 1
-
-
 @lru_cache(maxsize=32)
 def levels(threshold: float) -> tuple[tuple[int, ...], ...]:
-    """By size, from 0: the levels h at which a set is dealt into h + 1 parts.
+    """By size, from 0: the levels h at which a set is split into h + 1 parts.
 
-    Both sets of a pair must use one level that is no less than the number of tokens they may differ in, which depends on the sum
-    of their sizes alone. The greatest of all sums up to this one will do, or the next level where all sizes of this sum have that
-    one anyway: so most sizes have a single level.
+    Both sets of a pair must use one level of at least the number of tokens they may differ in, which depends on the sum of their sizes
+    alone. The largest of all sums up to this one will do, or the next level if all sizes of this sum have it anyway: so most sizes have a
+    single level.
     """
     needed = [int(overlap) for overlap in min_overlaps(PARTS_UP_TO, threshold)]
     differences = [total - 2 * needed[total] for total in range(PARTS_UP_TO + 1)]

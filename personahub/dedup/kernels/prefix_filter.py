@@ -1,10 +1,10 @@
 """Prefix filter: sets that have much in common have a token in common among their first ones.
 
-Chaudhuri, Ganti & Kaushik, "A primitive operator for similarity joins in data cleaning" (ICDE 2006). Take any one order of all
-tokens. If two sets x and y have at least o tokens in common, the first common one stands among the first |x| - o + 1 of x and the
-first |y| - o + 1 of y, since all o of them stand from there on. With rare tokens first, few other sets share such a token.
+Chaudhuri, Ganti & Kaushik, "A primitive operator for similarity joins in data cleaning" (ICDE 2006). In any one order of all tokens: if two
+sets x and y have at least o tokens in common, the first common one is among the first |x| - o + 1 of x and the first |y| - o + 1 of y. With
+rare tokens first, few other sets share such a token.
 
-The order here: tokens that are not in `frequent` by their hash, then those of `frequent` as they stand there.
+The order here is that of the tokens' hashes; `in_order` puts the tokens of a table last.
 """
 
 import math
@@ -17,28 +17,20 @@ from personahub.dedup.kernels.jaccard import min_overlaps
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix, sort_unique
 
-NO_TOKENS = np.empty(0, np.uint64)
 
-
-def prefix_keys(sets: TokenSets, threshold: float, above: int, frequent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (int64, ascending) and their keys (uint64): two unequal sets within the threshold share one.
-
-    Only for pairs whose sizes sum to more than `above`. frequent: as in `exact_keys`.
-    """
+def prefix_keys(sets: TokenSets, threshold: float, above: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (int64, ascending) and their keys (uint64): unequal sets within the threshold whose sizes sum to more than `above` share one."""
     largest = 64
     while largest < sets.sizes.max(initial=0):
         largest *= 2  # so that a few plans serve all batches
-    lengths = prefix_lengths(largest, threshold, above)
-    rows = np.repeat(np.arange(len(sets)), lengths[sets.sizes])
-    keys = np.empty(len(rows), np.uint64)
-    if len(rows):
-        frequent = np.array(frequent, np.uint64)
-        _prefix_keys(sets.offsets, sets.values, lengths, frequent, *rank_table(frequent), keys)
-    return rows, keys
+    lengths = prefix_lengths(largest, threshold, above)[sets.sizes]
+    rows = np.repeat(np.arange(len(sets)), lengths)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return rows, _mixed(sets.values[sets.offsets[rows] + place])
 
 
 def rarest_first(sets: TokenSets) -> np.ndarray:
-    """uint64: the tokens that more than one of the sets has, those of the fewest sets first, those of as many by their hash."""
+    """uint64: the tokens that more than one of the sets has, by the number of sets, then by hash."""
     tokens, counts = np.unique(sets.values[sets.offsets[0] : sets.offsets[-1]], return_counts=True)
     tokens, counts = tokens[counts > 1], counts[counts > 1]
     return tokens[np.argsort(counts, kind="stable")]
@@ -46,7 +38,7 @@ def rarest_first(sets: TokenSets) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def prefix_lengths(largest: int, threshold: float, above: int) -> np.ndarray:
-    """int64, by size up to `largest`: how many first tokens a set needs for all of its partners."""
+    """int64, by size up to `largest`: the number of first tokens that a set needs for all of its partners."""
     starts, _, lengths = plan(np.zeros(partners_below(largest, threshold), np.int64), largest, threshold, above)
     needed = np.zeros(largest + 1, np.int64)
     needed[np.diff(starts) > 0] = lengths
@@ -54,15 +46,15 @@ def prefix_lengths(largest: int, threshold: float, above: int) -> np.ndarray:
 
 
 def partners_below(largest: int, threshold: float) -> int:
-    """A bound that the sizes of all partners of sets of up to `largest` tokens stay below."""
+    """An upper bound, exclusive, on the sizes of all partners of sets of up to `largest` tokens."""
     return math.ceil(largest / threshold) + 3
 
 
 def plan(classes: np.ndarray, largest: int, threshold: float, above: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(starts, partners, lengths): a set of size s needs lengths[i] first tokens for partners of class partners[i].
 
-    i is in starts[s]:starts[s + 1]. classes: int64, by size, ascending, for all sizes below `partners_below`. Only pairs whose
-    sizes sum to more than `above` count, and only those that can be unequal.
+    i is in starts[s]:starts[s + 1]. classes: int64, by size, ascending, for all sizes below `partners_below`. Only pairs whose sizes sum to
+    more than `above` count, and only those that can be unequal.
     """
     return _plan(classes, largest, threshold, above, min_overlaps(largest + len(classes), threshold))
 
@@ -88,7 +80,7 @@ def _plan(classes, largest, threshold, above, needed):
 
 @compiled
 def rank_table(frequent):
-    """A hash table with open addressing: tokens and their rank in `frequent`, the first if one is there twice; -1 is a free place."""
+    """A hash table with open addressing: tokens and their (first) rank in `frequent`; -1 is a free place."""
     places = 1
     while places < 2 * len(frequent) + 1:
         places *= 2
@@ -128,12 +120,8 @@ def in_order(values, start, end, longest, tokens, ranks, rare, late):
 
 
 @compiled
-def _prefix_keys(offsets, values, lengths, frequent, tokens, ranks, keys):
-    filled = 0
-    rare, late = np.empty(len(lengths), np.uint64), np.empty(len(lengths), np.uint64)
-    for row in range(len(offsets) - 1):
-        longest = lengths[offsets[row + 1] - offsets[row]]
-        count = in_order(values, offsets[row], offsets[row + 1], longest, tokens, ranks, rare, late)
-        for i in range(longest):
-            keys[filled] = mix(rare[i] if i < count else frequent[late[i - count]])
-            filled += 1
+def _mixed(values):
+    mixed = np.empty(len(values), np.uint64)
+    for i in range(len(values)):
+        mixed[i] = mix(values[i])
+    return mixed

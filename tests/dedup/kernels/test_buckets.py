@@ -135,25 +135,3 @@ def test_nothing_is_alike_in_empty_buckets_and_empty_sets():
 def test_what_does_not_fit_together_is_an_error(starts, decided, threshold, max_pairs):
     with pytest.raises(ValueError, match=r"buckets|threshold|max_pairs"):
         pairs(starts, [{1}, {2}], decided, threshold, max_pairs)
-
-
-@settings(deadline=None)  # the first example compiles
-@given(bucketfuls(), st.sampled_from(THRESHOLDS), st.sampled_from([0, 3, 500]))
-def test_all_pairs_are_all_pairs_equal_sets_included(bucketful, threshold, hot):
-    _, sets, _ = bucketful
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buckets, "HOT", hot)
-        low, high, score = buckets.all_pairs(packed(sets), threshold)
-    want = [(low, high, similarity(sets[low], sets[high])) for low in range(len(sets)) for high in range(low)]
-    assert list(zip(low.tolist(), high.tolist(), score.tolist(), strict=True)) == [pair for pair in want if pair[2] >= threshold]
-
-
-@pytest.mark.parametrize("threshold", [0.6, 0.9])
-def test_all_pairs_of_long_and_short_sets(threshold):
-    draw = random.Random(3)
-    sets = [set(draw.sample(range(400), draw.choice([0, 1, 8, 18, 19, 20, 58, 60, 62, 150]))) for _ in range(80)]
-    sets += [one ^ set(draw.sample(range(400), draw.randint(0, len(one) // 8 + 1))) for one in sets]
-    low, high, _ = buckets.all_pairs(packed(sets), threshold)
-    want = [(i, j) for i in range(len(sets)) for j in range(i) if similarity(sets[i], sets[j]) >= threshold]
-    assert want
-    assert list(zip(low.tolist(), high.tolist(), strict=True)) == want

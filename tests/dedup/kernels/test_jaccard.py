@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.jaccard import close_pairs, jaccard, min_overlap, min_overlaps, partner_sizes
+from personahub.dedup.kernels.jaccard import close_pairs, min_overlap, min_overlaps, partner_sizes
 from personahub.dedup.kernels.sets import TokenSets
 
 LARGEST = 199
@@ -51,19 +51,6 @@ def test_an_empty_set_has_no_partners():
 def test_a_threshold_is_above_0_and_at_most_1(threshold):
     with pytest.raises(ValueError, match="threshold"):
         min_overlap(3, 4, threshold)
-
-
-@settings(deadline=None)  # the first example compiles
-@given(st.lists(st.sets(st.integers(0, 2**64 - 1) | st.integers(0, 12)), min_size=1, max_size=8))
-def test_jaccard_is_the_quotient_of_overlap_and_union(sets):
-    left, right = (grid.ravel() for grid in np.indices((len(sets), len(sets))))
-    expected = [len(sets[x] & sets[y]) / max(len(sets[x] | sets[y]), 1) for x, y in zip(left, right, strict=True)]
-    assert jaccard(packed(*sets), left, right).tolist() == expected
-
-
-def test_jaccard_of_rows_that_are_not_there_is_an_error():
-    with pytest.raises(IndexError):
-        jaccard(packed({1}, {2}), [0], [2])
 
 
 @settings(deadline=None)
