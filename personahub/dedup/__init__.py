@@ -123,8 +123,8 @@ def _compared(
         keys = shared_keys.all_keys(rows, config, materialise, "dedup.lexical.keys")
         bloom = shared_keys.of_keys(keys)
         bits = shared_keys.part_bits(bloom, HUB_SHARE)
-        met = materialise(jaccard_join.stored_blocks(hub_texts, bloom, bits), "dedup.lexical.met")
-        blocks = jaccard_join.blocks(rows, config, shared_keys.of_repeated(keys, met), bits).unionByName(met)
+        hub = materialise(jaccard_join.stored_blocks(hub_texts, bloom, bits), "dedup.lexical.met")
+        blocks = jaccard_join.blocks(rows, config, shared_keys.of_repeated(keys, hub), bits).unionByName(hub)
     pairs = jaccard_join.found(blocks, rows.schema["id"].dataType, config.threshold, jaccard_join.MAX_PAIRS)
     compared, refused = _without_refused(materialise(pairs, "dedup.lexical.found"))
     return compared.where("identical"), compared.where(~F.col("identical")), refused

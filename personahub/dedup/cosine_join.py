@@ -2,8 +2,8 @@
 
 A vector is compared in its home cluster and in those whose boundary is near (`kernels.boundary_probes`). Clusters near each other form a
 group, and all vectors of a group go to one task, each of them once: about two copies of a vector compare it in four clusters. Moving a row
-costs Spark more than moving its bytes, so vectors travel in blocks, those of one batch that go to one group. A hub's vectors visit no other
-cluster, and are stored PACKED: cluster, ids (array), vectors (binary: float32, scaled, one after the other).
+costs Spark more than moving its bytes, so vectors are sent in blocks, those of one batch that go to one group. A hub's vectors visit no
+other cluster, and are stored PACKED: cluster, ids (array), vectors (binary: float32, scaled, one after the other).
 """
 
 from collections.abc import Iterator

@@ -22,8 +22,8 @@ _HASHES = 1 << 30
 
 @dataclass(frozen=True)
 class IvfIndex:
-    """centroids: float32[k, d], of unit length; margin: see kernels.boundary_probes; groups: int32[k], the key under which the vectors of
-    each cluster travel; partitions: the number of these keys.
+    """centroids: float32[k, d], of unit length; margin: see kernels.boundary_probes; groups: int32[k], the key of the group of each
+    cluster; partitions: the number of these keys.
     """
 
     centroids: np.ndarray
@@ -82,7 +82,7 @@ def _clusters(config: SemanticDedup, total: int) -> int:
 
 
 def drawn(rows: DataFrame, column: str, share: float, seed: int) -> pa.Table:
-    """Rows (id, `column`) -> about `share` of them, chosen and sorted by a hash of the id, whatever order the rows come in."""
+    """Rows (id, `column`) -> about `share` of them, chosen and sorted by a hash of the id."""
     hashed = rows.select("id", column, F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(_HASHES)).alias("hash"))
     table = hashed.where(F.col("hash") < F.lit(round(share * _HASHES))).toArrow()
     return table.sort_by([("hash", "ascending"), ("id", "ascending")])

@@ -2,7 +2,7 @@
 
 A text has several *keyed rows*: key (64 bits), level, id, tokens. Its one *set row* has an odd key, the first half of a 128-bit hash of its
 token set, and for tokens the second half: equal sets share it. Its *comparison rows* have even keys, by PartEnum and prefixes (exact) or by
-bands of its signature (minhash), and the token hashes. Keyed rows travel in ROW BLOCKS (see row_blocks).
+bands of its signature (minhash), and the token hashes. Keyed rows are sent in ROW BLOCKS (see row_blocks).
 
 A hub keeps INDEX rows of its texts, many texts in one: ids (array), and binary, one text after the other, counts (int32: the number of its
 keys), keys (of all its rows), sizes (int32: of its token set) and tokens. The keyed rows are made of these again.
@@ -30,7 +30,7 @@ VERSION = 2  # of the keys: to be raised when tokens, hashes or keys come out di
 def scheme(config: LexicalDedup) -> str:
     """All that two stored keys must share: what the tokens are, how keys are made of them, and the threshold of the decisions.
 
-    Short, because Delta tells files apart by the first 32 characters.
+    Short, because Delta's statistics hold the first 32 characters.
     """
     parts: list[object] = [VERSION, config.method, config.threshold, config.unit, config.ngram]
     if config.method == "minhash":

@@ -2,7 +2,7 @@
 
 row, row_level: the row that may be removed. earlier, earlier_level: a row that comes before it by (level, id); null where `row` was
 refused. score: double. identical: the two token sets are equal. truncated: `row` may have more pairs after this one, which were not
-looked for. refused: why `row` was not compared, else null.
+searched. refused: why `row` was not compared, else null.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Which keys more than one text has. A row travels with its tokens only under such a key; most keys are of one text alone."""
+"""Which keys more than one text has. Only under such a key is a row sent with its tokens; most keys are of one text alone."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -55,8 +55,8 @@ def check(request: Request, config: Config) -> Source:
     return source
 
 
-def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _: None, *, verbose: bool = False) -> Summary:
-    """Deduplicate the input and write the results; `tell` is called with each step.
+def run(request: Request, config: Config, report: Callable[[str], None] = lambda _: None, *, verbose: bool = False) -> Summary:
+    """Deduplicate the input and write the results; `report` is called with each step.
 
     Raises InputError for an input that cannot be used, ConfigError for settings and a folder that holds results, RootInUse where another
     run writes into it, Interrupted on Ctrl-C.
@@ -66,23 +66,23 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     results, written = _results(request), False
     try:
         with results.workplace():
-            tell("starting")
+            report("starting")
             spark = engines.open_session(config, verbose=verbose, job=engines.Job(bytes_read(source)))
             with engines.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
                 results.check_remote(spark)
-                done = _separated(frames, source, request, config, tell)
-                tell("looking at what was found")
+                done = _separated(frames, source, request, config, report)
+                report("grouping")
                 groups = figures.largest_groups(done.texts, done.duplicates) if done.counts.duplicates else ()
                 measured = _measured(done, request, config)
-                tell("writing")
+                report("writing")
                 with complaints(source):
                     results.publish(spark, done, partial(check_unchanged, source, seen))
                 written = True
                 findings: tuple[Finding, ...] = ()
                 if request.audit:
-                    tell("auditing")
+                    report("auditing")
                     findings = tuple(_audit(frames, source, results, request, config))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: {request.out} " + ("holds all results" if written else "is as it was")) from None
@@ -93,14 +93,14 @@ def _results(request: Request) -> Results:
     return Results(request.out, request.format, request.overwrite)
 
 
-def _separated(frames: Scratch, source: Source, request: Request, config: Config, tell: Callable[[str], None]) -> Deduplicated:
+def _separated(frames: Scratch, source: Source, request: Request, config: Config, report: Callable[[str], None]) -> Deduplicated:
     rows, results = read(frames.store, source), _results(request)
     results.check_names(rows)
     # reading parquet again costs less than a copy; `publish` checks that it has not changed
     still = source.format == "parquet" and stamps(source) is not None and not results.remote
     columns = (request.text_column, request.id_column, request.vector_column)
     with complaints(source):
-        done = separate(frames, rows, *columns, config.dedup, still=still, tell=tell)
+        done = separate(frames, rows, *columns, config.dedup, still=still, report=report)
     if not done.counts.rows:
         raise InputError(f"{request.input} holds no row")
     return done
@@ -117,12 +117,12 @@ def _measured(done: Deduplicated, request: Request, config: Config) -> recall.Re
 
 
 def _audit(frames: Scratch, source: Source, results: Results, request: Request, config: Config) -> Iterator[Finding]:
-    """Of the input and the results, both read anew."""
+    """Of the input and the results, both read again."""
     spark = frames.store.spark
     staged = frames.materialise(stage(read(frames.store, source), request.text_column, request.id_column), "audit.input")
     kept, duplicates, rejects = (results.load(spark, name) for name in RESULTS)
     if kept is None or duplicates is None:
-        raise PersonahubError(f"the results in {request.out} are gone")
+        raise PersonahubError(f"the results in {request.out} have disappeared")
     rejects = duplicates.select("id").limit(0) if rejects is None else rejects
     yield all_there(staged, kept, duplicates, rejects)
     rows = comparable(staged.where(F.col("unreadable").isNull()), request.text_column, request.vector_column)

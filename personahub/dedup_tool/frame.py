@@ -113,21 +113,21 @@ def separate(
     *,
     still: bool = False,
     close: Callable[[], None] = lambda: None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Deduplicated:
-    """`deduplicate_frame` on scratch of the caller; `tell` is called with each step.
+    """`deduplicate_frame` on scratch of the caller; `report` is called with each step.
 
     still: the rows are cheap to read and the same each time; if they have an id column, they are not staged.
     """
     config = for_columns(config, vector_column)
     check_columns(rows, text_column, id_column, vector_column)
-    tell("reading")
+    report("reading")
     staged = stage(rows, text_column, id_column)
     if not (still and id_column is not None):
         staged = frames.materialise(staged, "tool.input")
     if id_column is not None:
         check_ids(staged, id_column)
-    tell("comparing")
+    report("comparing")
     whole = staged.where(F.col("unreadable").isNull())
     compared = comparable(whole, text_column, vector_column)
     index = None
@@ -142,7 +142,7 @@ def separate(
     removed = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
     few = sum(each.count() for each in (duplicates, rejects)) <= BROADCAST_ROWS
     kept = whole.join(F.broadcast(removed) if few else removed, on="id", how="left_anti")
-    tell("counting")
+    report("counting")
     counted = _counts(staged, kept, duplicates, rejects)
     return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, index, counted, close)
 

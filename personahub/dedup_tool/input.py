@@ -78,7 +78,7 @@ def read(store: Store, source: Source) -> DataFrame:
 
 
 def stamps(source: Source) -> tuple[tuple[str, int, int], ...] | None:
-    """Name, size and time of each file; None if some cannot be looked at from here."""
+    """Name, size and time of each file; None if some are remote."""
     if any(is_remote(file) for file in source.files):
         return None
     found = [(file, os.stat(file)) for file in source.files]
@@ -110,7 +110,7 @@ def _check_parquet(source: Source, *, wholly: bool = False) -> None:
 
 @contextmanager
 def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
-    """What the engine says about a damaged file becomes an InputError; `always`: whatever it says about the input."""
+    """The engine's errors about a damaged file become InputErrors; `always`: all its errors about the input."""
     try:
         yield
     except InputError:
@@ -178,7 +178,7 @@ def _folder(name: str, folder: Path) -> Source:
 
 
 def _sniffed(path: Path) -> str | None:
-    """From the first bytes of a file whose name tells nothing."""
+    """The format by the first bytes, for names without a known ending."""
     try:
         with path.open("rb") as file:
             head = file.read(64)

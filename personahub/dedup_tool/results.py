@@ -62,7 +62,7 @@ class Results:
             )
 
     def check_remote(self, spark: SparkSession) -> None:
-        """The same for a DIR that only the engine can look into."""
+        """The same for a DIR that only the engine can read."""
         if self.remote:
             self._check_free([name for name in RESULTS if self.load(spark, name) is not None])
 
@@ -161,9 +161,9 @@ def _checksum(name: str, rows: DataFrame) -> DataFrame:
 
 def _remove(folder: Path, quiet_s: float = 0.0) -> None:
     """quiet_s: how long it must stay away, since tasks of a cancelled job write for a moment longer."""
-    gone = began = time.monotonic()
-    while (folder.exists() or time.monotonic() < gone + quiet_s) and time.monotonic() < began + PATIENCE_SECONDS:
+    absent_since = began = time.monotonic()
+    while (folder.exists() or time.monotonic() < absent_since + quiet_s) and time.monotonic() < began + PATIENCE_SECONDS:
         if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            gone = time.monotonic()
+            absent_since = time.monotonic()
         time.sleep(0.05)

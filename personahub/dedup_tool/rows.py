@@ -45,7 +45,7 @@ def stage(rows: DataFrame, text_column: str, id_column: str | None) -> DataFrame
     unreadable = (F.col(UNREADABLE) if UNREADABLE in rows.columns else F.lit(None)).cast("string").alias("unreadable")
     if id_column is not None:
         given = F.col(quoted(id_column))
-        # a plain string is compared byte by byte, whatever the collation of the column
+        # a plain string is compared byte by byte, without the collation of the column
         given = given.cast("string") if isinstance(rows.schema[id_column].dataType, T.StringType) else given
         return rows.select(given.alias("id"), row, unreadable)
     text = F.coalesce(F.col(quoted(text_column)).cast("string"), F.lit(""))

@@ -89,7 +89,7 @@ def groups(console: Console, groups: "Sequence[Group]") -> None:
     plain(console, f"\nthe {'largest groups' if len(groups) > 1 else 'only group'}", style="bold")
     for number, group in enumerate(groups, start=1):
         console.print(
-            Text.assemble((f"{number:>2}. ", "dim"), (f"stands for {group.size:,}: ", "bold"), _text(group.text, group.id)),
+            Text.assemble((f"{number:>2}. ", "dim"), (f"represents {group.size:,}: ", "bold"), _text(group.text, group.id)),
             soft_wrap=True,
         )
         for member in group.members:
@@ -139,9 +139,11 @@ def explanation(console: Console, config: Dedup, vectors: bool) -> None:
         plain(console, f"semantic: a duplicate has cosine >= {semantic.threshold:g} with a kept row, computed in float64")
         plain(
             console,
-            f"vectors meet in {where} clusters, each in its own and in those whose border is near: {semantic.probes} on average",
+            f"vectors are compared in {where} clusters, each in its own and in those whose boundary is near: {semantic.probes} on average",
         )
-        plain(console, "pairs that meet in none are missed; a run measures how many, on a sample held against all vectors")
+        plain(
+            console, "pairs without a common cluster are missed; a run measures how many, on a sample compared with all vectors"
+        )
         return
     lexical = config.lexical
     tokens = f"single {lexical.unit}s" if lexical.ngram == 1 else f"runs of {lexical.ngram} {lexical.unit}s"

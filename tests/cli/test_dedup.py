@@ -82,9 +82,9 @@ def test_the_summary_tells_what_minhash_may_have_missed():
 
 def test_texts_are_no_markup():
     shown = printed()
-    assert " 1. stands for 31: A [cook] who bakes\n      0.9000 exact  A [/b] cook\n" in shown
+    assert " 1. represents 31: A [cook] who bakes\n      0.9000 exact  A [/b] cook\n" in shown
     assert "(no text, id d2)" in shown
-    assert " 2. stands for 2: One text\n      all with this very text\n" in shown
+    assert " 2. represents 2: One text\n      all with this very text\n" in shown
 
 
 def test_an_audit_says_what_is_broken():
@@ -162,7 +162,7 @@ def test_from_a_file_to_results(personahub, spark, tmp_path):
     code, out, err = personahub(*arguments)
     assert code == 0, err
     assert re.search(r"^ kept +2 +50.00% *$", out, re.MULTILINE)
-    assert " 1. stands for 1: A lighthouse keeper who paints ships\n" in out
+    assert " 1. represents 1: A lighthouse keeper who paints ships\n" in out
     assert {row.id for row in spark.read.parquet(str(tmp_path / "out" / "kept")).collect()} == {0, 2}
 
     code, _, err = personahub(*arguments)

@@ -13,7 +13,7 @@ LOWS = 512  # rows of a block of scores
 FIRST, LARGEST = 512, 1024  # its columns, at first and later
 STRIDE = 256  # scores that are scanned at once
 
-# low int64: a row, high int64: an earlier row, score float64, truncated bool: pairs of `low` after this one were not looked for
+# low int64: a row, high int64: an earlier row, score float64, truncated bool: pairs of `low` after this one were not searched
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 

@@ -20,7 +20,7 @@ def check_threshold(threshold: float) -> float:
 
 @compiled
 def _min_overlap(total, threshold):
-    overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # less than it takes, whatever the rounding
+    overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # too low, however it is rounded
     while overlap < total and overlap / (total - overlap) < threshold:
         overlap += 1
     return overlap

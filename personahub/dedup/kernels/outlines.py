@@ -62,6 +62,6 @@ def outlines(vectors, rows, axis, width):
         for i in range(width):
             out[at, i] = vector[i] - along * axis[i]
         rest = vector[width:] - along * axis[width:]
-        out[at, width] = np.sqrt(dot(rest, rest)) * 1.000001  # up, whatever the rounding
+        out[at, width] = np.sqrt(dot(rest, rest)) * 1.000001  # an upper bound in spite of rounding
         out[at, width + 1] = along
     return out

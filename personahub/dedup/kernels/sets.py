@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from personahub import text
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.tokenize import fold_table, hash_runs, mix, sorted_sets, tokenise
+from personahub.dedup.kernels.tokenize import fold_table, hash_runs, mix, tokenise
 
 TOKEN_BYTES = 8
 _SALTS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
@@ -118,10 +118,10 @@ def buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def _tokenised(texts: Sequence[str], unit: str, ngram: int) -> TokenSets:
     tokens = [text.tokens(one, unit, ngram) for one in texts]
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(one) for one in tokens], out=offsets[1:])
+    sizes = np.array([len(one) for one in tokens], np.int64)
     hashes = hash_tokens([token.encode() for one in tokens for token in one])
-    return TokenSets(*sorted_sets(offsets, hashes))
+    order = np.lexsort((hashes, np.repeat(np.arange(len(texts)), sizes)))
+    return TokenSets(np.append(0, np.cumsum(sizes)), hashes[order])
 
 
 @compiled

@@ -85,19 +85,6 @@ def _sort_roughly(values):
         values[ends[place]] = value
 
 
-@compiled
-def sorted_sets(offsets, values):
-    """Offsets and values of the sets of hashes that stand in values[offsets[i]:offsets[i + 1]] in any order, with repeats."""
-    rows, kept, used = np.zeros(len(offsets), np.int64), np.empty(len(values), np.uint64), 0
-    for row in range(len(offsets) - 1):
-        size = offsets[row + 1] - offsets[row]
-        for at in range(size):
-            kept[used + at] = values[offsets[row] + at]
-        used += sort_unique(kept[used : used + size])
-        rows[row + 1] = used
-    return rows, kept[:used]
-
-
 @lru_cache
 def fold_table(unit: str) -> np.ndarray:
     """uint64[128]: what `text.words` (unit word) or `text.normalise` makes of each ASCII character: 0 between units, else 1 | byte << 8."""

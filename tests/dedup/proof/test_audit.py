@@ -83,7 +83,8 @@ def test_whatever_is_wrong_is_found(spark, rows, materialise):
         "each row is kept, or a duplicate, or a reject": "11 rows, 3 kept, 8 not; 1 ids are named twice, 0 are not in the input",
         "every duplicate names a row that its method kept": "identical 2, exact 6; 3 do not, the first is 'b'",
         "and that comes before it": "identical 2, exact 6; 1 do not, the first is 'b'",
-        "and has the exact score it states, at the threshold or above": "lowest: identical 1.0000, exact 0.8889; 5 do not, the first is 'd'",
+        "and has the exact score it states, at the threshold or above": "lowest: identical 1.0000, exact 0.8889; 5 do not, "
+        "the first is 'd'",
         "duplicate_of leads to a kept row, the representative, in 3 steps or fewer": "2 at most; 2 do not",
         "no two rows that the words kept reach 0.85, in a sample": "of 10 drawn, 7 have a neighbour, 2 kept beside a kept one",
     }
