@@ -121,7 +121,7 @@ def _ours(jobs: Jobs, rows: int, methods: list[str]) -> tuple[list[Ours], TokenS
         met = dedup_truth.met(sets, true, LexicalDedup(method=method, threshold=THRESHOLD))
         standing = dedup_truth.standing(true, answer.removed, met, answer.precision)
         lines.append(
-            Ours(method, runs, grown, standing, int((~met).sum()), answer.whole, int((answer.kept_by != expected).sum()))
+            Ours(method, runs, grown, standing, int((~met).sum()), answer.whole, int((answer.duplicate_of != expected).sum()))
         )
         _show(f"ours, {method}", runs, standing, grown)
         seconds = ", ".join(f"{kind} {share:.0f}" for kind, share in runs[-1].use.shares.items())
@@ -177,7 +177,7 @@ def _signatures(path: Path) -> tuple[float, float]:
     texts = texts.filter(pc.string_is_ascii(texts))[:100_000]
 
     def ours() -> None:
-        minhash.signatures(token_sets(texts)[0], 128, 1)
+        minhash.signatures(token_sets(texts), 128, 1)
 
     from datasketch import MinHash
 

@@ -2,7 +2,7 @@
 
     python benchmarks/dedup_partitions.py [--rows 100000] [--methods exact,minhash,semantic] [--partitions 1,7,64] [--seed 1]
 
-Generated personas, and vectors. A verdict is a row of `duplicates`: id, kept_by, method, score (to the last bit) and round. Exits 1 if one
+Generated personas, and vectors. A verdict is a row of `duplicates`, its score compared to the last bit. Exits 1 if one
 differs, and shows how many do.
 """
 

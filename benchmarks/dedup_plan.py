@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from dedup_jobs import Run
 
 from personahub.config import LexicalDedup
-from personahub.dedup import sieving
-from personahub.dedup.arrow import packed
-from personahub.dedup.kernels import exact, minhash
+from personahub.dedup import shared_keys
+from personahub.dedup.arrow_columns import packed
+from personahub.dedup.kernels import minhash, partenum
 from personahub.dedup.kernels.buckets import bucket_pairs
 from personahub.dedup.kernels.sets import TOKEN_BYTES, TokenSets, take
 
@@ -25,7 +25,7 @@ def show(runs: dict[str, list[Run]], sets: TokenSets, threshold: float) -> None:
     """`sets` in the order of the ids, which are random: any run of them is a sample.
 
     Costs and bytes go by the slope between the two sizes; comparisons, which grow with the square, by their counts at the two sizes.
-    Both sizes are measured with a sieve, which leaves most keyed rows at home; where the keys that repeat are too many for one, all travel.
+    Both sizes are measured with a filter of shared keys; where these are too many for one, all keyed rows travel.
     """
     print(f"\nplan for {GOAL:,} personas, extrapolated from {' and '.join(f'{run.rows:,}' for run in next(iter(runs.values())))}")
     for method, (small, large) in runs.items():
@@ -39,13 +39,13 @@ def show(runs: dict[str, list[Run]], sets: TokenSets, threshold: float) -> None:
         keys, key_bytes = _keys(sets, settings)
         nanos = _nanoseconds(sets, settings)
         compared = square * GOAL**2
-        reach = sieving.MOST * large.rows / max(_repeated(take(sets, np.arange(large.rows)), settings), 1)
+        reach = shared_keys.MAX_KEYS * large.rows / max(_repeated(take(sets, np.arange(large.rows)), settings), 1)
         whole = keys * (_ROW_BYTES + TOKEN_BYTES * sets.sizes.mean()) + _ROW_BYTES + TOKEN_BYTES
         print(
             f"{method:8} {slope * GOAL / 3600:8.1f} core-hours at {slope * 1e6:.1f} us a persona\n"
             f"{'':8} {compared * nanos * 1e-9 / 3600:8.1f} core-hours more at most, if every bucket were compared in full: {compared:.1e} "
             f"comparisons at {nanos:.0f} ns\n"
-            f"{'':8} {shuffle * GOAL / 1e12:8.2f} TB shuffled, {shuffle:.0f} bytes a persona ({keys:.1f} keys), where there is a sieve: up "
+            f"{'':8} {shuffle * GOAL / 1e12:8.2f} TB shuffled, {shuffle:.0f} bytes a persona ({keys:.1f} keys), with a filter: up "
             f"to {reach / 1e6:.0f} million personas\n"
             f"{'':8} {whole * GOAL / 1e12:8.2f} TB shuffled, {whole:.0f} bytes a persona at most, without one\n"
             f"{'':8} {out * GOAL / 1e12:8.2f} TB written as kept and duplicates, {out:.0f} bytes a persona\n"
@@ -68,7 +68,7 @@ def _repeated(sets: TokenSets, settings: LexicalDedup) -> int:
 
 def _made(sets: TokenSets, settings: LexicalDedup) -> tuple[np.ndarray, np.ndarray]:
     if settings.method == "exact":
-        return exact.exact_keys(sets, settings.threshold)
+        return partenum.exact_keys(sets, settings.threshold)
     bands, rows = minhash.choose_bands(settings.threshold, settings.num_perm, settings.min_recall)
     parts = [take(sets, np.arange(at, min(at + _SAMPLE, len(sets)))) for at in range(0, len(sets), _SAMPLE)]
     keys = [minhash.band_keys(minhash.signatures(part, settings.num_perm, settings.seed), bands, rows) for part in parts]

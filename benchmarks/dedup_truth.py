@@ -13,7 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from personahub.config import LexicalDedup
-from personahub.dedup.kernels import buckets, exact, minhash
+from personahub.dedup.kernels import minhash, partenum
+from personahub.dedup.kernels.buckets import HOT
+from personahub.dedup.kernels.candidate_lists import grouped, joined, search
+from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets, set_keys, take, token_sets
 from personahub.text import tokens
 
@@ -50,14 +53,21 @@ class Standing:
 def read(path: Path) -> tuple[pa.Array, TokenSets]:
     """The ids of a corpus in ascending order, and the token sets of their texts."""
     table = pq.read_table(path, columns=["id", "persona"]).sort_by("id")
-    return table["id"].combine_chunks(), token_sets(table["persona"])[0]
+    return table["id"].combine_chunks(), token_sets(table["persona"])
 
 
 def truth(sets: TokenSets, threshold: float) -> Truth:
     _, first, group = np.unique(
         set_keys(sets), axis=0, return_index=True, return_inverse=True
     )  # the first row of each distinct set
-    return Truth(*buckets.all_pairs(sets, threshold), first[group.ravel()], len(sets))
+    return Truth(*_all_pairs(sets, threshold), first[group.ravel()], len(sets))
+
+
+def _all_pairs(sets: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """low, high < low int64 and score float64 of every pair within the threshold, equal sets included, by low and then high."""
+    equal = grouped(np.arange(len(sets)), set_keys(sets)[:, 0])
+    lists = joined([without_hot(sets, grouped(*partenum.exact_keys(sets, threshold)), threshold, HOT), equal])
+    return search(sets, lists, np.zeros(len(sets), np.bool_), threshold, len(sets))[:3]
 
 
 def _crossed(
@@ -73,14 +83,14 @@ def _crossed(
 def reference(true: Truth) -> np.ndarray:
     """int64[n]: who keeps each row out by greedy removal, -1 if it is kept; equal sets first, then pair by pair."""
     own = true.first == np.arange(true.count)
-    kept_by = np.where(own, -1, true.first)
+    duplicate_of = np.where(own, -1, true.first)
     between = own[true.low] & own[true.high]
     removed = [False] * true.count
     for low, high in zip(true.low[between].tolist(), true.high[between].tolist(), strict=True):
         if not removed[low] and not removed[high]:
             removed[low] = True
-            kept_by[low] = high
-    return kept_by
+            duplicate_of[low] = high
+    return duplicate_of
 
 
 def standing(true: Truth, removed: np.ndarray, found: np.ndarray, precision: float) -> Standing:
@@ -111,22 +121,22 @@ class Answer:
     """What the command wrote to its folder."""
 
     removed: np.ndarray  # bool, one a row
-    kept_by: np.ndarray  # int64, -1 if kept
+    duplicate_of: np.ndarray  # int64, -1 if kept
     precision: float  # share of the named pairs that are true, with their true score
     whole: bool  # each row of the input is in kept or in duplicates, once
 
 
 def answer(folder: Path, ids: pa.Array, true: Truth) -> Answer:
-    duplicates = pq.read_table(folder / "duplicates", columns=["id", "kept_by", "score"])
+    duplicates = pq.read_table(folder / "duplicates", columns=["id", "duplicate_of", "score"])
     kept = _positions(pq.read_table(folder / "kept", columns=["id"])["id"], ids)
-    row, by = (_positions(duplicates[name], ids) for name in ("id", "kept_by"))
-    kept_by = np.full(len(ids), -1)
-    kept_by[row] = by
+    row, by = (_positions(duplicates[name], ids) for name in ("id", "duplicate_of"))
+    duplicate_of = np.full(len(ids), -1)
+    duplicate_of[row] = by
     code = np.maximum(row, by) * true.count + np.minimum(row, by)
     at = np.minimum(np.searchsorted(true.code, code), len(true.code) - 1)
     right = (true.code[at] == code) & (true.score[at] == duplicates["score"].to_numpy())
     whole = np.array_equal(np.sort(np.r_[kept, row]), np.arange(len(ids)))
-    return Answer(kept_by >= 0, kept_by, float(right.mean()), whole)
+    return Answer(duplicate_of >= 0, duplicate_of, float(right.mean()), whole)
 
 
 def _positions(values: pa.ChunkedArray, ids: pa.Array) -> np.ndarray:
@@ -148,7 +158,7 @@ def met(sets: TokenSets, true: Truth, settings: LexicalDedup) -> np.ndarray:
         bands = minhash.choose_bands(settings.threshold, settings.num_perm, settings.min_recall)
         chunks = [slice(at, at + 100_000) for at in range(0, len(a), 100_000)]
         return equal | np.concatenate([minhash.collides(made[a[chunk]], made[b[chunk]], *bands) for chunk in chunks])
-    row, key = exact.exact_keys(part, settings.threshold)
+    row, key = partenum.exact_keys(part, settings.threshold)
     order = np.argsort(row, kind="stable")
     key, size = key[order], np.bincount(row, minlength=len(rows))
     start = np.cumsum(size) - size
@@ -166,7 +176,7 @@ def cross_check(small: list[str], large: TokenSets, true: Truth, threshold: floa
             score = both / (len(words) + len(texts[high]) - both)
             if score >= threshold:
                 slow[low, high] = score
-    fast = truth(token_sets(pa.array(small))[0], threshold)
+    fast = truth(token_sets(pa.array(small)), threshold)
     assert slow == dict(zip(zip(fast.low.tolist(), fast.high.tolist(), strict=True), fast.score.tolist(), strict=True)), "small"
     order = np.argsort(large.values, kind="stable")
     owner, values = np.repeat(np.arange(len(large)), large.sizes)[order], large.values[order]

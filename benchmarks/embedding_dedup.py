@@ -157,10 +157,10 @@ def _judged(name: str, run: Run, vectors: np.ndarray, true: Truth) -> Standing:
 def _told(out: Path, vectors: np.ndarray) -> bool:
     """Does every removed row name a kept row, with a score that is right and reaches the threshold?"""
     with np.load(out) as answer:
-        rows, kept_by, score = np.flatnonzero(answer["removed"]), answer["kept_by"], answer["score"]
+        rows, duplicate_of, score = np.flatnonzero(answer["removed"]), answer["duplicate_of"], answer["score"]
         kept = ~answer["removed"]
-    exact = embeddings.cosines(vectors, rows, kept_by[rows])
-    return bool(kept[kept_by[rows]].all() and (score[rows] >= THRESHOLD).all() and (abs(exact - score[rows]) < 1e-12).all())
+    exact = embeddings.cosines(vectors, rows, duplicate_of[rows])
+    return bool(kept[duplicate_of[rows]].all() and (score[rows] >= THRESHOLD).all() and (abs(exact - score[rows]) < 1e-12).all())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python benchmarks/embedding_jobs.py NAME INPUT OUT
 
 INPUT: a parquet file of embeddings.write. OUT: npz with `low` and `high`, the pairs that were found, and `removed` (bool); rows are in the
-order of the ids. `ours` writes kept_by and score, too; ours-warm its `seconds` of CPU, kernel the `seconds` of its steps.
+order of the ids. `ours` writes duplicate_of and score, too; ours-warm its `seconds` of CPU, kernel the `seconds` of its steps.
 """
 
 import os
@@ -51,8 +51,8 @@ def ours_warm(source: Path, folder: Path) -> dict[str, Any]:
 
 def kernel(source: Path, folder: Path) -> dict[str, Any]:
     """Ours without an engine, on one core: the clusters, the visits and the pairs."""
-    from personahub.dedup import search
-    from personahub.dedup.kernels import borders, kmeans
+    from personahub.dedup import ivf_index
+    from personahub.dedup.kernels import boundary_probes, kmeans
     from personahub.dedup.kernels import vectors as checked
 
     lists = pq.read_table(source, columns=["id", "vector"]).sort_by("id")["vector"].combine_chunks()
@@ -63,11 +63,11 @@ def kernel(source: Path, folder: Path) -> dict[str, Any]:
     clock.append(time.process_time())
     count, clusters = len(vectors), round(1.5 * len(vectors) ** 0.5)
     order = np.random.default_rng(SEED).permutation(count)
-    held_out = min(search.HELD_OUT, count // 2)
-    sampled = order[: held_out + min(search.MOST_SAMPLED, search.PER_CLUSTER * clusters)]
+    held_out = min(ivf_index.HELD_OUT, count // 2)
+    sampled = order[: held_out + min(ivf_index.MAX_SAMPLED, ivf_index.PER_CLUSTER * clusters)]
     held, rest = np.split(sampled, [held_out])
     centroids = kmeans.train(vectors[np.sort(rest)], clusters, SEED, THRESHOLD)
-    margin = borders.margin(vectors[held], centroids, PROBES, THRESHOLD)
+    margin = boundary_probes.margin(vectors[held], centroids, PROBES, THRESHOLD)
     clock.append(time.process_time())
     low, high = _pairs(vectors, centroids, margin)
     clock.append(time.process_time())
@@ -150,10 +150,10 @@ def _answer(source: Path, folder: Path) -> dict[str, Any]:
     found = pq.read_table(folder / "_scratch" / "dedup.semantic.found", columns=["low", "high"])
     duplicates = pq.read_table(folder / "duplicates")
     low, high = (pc.index_in(found[name], ids).to_numpy().astype(np.int64) for name in ("low", "high"))
-    row, by = (pc.index_in(duplicates[name], ids).to_numpy().astype(np.int64) for name in ("id", "kept_by"))
-    removed, kept_by, score = np.zeros(len(ids), bool), np.full(len(ids), -1), np.zeros(len(ids))
-    removed[row], kept_by[row], score[row] = True, by, duplicates["score"].to_numpy()
-    return {"low": low, "high": high, "removed": removed, "kept_by": kept_by, "score": score}
+    row, by = (pc.index_in(duplicates[name], ids).to_numpy().astype(np.int64) for name in ("id", "duplicate_of"))
+    removed, duplicate_of, score = np.zeros(len(ids), bool), np.full(len(ids), -1), np.zeros(len(ids))
+    removed[row], duplicate_of[row], score[row] = True, by, duplicates["score"].to_numpy()
+    return {"low": low, "high": high, "removed": removed, "duplicate_of": duplicate_of, "score": score}
 
 
 def cpu_of_all() -> float:
@@ -174,10 +174,10 @@ def cpu_of_all() -> float:
 
 
 def _pairs(vectors: np.ndarray, centroids: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    from personahub.dedup.kernels import borders, cosine
+    from personahub.dedup.kernels import boundary_probes, cosine
 
     no = np.zeros(len(vectors), bool)
-    starts, clusters = borders.visits(vectors, centroids, borders.distances(centroids), margin, no)
+    starts, clusters = boundary_probes.visits(vectors, centroids, boundary_probes.distances(centroids), margin)
     row, home = np.repeat(np.arange(len(vectors)), np.diff(starts)), np.zeros(len(clusters), bool)
     home[starts[:-1]] = True
     return cosine.cosine_pairs(vectors, row, clusters, home, no, THRESHOLD, MOST)[:2]

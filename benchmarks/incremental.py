@@ -180,16 +180,16 @@ class Hub:
 
     def _search(self, rows: Any, standing: Any) -> Any:
         """As the hub has it: clusters serve until there are OUTGROWN times the vectors that they were trained on."""
-        from personahub.dedup import semantic
+        from personahub.dedup import cosine_join
 
         total = rows.count() + (0 if standing is None else standing.count())
         anew = total > OUTGROWN * self.trained_on
         if anew:
             self.centroids, self.trained_on = None, total
-        search = semantic.prepare(rows, self.config.semantic, standing, self.centroids)
+        search = cosine_join.prepare(rows, self.config.semantic, standing, self.centroids)
         self.centroids = search.centroids
         if anew and standing is not None:
-            self._remember(semantic.pack(standing, search))
+            self._remember(cosine_join.pack(standing, search))
         return search
 
     def _remember(self, packed: Any) -> None:

@@ -113,7 +113,7 @@ REJECTS = _table(
     run_id=_STRING,
 )
 
-DUPLICATES = _table(id=_STRING, kind=_STRING, kept_by=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
+DUPLICATES = _table(id=_STRING, kind=_STRING, duplicate_of=_STRING, representative=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
 
 # what a later batch is compared with: those whom the lexical methods kept, many in a row, their figures one after the other
 LEXICAL_INDEX = _table(

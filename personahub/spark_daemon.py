@@ -16,10 +16,10 @@ import personahub.stages.persona_to_persona.transform
 import personahub.stages.synthesize.transform
 import personahub.stages.text_to_persona  # noqa: F401
 from personahub.config import LexicalDedup
-from personahub.dedup import comparing, keying, sieving  # noqa: F401
+from personahub.dedup import blocking_keys, bucket_pairs, shared_keys  # noqa: F401
 
 if __name__ == "__main__":
-    keying.keys_of(pa.array(["a text, so that the compiled functions are read from disk"]), LexicalDedup())
+    blocking_keys.keys_of(pa.array(["a text, so that the compiled functions are read from disk"]), LexicalDedup())
     gc.collect()
     gc.freeze()  # PySpark's workers collect garbage after each task: not among what is loaded here
     manager()

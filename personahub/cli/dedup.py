@@ -84,8 +84,8 @@ def dedup(
     from personahub.dedup_tool import files
 
     request = files.Request(input, out, text_column, id_column, vectors, format.value, overwrite, audit)
-    with views.progress(console) as tell:
-        summary = files.run(request, settings, tell, verbose=verbose)
+    with views.progress(console) as report:
+        summary = files.run(request, settings, report, verbose=verbose)
     views.summary(console, summary, request, settings.dedup)
     if any(not finding.holds for finding in summary.findings):
         raise typer.Exit(1)

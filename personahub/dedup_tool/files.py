@@ -11,9 +11,8 @@ from pyspark.sql import functions as F
 
 from personahub import engines, figures
 from personahub.config import Config
-from personahub.dedup.proof import semantic_recall
+from personahub.dedup.proof import recall
 from personahub.dedup.proof.audit import Finding, audit
-from personahub.dedup.proof.recall import Recall, recall
 from personahub.dedup_tool.frame import Counts, Deduplicated, comparable, for_columns, separate
 from personahub.dedup_tool.input import Source, check_unchanged, complaints, detect, is_remote, read, stamps
 from personahub.dedup_tool.results import RESULTS, Results, all_there
@@ -25,7 +24,7 @@ from personahub.storage.delta import Store
 
 @dataclass(frozen=True)
 class Request:
-    """What the tool is asked for. id_column: None for ids from the text; vector_column: compare these, and not the texts."""
+    """The arguments of the tool. id_column: None for ids from the text; vector_column: compare these, and not the texts."""
 
     input: str
     out: str
@@ -39,25 +38,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of it. recall: of minhash or of the search among vectors; findings: of the audit, if it was asked for."""
+    """The result. recall: of minhash or of the clusters of vectors; findings: of the audit, if it was asked for."""
 
     counts: Counts
     groups: tuple[figures.Group, ...]
-    recall: Recall | semantic_recall.Recall | None
+    recall: recall.Recall | None
     findings: tuple[Finding, ...]
     seconds: float
 
 
 def check(request: Request, config: Config) -> Source:
-    """What can be known to be wrong before the engine starts. Raises InputError, or ConfigError for settings and for the folder."""
+    """Checks what needs no engine. Raises InputError, or ConfigError for settings and for the folder."""
     for_columns(config.dedup, request.vector_column)
     source = detect(request.input)
     _results(request).check(source)
     return source
 
 
-def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _: None, *, verbose: bool = False) -> Summary:
-    """Deduplicate the input and write the results; `tell` hears what it is at.
+def run(request: Request, config: Config, report: Callable[[str], None] = lambda _: None, *, verbose: bool = False) -> Summary:
+    """Deduplicate the input and write the results; `report` is called with each step.
 
     Raises InputError for an input that cannot be used, ConfigError for settings and a folder that holds results, RootInUse where another
     run writes into it, Interrupted on Ctrl-C.
@@ -67,23 +66,23 @@ def run(request: Request, config: Config, tell: Callable[[str], None] = lambda _
     results, written = _results(request), False
     try:
         with results.workplace():
-            tell("starting")
+            report("starting")
             spark = engines.open_session(config, verbose=verbose, job=engines.Job(bytes_read(source)))
             with engines.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
                 results.check_remote(spark)
-                done = _separated(frames, source, request, config, tell)
-                tell("looking at what was found")
+                done = _separated(frames, source, request, config, report)
+                report("grouping")
                 groups = figures.largest_groups(done.texts, done.duplicates) if done.counts.duplicates else ()
                 measured = _measured(done, request, config)
-                tell("writing")
+                report("writing")
                 with complaints(source):
                     results.publish(spark, done, partial(check_unchanged, source, seen))
                 written = True
                 findings: tuple[Finding, ...] = ()
                 if request.audit:
-                    tell("auditing")
+                    report("auditing")
                     findings = tuple(_audit(frames, source, results, request, config))
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: {request.out} " + ("holds all results" if written else "is as it was")) from None
@@ -94,36 +93,36 @@ def _results(request: Request) -> Results:
     return Results(request.out, request.format, request.overwrite)
 
 
-def _separated(frames: Scratch, source: Source, request: Request, config: Config, tell: Callable[[str], None]) -> Deduplicated:
+def _separated(frames: Scratch, source: Source, request: Request, config: Config, report: Callable[[str], None]) -> Deduplicated:
     rows, results = read(frames.store, source), _results(request)
     results.check_names(rows)
-    # reading parquet again costs less than a copy, and that nobody has changed it is looked at before results are in their places
+    # reading parquet again costs less than a copy; `publish` checks that it has not changed
     still = source.format == "parquet" and stamps(source) is not None and not results.remote
     columns = (request.text_column, request.id_column, request.vector_column)
     with complaints(source):
-        done = separate(frames, rows, *columns, config.dedup, still=still, tell=tell)
+        done = separate(frames, rows, *columns, config.dedup, still=still, report=report)
     if not done.counts.rows:
         raise InputError(f"{request.input} holds no row")
     return done
 
 
-def _measured(done: Deduplicated, request: Request, config: Config) -> Recall | semantic_recall.Recall | None:
-    """What was found of what is there, where not all is by proof."""
-    if done.search is not None:
-        return semantic_recall.recall(done.compared, done.search, config.dedup.semantic)
+def _measured(done: Deduplicated, request: Request, config: Config) -> recall.Recall | None:
+    """The recall of methods that may miss pairs."""
+    if done.index is not None:
+        return recall.of_clusters(done.compared, done.index, config.dedup.semantic)
     if config.dedup.lexical.method == "exact":
         return None
     compared = done.compared.join(done.rejects.select("id"), on="id", how="left_anti")
-    return recall(compared, config.dedup.lexical, done.counts.rows)
+    return recall.of_bands(compared, config.dedup.lexical)
 
 
 def _audit(frames: Scratch, source: Source, results: Results, request: Request, config: Config) -> Iterator[Finding]:
-    """Of the input and the results, both read anew."""
+    """Of the input and the results, both read again."""
     spark = frames.store.spark
     staged = frames.materialise(stage(read(frames.store, source), request.text_column, request.id_column), "audit.input")
     kept, duplicates, rejects = (results.load(spark, name) for name in RESULTS)
     if kept is None or duplicates is None:
-        raise PersonahubError(f"the results in {request.out} are gone")
+        raise PersonahubError(f"the results in {request.out} have disappeared")
     rejects = duplicates.select("id").limit(0) if rejects is None else rejects
     yield all_there(staged, kept, duplicates, rejects)
     rows = comparable(staged.where(F.col("unreadable").isNull()), request.text_column, request.vector_column)
@@ -131,7 +130,7 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
 
 
 def bytes_read(source: Source) -> int | None:
-    """How large the files of an input are; None where some cannot be looked at from here."""
+    """The size of the files of an input; None if some are remote."""
     return None if any(is_remote(file) for file in source.files) else sum(map(_size, source.files))
 
 

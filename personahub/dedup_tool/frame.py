@@ -1,31 +1,29 @@
 """Deduplication of any DataFrame: `deduplicate_frame`, and what the tool on files shares with it.
 
-The rows are staged first: written once with an id, so that whatever is asked of them later is asked of the same rows. A row is then kept, a
-duplicate or a reject; the three are counted against what came in before anything is given back.
+The rows are staged first: written once with an id, so that all later steps read the same rows. Each row is then kept, a duplicate or a
+reject; the counts of these must sum up to the input.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.config import Dedup, LexicalDedup
+from personahub.config import Dedup
 from personahub.dedup import deduplicate
-from personahub.dedup_tool.distinct import check_ids
-from personahub.dedup_tool.rows import check_columns, stage, text_of
+from personahub.dedup_tool.rows import check_columns, check_ids, stage, text_of
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
 from personahub.storage.delta import Store
 
 if TYPE_CHECKING:
-    from personahub.dedup.search import Search
+    from personahub.dedup.ivf_index import IvfIndex
 
-FEW = 1_000_000  # ids that Spark gives to every executor, some 100 MB, so that the rows need not be shuffled
+BROADCAST_ROWS = 1_000_000  # ids that every executor gets, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
 _WHY = {
     "empty_text": "no word in it",
@@ -39,22 +37,21 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Counts:
-    """rows = kept + duplicates + rejects. slow: texts that were not for the compiled tokeniser."""
+    """rows = kept + duplicates + rejects."""
 
     rows: int
     kept: int
     duplicates: dict[str, int]  # by method: identical, exact, minhash, semantic
     rejects: dict[str, int]  # by reason
-    slow: int = 0
 
 
 @dataclass(frozen=True)
 class Deduplicated:
-    """Who is kept, who is not and for whom, and who was not compared.
+    """The rows that are kept, those that are duplicates, and those that were not compared.
 
-    kept: the rows and columns as they came. duplicates: id, kept_by, method, score, round. rejects: id (null: a line that is no row),
-    reason, detail. texts: id, text of every row. compared: id, level, and text or vector. search: where vectors were looked for, if they
-    were. All read scratch files, which `close` removes, and so does the end of a `with`.
+    kept: the rows and columns of the input. duplicates: see `dedup.deduplicate`. rejects: id (null: a line that is no row), reason, detail.
+    texts: id, text of every row. compared: id, level, and text or vector. index: that of the vectors, if they were compared. All read
+    scratch files, which `close` removes, and so does the end of a `with`.
     """
 
     kept: DataFrame
@@ -62,7 +59,7 @@ class Deduplicated:
     rejects: DataFrame
     texts: DataFrame
     compared: DataFrame
-    search: "Search | None"
+    index: "IvfIndex | None"
     counts: Counts
     close: Callable[[], None]
 
@@ -82,9 +79,9 @@ def deduplicate_frame(
     config: Dedup | None = None,
     scratch: str | None = None,
 ) -> Deduplicated:
-    """Which rows of a DataFrame are kept, in the frame's own session, also over Connect.
+    """The rows of a DataFrame that are kept, in the frame's own session, also over Connect.
 
-    id_column: strings or whole numbers, distinct; of rows that are alike the one with the least id is kept. Without it the id is
+    id_column: strings or whole numbers, distinct; of similar rows the one with the smallest id is kept. Without it the id is
     `personahub.ids.persona_id` of the text, with -1, -2, ... on further rows of one normalised text. vector_column: arrays of numbers,
     of one dimension; then they are compared, by cosine, and the texts are not. config: `dedup` of a configuration. scratch: a folder
     that all workers reach, or `catalog.schema`; None: a temporary folder, where the engine runs on this machine alone.
@@ -116,44 +113,42 @@ def separate(
     *,
     still: bool = False,
     close: Callable[[], None] = lambda: None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Deduplicated:
-    """The work of `deduplicate_frame` on scratch that is the caller's; `tell` hears what it is at.
+    """`deduplicate_frame` on scratch of the caller; `report` is called with each step.
 
-    still: the rows are the same whenever they are read, and it costs little; with ids of their own they then need not be staged.
+    still: the rows are cheap to read and the same each time; if they have an id column, they are not staged.
     """
     config = for_columns(config, vector_column)
     check_columns(rows, text_column, id_column, vector_column)
-    tell("reading")
+    report("reading")
     staged = stage(rows, text_column, id_column)
     if not (still and id_column is not None):
         staged = frames.materialise(staged, "tool.input")
     if id_column is not None:
         check_ids(staged, id_column)
-    tell("comparing")
+    report("comparing")
     whole = staged.where(F.col("unreadable").isNull())
     compared = comparable(whole, text_column, vector_column)
-    search = _search(compared, config) if vector_column is not None else None
-    duplicates, refused = deduplicate(compared, config, frames.materialise, search=search)
+    index = None
+    if vector_column is not None:
+        from personahub.dedup.ivf_index import prepare  # here, because numba takes its time to import
+
+        index = prepare(compared, config.semantic)
+    duplicates, refused = deduplicate(compared, config, frames.materialise, index=index)
     duplicates = frames.materialise(duplicates, "tool.duplicates")
     texts = whole.select("id", text_of(rows.schema, text_column).alias("text"))
     rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
-    gone = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
-    few = sum(each.count() for each in (duplicates, rejects)) <= FEW
-    kept = whole.join(F.broadcast(gone) if few else gone, on="id", how="left_anti")
-    tell("counting")
-    counted = _counts(staged, kept, duplicates, rejects, _slow(texts, config.lexical) if vector_column is None else None)
-    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, search, counted, close)
-
-
-def _search(compared: DataFrame, config: Dedup) -> "Search":
-    from personahub.dedup.search import prepare  # here, because numba takes its time to import
-
-    return prepare(compared, config.semantic)
+    removed = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
+    few = sum(each.count() for each in (duplicates, rejects)) <= BROADCAST_ROWS
+    kept = whole.join(F.broadcast(removed) if few else removed, on="id", how="left_anti")
+    report("counting")
+    counted = _counts(staged, kept, duplicates, rejects)
+    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, index, counted, close)
 
 
 def for_columns(config: Dedup, vector_column: str | None) -> Dedup:
-    """The settings as they hold for texts, or for the vectors of a column. Raises ConfigError."""
+    """The settings for texts, or for the vectors of a column. Raises ConfigError."""
     if vector_column is not None:
         return config.model_copy(update={"semantic": config.semantic.model_copy(update={"enabled": True})})
     if config.semantic.enabled:
@@ -177,7 +172,7 @@ def comparable(staged: DataFrame, text_column: str, vector_column: str | None) -
     return staged.select("id", F.lit(1).alias("level"), F.col("row").getField(vector_column).cast("array<float>").alias("vector"))
 
 
-# -- what came of it -------------------------------------------------------------------------------------------------------------------
+# -- results --------------------------------------------------------------------------------------------------------------------------
 
 
 def check_sums(counts: Counts) -> None:
@@ -191,7 +186,7 @@ def check_sums(counts: Counts) -> None:
 
 
 def _rejects(staged: DataFrame, texts: DataFrame, refused: DataFrame) -> DataFrame:
-    """id, reason, detail: of what `deduplicate` refused, and of lines that are no rows."""
+    """id, reason, detail: of the rows that `deduplicate` refused, and of lines that are no rows."""
     why = F.lit(None).cast("string")
     for reason, sentence in _WHY.items():
         why = F.when(F.col("reason") == reason, F.lit(sentence)).otherwise(why)
@@ -199,7 +194,7 @@ def _rejects(staged: DataFrame, texts: DataFrame, refused: DataFrame) -> DataFra
         F.col("text")
     )
     refused = refused.select("id", "reason")
-    few = refused.count() <= FEW  # none, mostly
+    few = refused.count() <= BROADCAST_ROWS  # none, mostly
     named = texts.join(F.broadcast(refused) if few else refused, on="id", how="inner")
     rows = named.select("id", "reason", F.concat_ws(": ", why, excerpt).alias("detail"))
     lines = staged.where(F.col("unreadable").isNotNull()).select(
@@ -208,24 +203,18 @@ def _rejects(staged: DataFrame, texts: DataFrame, refused: DataFrame) -> DataFra
     return rows.unionByName(lines)
 
 
-def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: DataFrame, slow: DataFrame | None) -> Counts:
+def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Counts:
     """One query. Raises PersonahubError unless every row is accounted for once."""
-    figures = [
-        _figure("rows", staged),
-        _figure("kept", kept),
-        _figure("duplicates", duplicates, "method"),
-        _figure("rejects", rejects, "reason"),
-    ]
-    if slow is not None:
-        figures.append(slow.select(F.lit("slow").alias("figure"), F.lit(None).cast("string").alias("name"), "rows"))
+    figures = [_figure("rows", staged), _figure("kept", kept)]
+    figures += [_figure("duplicates", duplicates, "method"), _figure("rejects", rejects, "reason")]
     found = reduce(DataFrame.unionByName, figures).collect()
 
     def by_name(figure: str) -> dict[str, int]:
         rows = [row for row in found if row.figure == figure and row.rows]
         return {row.name: row.rows for row in sorted(rows, key=lambda row: (-row.rows, str(row.name)))}
 
-    total = {figure: sum(by_name(figure).values()) for figure in ("rows", "kept", "slow")}
-    counts = Counts(total["rows"], total["kept"], by_name("duplicates"), by_name("rejects"), total["slow"])
+    total = {figure: sum(by_name(figure).values()) for figure in ("rows", "kept")}
+    counts = Counts(total["rows"], total["kept"], by_name("duplicates"), by_name("rejects"))
     check_sums(counts)
     return counts
 
@@ -233,16 +222,3 @@ def _counts(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: 
 def _figure(figure: str, rows: DataFrame, by: str | None = None) -> DataFrame:
     name = (F.lit(None) if by is None else F.col(by)).cast("string").alias("name")
     return rows.groupBy(name).agg(F.count("*").alias("rows")).select(F.lit(figure).alias("figure"), "name", "rows")
-
-
-def _slow(texts: DataFrame, config: LexicalDedup) -> DataFrame:
-    """rows: how many texts the compiled tokeniser leaves to Python. Those of ASCII are never among them and are not looked at."""
-    from personahub.dedup.kernels.sets import token_sets
-
-    unit, ngram = config.unit, config.ngram
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield pa.RecordBatch.from_pydict({"rows": pa.array([token_sets(batch.column(0), unit, ngram)[1]], pa.int64())})
-
-    return texts.where(F.length("text") != F.octet_length("text")).select("text").mapInArrow(task, "rows long")

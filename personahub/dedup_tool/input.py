@@ -1,4 +1,4 @@
-"""What `personahub dedup` reads: parquet, jsonl or Delta, found out from what lies at the path; and its complaints as InputErrors."""
+"""The input of `personahub dedup`: parquet, jsonl or Delta, detected from the path; and the engine's complaints as InputErrors."""
 
 import glob
 import gzip
@@ -62,7 +62,7 @@ def detect(path: str) -> Source:
 
 
 def is_remote(path: str) -> bool:
-    """A URL: what lies behind it is looked at only when it is read."""
+    """A URL: it is checked only when it is read."""
     return "://" in path
 
 
@@ -78,7 +78,7 @@ def read(store: Store, source: Source) -> DataFrame:
 
 
 def stamps(source: Source) -> tuple[tuple[str, int, int], ...] | None:
-    """Name, size and time of each file; None if some cannot be looked at from here."""
+    """Name, size and time of each file; None if some are remote."""
     if any(is_remote(file) for file in source.files):
         return None
     found = [(file, os.stat(file)) for file in source.files]
@@ -110,7 +110,7 @@ def _check_parquet(source: Source, *, wholly: bool = False) -> None:
 
 @contextmanager
 def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
-    """What the engine says about a damaged file becomes an InputError; `always`: whatever it says about the input."""
+    """The engine's errors about a damaged file become InputErrors; `always`: all its errors about the input."""
     try:
         yield
     except InputError:
@@ -134,11 +134,11 @@ def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
         raise
 
 
-# -- what lies there -------------------------------------------------------------------------------------------------------------------
+# -- detection ------------------------------------------------------------------------------------------------------------------------
 
 
 def _matches(pattern: Path) -> list[str]:
-    """What a glob names, but for what it names only because a wildcard also stands for _ and ."""
+    """The matches of a glob, without names that begin with _ or . where the glob has a wildcard."""
     plain = next((at for at, part in enumerate(pattern.parts) if glob.has_magic(part)), len(pattern.parts))
     found = sorted(glob.glob(str(pattern), recursive=True))
     return [path for path in found if not any(part.startswith(("_", ".")) for part in Path(path).parts[plain:])]
@@ -178,7 +178,7 @@ def _folder(name: str, folder: Path) -> Source:
 
 
 def _sniffed(path: Path) -> str | None:
-    """From the first bytes of a file whose name tells nothing."""
+    """The format by the first bytes, for names without a known ending."""
     try:
         with path.open("rb") as file:
             head = file.read(64)

@@ -17,12 +17,12 @@ import pyarrow.json as pj
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from personahub.dedup_tool.folders import partitions
+from personahub.dedup_tool.parquet import partitions
 from personahub.documents.files import DAMAGE, Place, line_blocks, select
 from personahub.errors import InputError
 from personahub.rows import storable
 
-UNREADABLE = "_personahub_unreadable"  # a line that is no JSON object, as it stands there
+UNREADABLE = "_personahub_unreadable"  # the text of a line that is no JSON object
 BLOCK_BYTES = 8 << 20
 MAX_DEPTH = 16  # of types: engines pass them on as messages whose nesting is limited
 # Arrow's reader overflows the stack where values are nested deeply. A line of fewer opening brackets is not
@@ -40,7 +40,7 @@ def read(spark: SparkSession, name: str, files: Sequence[str], folder: str | Non
 
     name: the input as the user wrote it; files: local files, or one URL of a file, folder or glob; folder: where names of folders below
     it are like lang=en, they become columns. A column of integers is bigint, of other numbers double, of nulls alone string; where values
-    of several types meet it is a string: a JSON string as it is, all else as JSON. Blank lines are no rows.
+    of several types are mixed it is a string: a JSON string as it is, all else as JSON. Blank lines are no rows.
 
     A job runs, which finds the types. Raises InputError for a damaged file, and where no line is an object that has a key.
     """
@@ -216,7 +216,7 @@ def _split(block: bytes) -> tuple[bytes, int, list[bytes]]:
     """Lines that Arrow's reader may get, how many they are, and the others.
 
     It ends an object where the object ends, and not with the line: where each line begins and ends with a brace, no object goes over the
-    end of a line, and the number of rows tells whether a line holds several. It must not get null for a row, which it does not survive.
+    end of a line, and the number of rows shows whether a line holds several. A null row would crash it.
     """
     block = block.removeprefix(b"\xef\xbb\xbf")
     codes = np.frombuffer(block, np.uint8)

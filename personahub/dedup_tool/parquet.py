@@ -1,7 +1,11 @@
-"""Parquet files, also of several schemas and below folders that name a column, on every engine."""
+"""Parquet files, also of several schemas and below folders that name a column, as in lang=en/a.parquet, on every engine."""
 
+import re
 from collections.abc import Sequence
 from functools import reduce
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyarrow import parquet
@@ -9,7 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from personahub import engines
-from personahub.dedup_tool.folders import partitions
+
+_NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 def read(spark: SparkSession, files: Sequence[str], folder: str | None) -> DataFrame:
@@ -32,3 +37,18 @@ def read(spark: SparkSession, files: Sequence[str], folder: str | None) -> DataF
             frame = frame.withColumn(field.name, F.lit(value).cast("bigint" if pa.types.is_integer(field.type) else "string"))
         frames.append(frame)
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def partitions(paths: Sequence[str], folder: str | None) -> tuple[list[pa.Field], list[list[int | str | None]]]:
+    """The columns that names of folders make, and their values for each file."""
+    found: list[dict[str, str | None]] = []
+    for path in paths:
+        pairs = [part.partition("=") for part in Path(path).relative_to(folder).parts[:-1] if "=" in part] if folder else []
+        found.append({unquote(key): None if value == _NULL_PARTITION else unquote(value) for key, _, value in pairs})
+    fields, columns = [], []
+    for key in dict.fromkeys(key for values in found for key in values):
+        column: list[Any] = [values.get(key) for values in found]
+        whole = all(re.fullmatch(r"-?[0-9]{1,18}", value) for value in column if value is not None)
+        fields.append(pa.field(key, pa.int64() if whole else pa.string()))
+        columns.append([int(value) if whole and value is not None else value for value in column])
+    return fields, [list(row) for row in zip(*columns, strict=True)] or [[] for _ in paths]

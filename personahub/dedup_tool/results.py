@@ -1,7 +1,7 @@
-"""DIR, where `personahub dedup` leaves its results: kept, duplicates and, if there are any, rejects.
+"""DIR, the folder of the results of `personahub dedup`: kept, duplicates and, if there are any, rejects.
 
-They are written in DIR/_scratch, counted there against what came in, and only then moved to their places: whatever ends a run before that
-leaves DIR as it was. (Behind a URL nothing can be moved: there they are written in place.)
+They are written in DIR/_scratch, counted there against the input, and then moved to their places: a run that ends before that leaves DIR as
+it was. (Behind a URL nothing can be moved: there they are written in place.)
 """
 
 import shutil
@@ -26,13 +26,13 @@ from personahub.errors import ConfigError, InputError
 from personahub.storage.lease import Lease
 
 RESULTS = ("kept", "duplicates", "rejects")
-PATIENCE_SECONDS = 10.0  # for a folder that does not go
+PATIENCE_SECONDS = 10.0  # for a folder that can not be removed
 QUIET_SECONDS = 0.5  # in which no task of a run that failed has written any more
 _NOT_IN_DELTA = " ,;{}()\n\t="  # in names of columns
 
 
 class Results:
-    """DIR and the format of what is in it."""
+    """DIR and the format of the results."""
 
     def __init__(self, out: str, format: str, overwrite: bool) -> None:
         self.out, self.format, self.overwrite = out, format, overwrite
@@ -62,18 +62,18 @@ class Results:
             )
 
     def check_remote(self, spark: SparkSession) -> None:
-        """The same for a DIR that only the engine can look into."""
+        """The same for a DIR that only the engine can read."""
         if self.remote:
             self._check_free([name for name in RESULTS if self.load(spark, name) is not None])
 
     def check_names(self, rows: DataFrame) -> None:
-        wrong = [name for name in rows.columns if any(character in _NOT_IN_DELTA for character in name)]
+        wrong = [name for name in rows.columns if set(name) & set(_NOT_IN_DELTA)]
         if wrong and self.format == "delta":
             raise InputError(f"a Delta table cannot have a column named {wrong[0]!r}: rename it, or write with --format parquet")
 
     @contextmanager
     def workplace(self) -> Iterator[None]:
-        """DIR for nobody else, with room for scratch. Afterwards that is gone, and so is a DIR with nothing in it.
+        """Locks DIR, and removes its scratch folder at the end, and DIR itself if it is empty.
 
         Raises RootInUse, or ConfigError where DIR cannot be made.
         """
@@ -98,8 +98,8 @@ class Results:
                 self.folder.rmdir()
 
     def publish(self, spark: SparkSession, done: Deduplicated, check_unchanged: Callable[[], None]) -> None:
-        """Write, count what was written, put it in its place. Raises PersonahubError if a row is missing, and what the check raises."""
-        frames = {"kept": done.kept, "duplicates": done.duplicates.select("id", "kept_by", "method", "score", "round")}
+        """Write the results, count them, move them to their places. Raises PersonahubError if a row is missing, and what the check does."""
+        frames = {"kept": done.kept, "duplicates": done.duplicates}
         if done.counts.rejects or (self.remote and self.overwrite):
             frames["rejects"] = done.rejects
         written = {}
@@ -120,7 +120,7 @@ class Results:
                 (self._scratch / "results" / name).rename(place)
 
     def load(self, spark: SparkSession, name: str) -> DataFrame | None:
-        """A result as it lies in DIR; None where there is none."""
+        """A result in DIR; None if there is none."""
         if not self.remote and not Path(self.place(name)).exists():  # where there is no file, the embedded engine reads no column
             return None
         try:
@@ -137,24 +137,18 @@ class Results:
 
 
 def all_there(staged: DataFrame, kept: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Finding:
-    """staged: the input, read anew. The rows in kept are those of it that are in neither of the others, to the last column."""
-    gone = duplicates.select("id").unionByName(rejects.select("id"))
-    left = staged.where(F.col("unreadable").isNull()).join(gone, on="id", how="left_anti").select("row.*")
-    frames = {
-        "came": staged.select("unreadable"),
-        "went": duplicates.select("id"),
-        "refused": rejects.select("id"),
-        "kept": kept,
-        "left": left,
-    }
+    """staged: the input, read again. The rows in kept are, in all columns, those of the input that are in neither of the others."""
+    ids, reject_ids = duplicates.select("id"), rejects.select("id")
+    readable = staged.where(F.col("unreadable").isNull())
+    left = readable.join(ids.unionByName(reject_ids), on="id", how="left_anti").select("row.*")
+    frames = {"in": staged.select("unreadable"), "duplicates": ids, "rejects": reject_ids, "kept": kept, "left": left}
     found = {row.name: tuple(row)[1:] for row in reduce(DataFrame.union, starmap(_checksum, frames.items())).collect()}
-    came, went, refused, there = (found[name][0] for name in ("came", "went", "refused", "kept"))
+    came, removed, refused, there = (found[name][0] for name in ("in", "duplicates", "rejects", "kept"))
     same = found["kept"] == found["left"] and kept.columns == left.columns
-    figures = f"{came:,} in, {there:,} kept, {went:,} duplicates, {refused:,} rejects" + (
-        "" if same else "; kept holds other rows"
-    )
+    figures = f"{came:,} in, {there:,} kept, {removed:,} duplicates, {refused:,} rejects"
+    figures += "" if same else "; kept holds other rows"
     claim = "every row of the input lies in one of the results, the kept ones as they came"
-    return Finding(claim, same and came == there + went + refused, figures)
+    return Finding(claim, same and came == there + removed + refused, figures)
 
 
 def _checksum(name: str, rows: DataFrame) -> DataFrame:
@@ -167,9 +161,9 @@ def _checksum(name: str, rows: DataFrame) -> DataFrame:
 
 def _remove(folder: Path, quiet_s: float = 0.0) -> None:
     """quiet_s: how long it must stay away, since tasks of a cancelled job write for a moment longer."""
-    gone = began = time.monotonic()
-    while (folder.exists() or time.monotonic() < gone + quiet_s) and time.monotonic() < began + PATIENCE_SECONDS:
+    absent_since = began = time.monotonic()
+    while (folder.exists() or time.monotonic() < absent_since + quiet_s) and time.monotonic() < began + PATIENCE_SECONDS:
         if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            gone = time.monotonic()
+            absent_since = time.monotonic()
         time.sleep(0.05)

@@ -12,6 +12,7 @@ from personahub.ids import persona_id
 from personahub.text import nearest
 
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+_SHOWN = 4  # wrong ids that are named
 _NUMBERS = (*_INTEGERS, T.FloatType, T.DoubleType, T.DecimalType)
 
 
@@ -44,7 +45,7 @@ def stage(rows: DataFrame, text_column: str, id_column: str | None) -> DataFrame
     unreadable = (F.col(UNREADABLE) if UNREADABLE in rows.columns else F.lit(None)).cast("string").alias("unreadable")
     if id_column is not None:
         given = F.col(quoted(id_column))
-        # a plain string is compared byte by byte, whatever the collation of the column
+        # a plain string is compared byte by byte, without the collation of the column
         given = given.cast("string") if isinstance(rows.schema[id_column].dataType, T.StringType) else given
         return rows.select(given.alias("id"), row, unreadable)
     text = F.coalesce(F.col(quoted(text_column)).cast("string"), F.lit(""))
@@ -54,6 +55,24 @@ def stage(rows: DataFrame, text_column: str, id_column: str | None) -> DataFrame
     numbered = hashed.withColumn("before", before)
     again = F.when(F.col("before") > 0, F.concat("hash", F.lit("-"), F.col("before").cast("string"))).otherwise(F.col("hash"))
     return numbered.select(F.when(F.col("unreadable").isNull(), again).alias("id"), "row", "unreadable")
+
+
+def check_ids(staged: DataFrame, id_column: str) -> None:
+    """Raises InputError if ids of staged rows are null or repeat: a result could not say which of the rows it is about."""
+    ids = staged.where(F.col("unreadable").isNull()).select("id")
+    groups = ids.groupBy("id").agg(F.count("*").alias("rows"))
+    wrong = groups.where((F.col("rows") > 1) | F.col("id").isNull())
+    named = wrong.orderBy(F.col("id").isNotNull(), F.col("rows").desc(), "id").limit(_SHOWN + 1).collect()
+    if not named:
+        return
+    nulls = [f"null on {row.rows:,}" for row in named if row.id is None]
+    twice = [f"{row.id!r} on {row.rows:,}" for row in named if row.id is not None]
+    more = ", ..." if len(named) > _SHOWN else ""
+    first = ", ".join((nulls + twice)[:_SHOWN])
+    raise InputError(
+        f"the ids in column {id_column!r} are not those of one row each: {first}{more} rows. Make them so, or name no id column: "
+        "then ids are made from the text"
+    )
 
 
 def text_of(row: T.StructType, text_column: str) -> Column:

@@ -6,7 +6,6 @@ from typing import Any
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-STEPS = 3  # from a duplicate to the row that stands for it: one a method
 FEW = 100_000  # members of groups that Spark gives to every executor
 EXCERPT = 300  # characters of a text
 
@@ -30,13 +29,8 @@ class Group:
 
 
 def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: int = 3) -> tuple[Group, ...]:
-    """texts: id, text of all rows; duplicates: id, kept_by, method, score -> up to `n` groups, the largest first, then the least id."""
-    ends = duplicates.select("id", "method", "score", F.col("kept_by").alias("root"))
-    following = duplicates.select(F.col("id").alias("root"), F.col("kept_by").alias("next"))
-    for _ in range(STEPS - 1):
-        ends = ends.join(following, on="root", how="left").select(
-            "id", "method", "score", F.coalesce("next", "root").alias("root")
-        )
+    """texts: id, text of all rows; duplicates: id, representative, method, score -> up to `n` groups, the largest first, then the least id."""
+    ends = duplicates.select("id", "method", "score", F.col("representative").alias("root"))
     largest = ends.groupBy("root").agg(F.count("*").alias("size")).orderBy(F.col("size").desc(), "root").limit(n)
     wanted = ends.join(F.broadcast(largest), on="root", how="inner")
     if sum(row.size for row in largest.select("size").collect()) <= FEW:  # on Spark, so that the texts need not be shuffled

@@ -22,26 +22,26 @@ class Step:
 
 @dataclass(frozen=True)
 class Below:
-    """A persona found through another: its depth below it and its parent; kept_by: whom it is a duplicate of."""
+    """A persona found through another: its depth below it and its parent; duplicate_of: the one it is a duplicate of, if it is."""
 
     id: str
     parent_id: str
     depth: int
     relation: str
     text: str
-    kept_by: str | None
+    duplicate_of: str | None
 
 
 @dataclass(frozen=True)
 class Lineage:
     """ways: the way up of each first discovery, the persona itself first; the first one is that of least hops. below: depth first.
 
-    kept_by: of whom the persona is a duplicate; taken_down: it is in tombstones. more: how many below are not shown.
+    duplicate_of: as in Below; taken_down: it is in tombstones. more: how many below are not shown.
     """
 
     ways: tuple[tuple[Step, ...], ...]
     below: tuple[Below, ...]
-    kept_by: str | None
+    duplicate_of: str | None
     taken_down: bool
     more: int
 
@@ -58,7 +58,7 @@ def lineage(tables: Mapping[str, DataFrame], persona_id: str) -> Lineage | None:
     return Lineage(
         ways=_ways(tables, Step(persona_id, None, text or "", hop)),
         below=below,
-        kept_by=duplicates[0].kept_by if duplicates else None,
+        duplicate_of=duplicates[0].duplicate_of if duplicates else None,
         taken_down=taken,
         more=more,
     )
@@ -107,15 +107,20 @@ def _below(tables: Mapping[str, DataFrame], persona_id: str) -> tuple[tuple[Belo
         ids = sorted({row.child_id for row in rows})
         texts = _personas(tables, ids)
         gone = (
-            tables["duplicates"].where((F.col("kind") == "persona") & F.col("id").isin(ids)).select("id", "kept_by").collect()
+            tables["duplicates"]
+            .where((F.col("kind") == "persona") & F.col("id").isin(ids))
+            .select("id", "duplicate_of")
+            .collect()
             if ids
             else []
         )
-        kept_by = {row.id: row.kept_by for row in gone}
+        duplicate_of = {row.id: row.duplicate_of for row in gone}
         for row in rows:
             if row.child_id not in found:
                 text = texts.get(row.child_id, ("", 0))[0] or ""
-                found[row.child_id] = Below(row.child_id, row.parent_id, depth, row.relation, text, kept_by.get(row.child_id))
+                found[row.child_id] = Below(
+                    row.child_id, row.parent_id, depth, row.relation, text, duplicate_of.get(row.child_id)
+                )
                 children.setdefault(row.parent_id, []).append(row.child_id)
         level = ids
     ordered: list[Below] = []

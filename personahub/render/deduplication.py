@@ -15,14 +15,12 @@ from personahub.render.terminal import duration
 from personahub.render.views import new_table, plain, short
 
 if TYPE_CHECKING:  # PySpark stays out of `personahub --help`
-    from personahub.dedup.proof import semantic_recall
     from personahub.dedup.proof.audit import Finding
     from personahub.dedup.proof.recall import Recall
     from personahub.dedup_tool.files import Request, Summary
     from personahub.dedup_tool.frame import Counts
     from personahub.figures import Group
 
-NEAR = 0.05  # as in dedup.proof.recall
 TEXT = 160  # characters of a text
 CURVE = 40  # characters of a probability of 1
 SMALL = 0.005  # a probability that is not shown
@@ -43,11 +41,8 @@ def summary(console: Console, summary: "Summary", request: "Request", config: De
     """Figures, the largest groups, what was measured, and where it all is."""
     counts = summary.counts
     console.print(funnel(counts, request, config))
-    if counts.slow:
-        share = f"{counts.slow:,} of {counts.rows:,} texts ({counts.slow / counts.rows:.2%})"
-        plain(console, f"slower path, for characters that the compiled tokeniser does not know: {share}")
     if summary.recall is not None:
-        plain(console, recall(summary.recall, config))
+        plain(console, recall(summary.recall, config, request.vector_column is not None))
     if summary.groups:
         groups(console, summary.groups)
     if summary.findings:
@@ -76,30 +71,25 @@ def funnel(counts: "Counts", request: "Request", config: Dedup) -> Table:
     return shown
 
 
-def recall(found: "Recall | semantic_recall.Recall", config: Dedup) -> str:
+def recall(found: "Recall", config: Dedup, vectors: bool) -> str:
     """A sentence."""
-    if hasattr(found, "compared"):
-        share = f" ({found.compared / found.pairs:.4%})" if found.pairs else ""
-        return (
-            f"recall, measured on {found.rows:,} vectors: {found.compared:,} of their {found.pairs:,} pairs were compared{share}"
-        )
-    return _recall_of_words(found, config.lexical)
+    from personahub.dedup.kernels import minhash
 
-
-def _recall_of_words(found: "Recall", config: LexicalDedup) -> str:
-    where = "all pairs" if found.every == 1 else f"the pairs of 1 in {found.every:,} keys"
-    if not found.pairs:
-        return f"recall: no two unequal texts reach {config.threshold:g}, so there was nothing to miss (looked at {where})"
-    near = f", of those below {config.threshold + NEAR:.2f} {found.near_found:,} of {found.near:,}" if found.near else ""
-    bands = f"{found.bands} bands of {found.rows} find {found.expected:.4%} at the threshold"
-    return f"recall, measured on {where}: {found.found:,} of {found.pairs:,} were found ({found.found / found.pairs:.4%}){near}; {bands}"
+    what, expected = "vectors" if vectors else "texts", ""
+    if not vectors:
+        lexical = config.lexical
+        bands, rows = minhash.choose_bands(lexical.threshold, lexical.num_perm, lexical.min_recall)
+        expected = f"; {bands} bands of {rows} find {minhash.recall(lexical.threshold, bands, rows):.4%} at the threshold"
+    share = f" ({found.compared / found.pairs:.4%})" if found.pairs else ""
+    measured = f"{found.compared:,} of their {found.pairs:,} pairs were compared{share}"
+    return f"recall, measured on {found.rows:,} {what}: {measured}{expected}"
 
 
 def groups(console: Console, groups: "Sequence[Group]") -> None:
     plain(console, f"\nthe {'largest groups' if len(groups) > 1 else 'only group'}", style="bold")
     for number, group in enumerate(groups, start=1):
         console.print(
-            Text.assemble((f"{number:>2}. ", "dim"), (f"stands for {group.size:,}: ", "bold"), _text(group.text, group.id)),
+            Text.assemble((f"{number:>2}. ", "dim"), (f"represents {group.size:,}: ", "bold"), _text(group.text, group.id)),
             soft_wrap=True,
         )
         for member in group.members:
@@ -149,9 +139,11 @@ def explanation(console: Console, config: Dedup, vectors: bool) -> None:
         plain(console, f"semantic: a duplicate has cosine >= {semantic.threshold:g} with a kept row, computed in float64")
         plain(
             console,
-            f"vectors meet in {where} clusters, each in its own and in those whose border is near: {semantic.probes} on average",
+            f"vectors are compared in {where} clusters, each in its own and in those whose boundary is near: {semantic.probes} on average",
         )
-        plain(console, "pairs that meet in none are missed; a run measures how many, on a sample held against all vectors")
+        plain(
+            console, "pairs without a common cluster are missed; a run measures how many, on a sample compared with all vectors"
+        )
         return
     lexical = config.lexical
     tokens = f"single {lexical.unit}s" if lexical.ngram == 1 else f"runs of {lexical.ngram} {lexical.unit}s"
@@ -188,13 +180,13 @@ def _bands(console: Console, config: LexicalDedup) -> None:
 
 def _differences(console: Console, config: LexicalDedup) -> None:
     """What the threshold means for texts of some sizes."""
-    from personahub.dedup.kernels.jaccard import least_overlap, partner_sizes
+    from personahub.dedup.kernels.jaccard import min_overlap, partner_sizes
 
     name = f"{config.unit}s" if config.ngram == 1 else "tokens"
     shown = new_table(f">different {name}", ">replaced", ">or more", ">or fewer")
     for size in SIZES:
-        least, most = partner_sizes(size, config.threshold)
-        same = size - min(size, least_overlap(size, size, config.threshold))
-        shown.add_row(str(size), *(str(figure) for figure in (same, most - size, size - least)))
+        smallest, largest = partner_sizes(size, config.threshold)
+        same = size - min(size, min_overlap(size, size, config.threshold))
+        shown.add_row(str(size), *(str(figure) for figure in (same, largest - size, size - smallest)))
     plain(console, f"\nof how many {name} a duplicate may differ from the row that is kept:")
     console.print(shown)

@@ -74,15 +74,15 @@ def lineage(console: Console, found: "Lineage") -> None:
         console.print(tree)
     if found.taken_down:
         plain(console, "taken down", style="red")
-    if found.kept_by:
-        plain(console, f"a duplicate of {found.kept_by}")
+    if found.duplicate_of:
+        plain(console, f"a duplicate of {found.duplicate_of}")
     if found.below:
         root = Tree(Text("found through it", style="bold"))
         at = {found.ways[0][0].id: root}
         for one in found.below:
             label = Text.assemble((f"{one.relation}: ", "cyan"), short(one.text, 120), (f"  {one.id}", "dim"))
-            if one.kept_by:
-                label.append(f"  duplicate of {one.kept_by}", style="yellow")
+            if one.duplicate_of:
+                label.append(f"  duplicate of {one.duplicate_of}", style="yellow")
             at[one.id] = at.get(one.parent_id, root).add(label)
         console.print(root)
         if found.more:

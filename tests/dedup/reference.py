@@ -22,7 +22,7 @@ def deduplicate(
     seen: Callable[[frozenset, frozenset], bool] = lambda one, other: True,
     decided: Collection[Row] = (),
 ) -> dict[Any, tuple[Any, str, float]]:
-    """By id: (kept_by, method, score) of every row that is removed. seen: the pairs that the method looks at; decided: kept already."""
+    """By id: (duplicate_of, method, score) of every removed row. seen: the pairs that the method looks at; decided: kept already."""
     removed: dict[Any, tuple[Any, str, float]] = {}
     first: dict[frozenset, Any] = {}
     kept: list[tuple[Any, frozenset]] = []
@@ -42,3 +42,10 @@ def deduplicate(
         else:
             kept.append((name, tokens))
     return removed
+
+
+def representative(removed: dict[Any, tuple[Any, str, float]], name: Any) -> Any:
+    """The kept row that the chain of duplicates ends in."""
+    while name in removed:
+        name = removed[name][0]
+    return name

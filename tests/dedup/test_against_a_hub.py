@@ -3,10 +3,10 @@
 import math
 
 import samples
-from test_semantic import CONFIG, frame, some_rows, true_pairs
+from test_cosine_join import CONFIG, frame, some_rows, true_pairs
 
 from personahub.config import LexicalDedup
-from personahub.dedup import by_vectors, by_words, lexical, search, semantic
+from personahub.dedup import by_vectors, by_words, cosine_join, ivf_index, jaccard_join
 
 SCHEMA = "level int, id string, text string"
 TEXTS = [(0, "b", "a cook who knows all fish of the cold river Inn"), (0, "a", "a mason of old and new stone bridges")]
@@ -25,7 +25,7 @@ def by_text(spark, rows, stored, config, write):
 
 def test_what_is_kept_is_stored_and_nothing_else(spark, materialise):
     rows = samples.rows(300, 8, longest=12)
-    stored = materialise(lexical.stored(spark.createDataFrame(rows[:80], SCHEMA), LexicalDedup()), "stored")
+    stored = materialise(jaccard_join.stored(spark.createDataFrame(rows[:80], SCHEMA), LexicalDedup()), "stored")
     duplicates, rejects, kept = by_text(spark, rows[80:], stored, LexicalDedup(), materialise)
     assert {row.method for row in duplicates} == {"identical", "exact"}
     assert sorted([*kept, *(row.id for row in duplicates), *(row.id for row in rejects)]) == sorted(
@@ -35,7 +35,7 @@ def test_what_is_kept_is_stored_and_nothing_else(spark, materialise):
 
 def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materialise):
     config = LexicalDedup(threshold=0.8)
-    stored = materialise(lexical.stored(spark.createDataFrame(TEXTS, SCHEMA), config), "stored")
+    stored = materialise(jaccard_join.stored(spark.createDataFrame(TEXTS, SCHEMA), config), "stored")
     cook = TEXTS[0][2]
     rows = [
         (1, "1", f"{cook}!"),
@@ -48,8 +48,13 @@ def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materia
     rows.append((2, "7", " ".join(map(str, range(3000)))))
     duplicates, rejects, kept = by_text(spark, rows, stored, config, materialise)
     assert not kept
-    told = [(row.id, row.kept_by, row.method, row.round) for row in duplicates]
-    assert told == [("1", "b", "identical", 0), ("2", "b", "identical", 0), ("3", "b", "exact", 1), ("4", "3", "identical", 0)]
+    told = [(row.id, row.duplicate_of, row.representative, row.method, row.round) for row in duplicates]
+    assert told == [
+        ("1", "b", "b", "identical", 0),
+        ("2", "b", "b", "identical", 0),
+        ("3", "b", "b", "exact", 1),
+        ("4", "3", "b", "identical", 0),
+    ]
     assert rejects == [("5", "empty_text"), ("6", "empty_text"), ("7", "too_long")]
 
 
@@ -57,8 +62,8 @@ def by_vector(spark, rows, write):
     """With the hub in several packed rows a cluster."""
     frames = [spark.createDataFrame(part, "id string, vector array<float>").coalesce(1) for part in (HUB[:80], HUB[80:])]
     given = frame(spark, rows).repartition(3)
-    prepared = search.prepare(given, CONFIG, frames[0].unionByName(frames[1]))
-    packed = write(semantic.pack(frames[0], prepared).unionByName(semantic.pack(frames[1], prepared)), "packed")
+    prepared = ivf_index.prepare(given, CONFIG, frames[0].unionByName(frames[1]))
+    packed = write(cosine_join.pack(frames[0], prepared).unionByName(cosine_join.pack(frames[1], prepared)), "packed")
     told = by_vectors(given, CONFIG, write, packed, prepared)
     kept = told.packed(told.duplicates.select("id").unionByName(told.rejects.select("id"))).collect()
     return sorted(told.duplicates.collect()), sorted(told.rejects.collect()), [name for row in kept for name in row.ids]
@@ -68,9 +73,9 @@ def test_vectors_meet_those_of_the_hub_and_each_other(spark, materialise):
     rows = [*NEW, (HUB[3][0], 1, HUB[3][1]), ("none", 1, None), ("nan", 2, [math.nan] * 12)]
     duplicates, rejects, kept = by_vector(spark, rows, materialise)
     assert [(row.id, row.reason) for row in rejects] == [("nan", "vector_not_finite"), ("none", "no_vector")]
-    assert len([row for row in duplicates if row.kept_by in KNOWN]) > 20
-    assert any(row.kept_by not in KNOWN for row in duplicates)
-    assert all(row.id != row.kept_by for row in duplicates)
+    assert len([row for row in duplicates if row.duplicate_of in KNOWN]) > 20
+    assert any(row.duplicate_of not in KNOWN for row in duplicates)
+    assert all(row.id != row.duplicate_of for row in duplicates)
     assert len(kept) == len(rows) - len(duplicates) - len(rejects)
 
 
@@ -80,7 +85,7 @@ def test_of_the_hub_the_first_is_told(spark, materialise):
     for low, high in true_pairs(NEW, HUB):
         if high in KNOWN:
             first[low] = min(high, first.get(low, high))
-    named = {row.id: row.kept_by for row in told if row.kept_by in KNOWN}
+    named = {row.id: row.duplicate_of for row in told if row.duplicate_of in KNOWN}
     assert named.keys() <= first.keys()
     assert sum(first[name] == by for name, by in named.items()) > 0.95 * len(first)
 

@@ -7,7 +7,7 @@ import reference
 import samples
 
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate, lexical, rounds, sieving
+from personahub.dedup import deduplicate, greedy_rounds, jaccard_join, shared_keys
 from personahub.errors import InputError
 
 ROWS = samples.rows(250, 11)
@@ -18,18 +18,22 @@ def frame_of(spark, rows, partitions=1, kind="string"):
 
 
 def verdicts(duplicates, rejects):
-    """(by id: kept_by, method, score; the ids refused), each id being there once."""
+    """(by id: duplicate_of, method, score; the ids refused), each id being there once."""
     rows = duplicates.collect()
-    removed = {row.id: (row.kept_by, row.method, row.score) for row in rows}
+    removed = {row.id: (row.duplicate_of, row.method, row.score) for row in rows}
     assert len(removed) == len(rows)
+    assert all(row.representative == reference.representative(removed, row.id) for row in rows)
     assert all((row.round == 0) == (row.method == "identical") for row in rows)
     return removed, {row.id: row.reason for row in rejects.collect()}
 
 
-@pytest.mark.parametrize(("partitions", "few", "sieved"), [(1, rounds.FEW, sieving.MOST), (5, 10, sieving.MOST), (5, 10, 0)])
-def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, few, sieved):
-    monkeypatch.setattr(rounds, "FEW", few)
-    monkeypatch.setattr(sieving, "MOST", sieved)
+@pytest.mark.parametrize(
+    ("partitions", "max_driver", "max_keys"),
+    [(1, greedy_rounds.DRIVER_PAIRS, shared_keys.MAX_KEYS), (5, 10, shared_keys.MAX_KEYS), (5, 10, 0)],
+)
+def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeypatch, partitions, max_driver, max_keys):
+    monkeypatch.setattr(greedy_rounds, "DRIVER_PAIRS", max_driver)
+    monkeypatch.setattr(shared_keys, "MAX_KEYS", max_keys)
     rows = random.Random(partitions).sample(ROWS, len(ROWS))
     removed, refused = verdicts(*deduplicate(frame_of(spark, rows, partitions), Dedup(), materialise))
     assert removed == reference.deduplicate(ROWS, 0.9)
@@ -37,8 +41,8 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
     assert refused.keys() == {name for _, name, text in ROWS if not (text or "").strip(" ?!—")}
 
 
-def test_cut_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
-    monkeypatch.setattr(lexical, "MOST", 1)
+def test_truncated_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
+    monkeypatch.setattr(jaccard_join, "MAX_PAIRS", 1)
     config = Dedup(lexical=LexicalDedup(threshold=0.6))
     rows = [(level, int(name, 16), text) for level, name, text in samples.rows(150, 4, longest=9)]
     asked = []
@@ -61,7 +65,7 @@ def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise, m
     )  # of higher priority, were it not for the hub
     gone = reference.deduplicate(first, 0.9)
     hub = [(0, name, text) for _, name, text in first if name not in gone and (text or "").strip(" ?!—")]
-    stored = materialise(lexical.stored(frame_of(spark, hub), config.lexical), "stored")
+    stored = materialise(jaccard_join.stored(frame_of(spark, hub), config.lexical), "stored")
     removed, refused = verdicts(*deduplicate(frame_of(spark, second, 3), config, materialise, stored))
     expected = reference.deduplicate(second, 0.9, decided=hub)
     assert {name: (by, score) for name, (by, _, score) in removed.items()} == {
@@ -84,6 +88,24 @@ def test_vectors_are_compared_where_words_keep_the_row(spark, materialise):
     assert refused == {"e": "vector_zero", "f": "empty_text"}
 
 
+def test_a_representative_is_kept_where_words_and_vectors_make_a_chain(spark, materialise):
+    """A is the same as b, b near c by words, c near d by vectors."""
+    words = "one two three four five six seven eight nine ten eleven twelve"
+    made = [
+        ("a", 4, words.upper(), [0.0, 1.0]),
+        ("b", 3, words, [0.0, 1.0]),
+        ("c", 2, f"{words} thirteen", [1.0, 0.1]),
+        ("d", 1, "a poet", [1.0, 0.0]),
+    ]
+    rows = spark.createDataFrame(made, "id string, level int, text string, vector array<float>")
+    config = Dedup(lexical=LexicalDedup(threshold=0.9), semantic=SemanticDedup(enabled=True))
+    duplicates, _ = deduplicate(rows, config, materialise)
+    found = {(row.id, row.duplicate_of, row.representative, row.method) for row in duplicates.collect()}
+    assert found == {("a", "b", "d", "identical"), ("b", "c", "d", "exact"), ("c", "d", "d", "semantic")}
+    scores = {row.id: row.score for row in duplicates.collect()}
+    assert (scores["a"], scores["b"]) == (1.0, 12 / 13)
+
+
 def test_there_must_be_something_to_compare(spark):
     with pytest.raises(InputError, match="nothing to compare"):
         deduplicate(frame_of(spark, ROWS[:1]).drop("text"), Dedup(), pytest.fail)
@@ -91,8 +113,10 @@ def test_there_must_be_something_to_compare(spark):
 
 def test_the_scheme_names_what_stored_keys_must_share():
     exact = LexicalDedup()
-    assert lexical.scheme(exact) == lexical.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
+    assert jaccard_join.scheme(exact) == jaccard_join.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
     minhash = LexicalDedup(method="minhash")
-    assert lexical.scheme(minhash) == "2 minhash 0.9 word 1 128 16x8 1"
+    assert jaccard_join.scheme(minhash) == "2 minhash 0.9 word 1 128 16x8 1"
     others = [{"threshold": 0.8}, {"unit": "character"}, {"ngram": 2}, {"num_perm": 64}, {"seed": 2}, {"min_recall": 0.9}]
-    assert len({lexical.scheme(minhash.model_copy(update=change)) for change in others} | {lexical.scheme(minhash)}) == 7
+    assert (
+        len({jaccard_join.scheme(minhash.model_copy(update=change)) for change in others} | {jaccard_join.scheme(minhash)}) == 7
+    )

@@ -11,7 +11,7 @@ import reference
 from personahub.config import Dedup, LexicalDedup, SemanticDedup
 from personahub.dedup import deduplicate
 from personahub.dedup.kernels import minhash, sets
-from personahub.dedup.proof.remaining import allowed_misses
+from personahub.dedup.proof.audit import allowed_misses
 from personahub.text import tokens
 
 pytestmark = pytest.mark.slow
@@ -29,11 +29,11 @@ def rows(shared_data):
 
 
 def removed_by(spark, rows, config, materialise, partitions=3):
-    """By id: (kept_by, method, score)."""
+    """By id: (duplicate_of, method, score)."""
     frame = spark.createDataFrame(rows, "level int, id string, text string").repartition(partitions)
     duplicates, rejects = deduplicate(frame, config, materialise)
     assert rejects.isEmpty()
-    return {row.id: (row.kept_by, row.method, row.score) for row in duplicates.collect()}
+    return {row.id: (row.duplicate_of, row.method, row.score) for row in duplicates.collect()}
 
 
 def collide(config):

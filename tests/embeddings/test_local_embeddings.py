@@ -54,7 +54,7 @@ def test_a_paraphrase_is_removed_and_no_vector_is_computed_twice(config):
     assert (result.counts["semantic"], result.counts["kept"], result.counts["vectors"]) == (1, 3, 4)
     assert result.cost_usd == 0
     [duplicate] = rows_of(config, "duplicates")
-    assert {duplicate.id, duplicate.kept_by} == {ids.persona_id(text) for text in NEAR}
+    assert {duplicate.id, duplicate.duplicate_of} == {ids.persona_id(text) for text in NEAR}
     assert duplicate.method == "semantic"
     ledger = rows_of(config, "embeddings")
     vectors = {row.persona_id: np.array(row.vector) for row in ledger}

@@ -1,8 +1,8 @@
 """Jaccard similarity of token sets, and what a threshold on it means for sizes and overlaps.
 
-The similarity of two sets with o tokens in common is the float64 quotient o / (|x| + |y| - o), and two sets are within a
-threshold when that quotient is >= the threshold. Every bound here is computed by rounding and then put right by this very
-comparison, so that no bound ever contradicts it. Division of whole numbers is monotone in float64, which makes the bounds exact.
+The similarity of two sets with o tokens in common is the float64 quotient o / (|x| + |y| - o), and two sets are within a threshold when
+that quotient is >= the threshold. Every bound here is computed by rounding and then corrected by this very comparison, so that none
+contradicts it. Division of whole numbers is monotone in float64, which makes the bounds exact.
 """
 
 import numpy as np
@@ -19,50 +19,49 @@ def check_threshold(threshold: float) -> float:
 
 
 @compiled
-def _least_overlap(total, threshold):
-    overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # less than it takes, whatever the rounding
+def _min_overlap(total, threshold):
+    overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # too low, however it is rounded
     while overlap < total and overlap / (total - overlap) < threshold:
         overlap += 1
     return overlap
 
 
 @compiled
-def least_overlaps(most, threshold):
-    """int64[most + 1]: by the sum |x| + |y|, the least number of common tokens that reaches the threshold.
+def min_overlaps(largest, threshold):
+    """int64[largest + 1]: by the sum |x| + |y|, the smallest number of common tokens that reaches the threshold.
 
-    It depends on the two sizes by their sum alone; where it is more than the smaller size, no two sets of these sizes reach the
-    threshold.
+    If it is more than the smaller size, no two sets of these sizes reach the threshold.
     """
-    needed = np.ones(most + 1, np.int64)
-    for total in range(1, most + 1):
-        needed[total] = _least_overlap(total, threshold)
+    needed = np.ones(largest + 1, np.int64)
+    for total in range(1, largest + 1):
+        needed[total] = _min_overlap(total, threshold)
     return needed
 
 
-def least_overlap(a: int, b: int, threshold: float) -> int:
-    """The least number of common tokens that takes sets of a and b tokens to the threshold: more than min(a, b) if none does."""
-    return int(_least_overlap(a + b, check_threshold(threshold)))
+def min_overlap(a: int, b: int, threshold: float) -> int:
+    """The smallest number of common tokens with which sets of a and b tokens reach the threshold: more than min(a, b) if none does."""
+    return int(_min_overlap(a + b, check_threshold(threshold)))
 
 
 def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
-    """The least and the greatest size of a set that can be within the threshold of one of `size` tokens; (1, 0) for size 0."""
+    """The smallest and the largest size of a set that can be within the threshold of one of `size` tokens; (1, 0) for size 0."""
     check_threshold(threshold)
     if size < 1:
         return 1, 0
-    least = max(1, int(threshold * size) - 1)
-    while least / size < threshold:
-        least += 1
-    most = int(size / threshold) + 2
-    while size / most < threshold:
-        most -= 1
-    return least, most
+    smallest = max(1, int(threshold * size) - 1)
+    while smallest / size < threshold:
+        smallest += 1
+    largest = int(size / threshold) + 2
+    while size / largest < threshold:
+        largest -= 1
+    return smallest, largest
 
 
 @compiled
 def overlap(values, left, left_end, right, right_end, needed):
-    """How many tokens values[left:left_end] and values[right:right_end] have in common; -1 if fewer than `needed`.
+    """The number of tokens that values[left:left_end] and values[right:right_end], ascending, have in common; -1 if fewer than `needed`.
 
-    Both ascend. Stops as soon as so many tokens of one of the two are missing in the other that `needed` is out of reach.
+    Stops as soon as `needed` is out of reach.
     """
     left_spare = left_end - left - needed
     right_spare = right_end - right - needed
@@ -81,22 +80,52 @@ def overlap(values, left, left_end, right, right_end, needed):
     return common if common >= needed else -1
 
 
-def jaccard(sets: TokenSets, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """float64: the similarity of the sets of rows left[i] and right[i], both from 0 up; 0 where both are empty."""
-    left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
-    total = sets.sizes[left] + sets.sizes[right]
-    return quotients(_overlaps(sets.offsets, sets.values, left, right), total)
+def close_pairs(sets: TokenSets, others: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row of sets, row of others, score) of all pairs within the threshold, equal sets included: each pair is counted, none is filtered.
+
+    The time goes by the number of pairs with a token in common: for a few others.
+    """
+    values = others.values[others.offsets[0] : others.offsets[-1]]
+    order = np.argsort(values, kind="stable")
+    tokens, starts = np.unique(values[order], return_index=True)
+    owners = np.repeat(np.arange(len(others)), others.sizes)[order]
+    found = _close_pairs(sets.offsets, sets.values, tokens, np.append(starts, len(owners)), owners, others.sizes, threshold)
+    row, other, common, total = (np.ascontiguousarray(column) for column in found.T)
+    return row, other, quotients(common, total)
+
+
+@compiled
+def _close_pairs(offsets, values, tokens, starts, owners, sizes, threshold):
+    """int64 (pairs, 4): row, other row, tokens in common, tokens in both. owners[starts[i]:starts[i + 1]]: the others with tokens[i]."""
+    found, filled, common = np.empty((1024, 4), np.int64), 0, np.zeros(len(sizes), np.int64)
+    for row in range(len(offsets) - 1):
+        for token in values[offsets[row] : offsets[row + 1]]:
+            at = np.searchsorted(tokens, token)
+            if at < len(tokens) and tokens[at] == token:
+                for i in range(starts[at], starts[at + 1]):
+                    common[owners[i]] += 1
+        size = offsets[row + 1] - offsets[row]
+        for other in range(len(sizes)):
+            shared, total = common[other], size + sizes[other]
+            common[other] = 0
+            if shared and shared / (total - shared) >= threshold:
+                if filled == len(found):
+                    found = longer(found)
+                found[filled, 0], found[filled, 1], found[filled, 2], found[filled, 3] = row, other, shared, total
+                filled += 1
+    return found[:filled]
+
+
+@compiled
+def longer(found):
+    """The same rows of four columns, with room for as many more."""
+    room = np.empty((2 * len(found), 4), np.int64)
+    for i in range(len(found)):  # a slice would do, and compile for seconds
+        for column in range(4):
+            room[i, column] = found[i, column]
+    return room
 
 
 def quotients(common: np.ndarray, total: np.ndarray) -> np.ndarray:
     """float64: the similarity of sets with so many common tokens and so many tokens in all, |x| + |y|."""
     return common / np.maximum(total - common, 1)
-
-
-@compiled
-def _overlaps(offsets, values, left, right):
-    common = np.empty(len(left), np.int64)
-    for pair in range(len(left)):
-        x, y = left[pair], right[pair]
-        common[pair] = overlap(values, offsets[x], offsets[x + 1], offsets[y], offsets[y + 1], 0)
-    return common

@@ -1,7 +1,7 @@
 """Spherical k-means, trained on a sample, and the home of a vector: the cluster of the nearest centroid.
 
-BLAS only proposes: what is near a tie is decided in float64 by sums of a fixed order, so that the home of a vector hangs neither on its
-batch nor on the number of threads or the machine.
+BLAS only proposes: near ties are decided in float64 by sums in a fixed order, so that the home of a vector depends neither on its batch nor
+on the number of threads or the machine.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ import numpy as np
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.vectors import dot, error_bound, squared_lengths
 
-BLOCK = 1024  # vectors that are held against all centroids at once
+BLOCK = 1024  # vectors that are compared with all centroids at once
 ROUNDS = 4  # after which few vectors still move
 
 
 def train(sample: np.ndarray, clusters: int, seed: int, threshold: float, rounds: int = ROUNDS) -> np.ndarray:
     """float32[n, d] of `vectors.from_arrow`, n > 0 -> float32[k, d], k at most `clusters` and n: centroids of unit length.
 
-    The same rows in the same order give the same bits. Starts from vectors drawn by `seed`; a cluster that has lost all its vectors starts
-    again from one of those farthest from their centroid. In the end clusters whose vectors are near-duplicates of each other become one:
-    a family of similar vectors would else be cut into many, and its pairs be lost between them.
+    The same rows in the same order give the same bits. Starts from vectors drawn by `seed`; an empty cluster starts again from one of the
+    vectors farthest from their centroid. At last clusters whose vectors are near-duplicates of each other are joined: else a family of
+    similar vectors would be cut into many, and pairs between them be missed.
     """
     clusters = min(clusters, len(sample))
     start = np.sort(np.random.default_rng(seed).choice(len(sample), clusters, replace=False))
@@ -63,7 +63,7 @@ def groups(centroids: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray
 
 
 def _along(rows: np.ndarray) -> np.ndarray:
-    """Where each row stands on the first principal axis, as near as some power iterations come."""
+    """The coordinate of each row on the first principal axis, by some power iterations."""
     rows = rows - rows.mean(axis=0)
     axis = rows[np.argmax(np.einsum("nd,nd->n", rows, rows))]
     for _ in range(20):
@@ -73,10 +73,7 @@ def _along(rows: np.ndarray) -> np.ndarray:
 
 
 def _united(sums: np.ndarray, sizes: np.ndarray, threshold: float) -> np.ndarray:
-    """The sums of unit vectors, those of two clusters added where the mean cosine over all pairs between them reaches `threshold`.
-
-    From the largest cluster on, each takes in those that no larger one has taken.
-    """
+    """The sums of unit vectors, added where the mean cosine over all pairs between two clusters reaches `threshold`, largest first."""
     means = sums / sizes[:, None]
     alike = means @ means.T >= threshold
     free, united = np.ones(len(sums), np.bool_), []
@@ -98,9 +95,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _sums(
-    sample: np.ndarray, lengths: np.ndarray, home: np.ndarray, centroids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sums(sample, lengths, home, centroids):
     """Of each cluster: the sum of its unit vectors, in the order of the sample, and their number; of each vector: its cosine to home."""
     sums = np.zeros(centroids.shape)
     sizes = np.zeros(len(centroids), np.int64)
@@ -124,24 +119,24 @@ def blocks(vectors: np.ndarray, centroids: np.ndarray) -> Iterator[tuple[slice, 
 
 
 def nearest(scores: np.ndarray, vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """`homes`, by float32 scores that are there already."""
+    """`homes` by given float32 scores."""
     home = scores.argmax(axis=1).astype(np.int32)
     _settle(scores, vectors, centroids, np.float32(2 * error_bound(vectors.shape[1])), home)
     return home
 
 
 @compiled
-def _settle(scores: np.ndarray, vectors: np.ndarray, centroids: np.ndarray, margin: float, home: np.ndarray) -> None:
-    """Decide in float64 where another float32 score comes within `margin` of the best."""
+def _settle(scores, vectors, centroids, margin, home):
+    """Decides in float64 where another float32 score is within `margin` of the best."""
     for row in range(len(scores)):
         line = scores[row]
-        least, close = line[home[row]] - margin, np.int32(0)
+        lowest, close = line[home[row]] - margin, np.int32(0)
         for cluster in range(len(line)):  # without a branch, so that it runs at the processor's width
-            close += np.int32(line[cluster] >= least)
+            close += np.int32(line[cluster] >= lowest)
         if close > 1:
             best = -np.inf
             for cluster in range(len(line)):
-                if line[cluster] >= least:
+                if line[cluster] >= lowest:
                     score = dot(vectors[row], centroids[cluster])
                     if score > best:
                         best, home[row] = score, cluster

@@ -1,4 +1,4 @@
-"""MinHash signatures, bit for bit those of datasketch (scheme affine32), and the bands by which similar ones meet.
+"""MinHash signatures, bit for bit those of datasketch (scheme affine32), and their bands (LSH).
 
 The paper's method (section 2.3: 1-grams, signatures of 128, similarity 0.9).
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.tokenising import mix
+from personahub.dedup.kernels.tokenize import mix
 
 NOTHING = np.uint32(0xFFFFFFFF)  # each value of an empty set's signature
 
@@ -71,9 +71,9 @@ def _banded(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
 
 @compiled
 def _signatures(offsets, values, factors, summands):
-    least = np.full((len(offsets) - 1, len(factors)), NOTHING, np.uint32)
+    lowest = np.full((len(offsets) - 1, len(factors)), NOTHING, np.uint32)
     for row in range(len(offsets) - 1):
-        signature = least[row]
+        signature = lowest[row]
         for at in range(offsets[row], offsets[row + 1]):
             token = np.uint32(values[at])
             token = np.uint32((token ^ (token >> np.uint32(16))) * np.uint32(0x85EBCA6B))  # datasketch mixes before it permutes
@@ -81,7 +81,7 @@ def _signatures(offsets, values, factors, summands):
             token = np.uint32(token ^ (token >> np.uint32(16)))
             for k in range(len(factors)):  # 32 bits throughout: the overflow is the modulo, and eight to sixteen go at a time
                 signature[k] = min(signature[k], np.uint32(factors[k] * token + summands[k]))
-    return least
+    return lowest
 
 
 @compiled

@@ -8,8 +8,7 @@ import pyarrow as pa
 
 from personahub import text
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.folding import ASCII, fold_table
-from personahub.dedup.kernels.tokenising import hash_runs, mix, sorted_sets, tokenise
+from personahub.dedup.kernels.tokenize import fold_table, hash_runs, mix, tokenise
 
 TOKEN_BYTES = 8
 _SALTS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
@@ -37,26 +36,22 @@ class TokenSets:
         return np.diff(self.offsets)
 
 
-def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int = 1) -> tuple[TokenSets, int]:
-    """The token sets of texts (string or large_string; null = empty), and how many of these went the slow way.
+def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int = 1) -> TokenSets:
+    """Set i is the hashes of `text.tokens(texts[i], unit, ngram)`; null = empty text. texts: string or large_string.
 
-    Set i is the hashes of `text.tokens(texts[i], unit, ngram)`. A text with a character that `folding` does not know goes through that
-    function itself: the same set, some twenty times slower.
+    Texts of ASCII are tokenised by a compiled kernel, others by that function itself: some twenty times slower.
     """
     if ngram < 1:
         raise ValueError(f"ngram is {ngram}, yet a token is a run of one {unit} at least")
-    texts = _flat(texts, pa.string(), pa.large_string())
+    texts = _flat(texts)
     offsets, data = buffers(texts)
-    only_ascii = data[offsets[0] : offsets[-1]].max(initial=0) < ASCII
-    rows, values, left = tokenise(data, offsets, fold_table(unit, only_ascii), unit != "word", ngram)
-    sets = TokenSets(rows, values)
-    slow = np.flatnonzero(left)
-    if len(slow):
-        others = _tokenised(texts.take(pa.array(slow)).to_pylist(), unit, ngram)
-        order = np.arange(len(sets))
-        order[slow] = len(sets) + np.arange(len(slow))
-        sets = take(stacked([sets, others]), order)
-    return sets, len(slow)
+    rows, values, not_ascii = tokenise(data, offsets, fold_table(unit), unit != "word", ngram)
+    sets, slow = TokenSets(rows, values), np.flatnonzero(not_ascii)
+    if not len(slow):
+        return sets
+    order = np.arange(len(sets))
+    order[slow] = len(sets) + np.arange(len(slow))
+    return take(stacked([sets, _tokenised(texts.take(pa.array(slow)).to_pylist(), unit, ngram)]), order)
 
 
 def hash_tokens(tokens: Sequence[bytes]) -> np.ndarray:
@@ -89,29 +84,6 @@ def stacked(several: Sequence[TokenSets]) -> TokenSets:
     return TokenSets(np.cumsum(sizes), np.concatenate([each.values[each.offsets[0] : each.offsets[-1]] for each in several]))
 
 
-def to_arrow(sets: TokenSets) -> pa.Array:
-    """One binary value for each set: its hashes, ascending, eight bytes each, little endian. ArrowInvalid above 2 GiB."""
-    first, last = sets.offsets[0], sets.offsets[-1]
-    ends = (sets.offsets - first) * TOKEN_BYTES
-    if ends[-1] > np.iinfo(np.int32).max:
-        raise pa.ArrowInvalid(f"{ends[-1]} bytes of token hashes do not fit into one binary array: take fewer rows at a time")
-    packed = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(sets.values[first:last].astype("<u8", copy=False))]
-    return pa.Array.from_buffers(pa.binary(), len(sets), packed)
-
-
-def from_arrow(packed: pa.Array | pa.ChunkedArray) -> TokenSets:
-    """The sets that `to_arrow` packed (binary or large_binary, null = empty), without a copy where the bytes are aligned.
-
-    ValueError where a value is not made of eight-byte hashes.
-    """
-    offsets, data = buffers(_flat(packed, pa.binary(), pa.large_binary()))
-    starts = offsets - offsets[0]
-    if (starts % TOKEN_BYTES).any():
-        raise ValueError("packed token sets have eight bytes a token: this column holds something else")
-    values = np.require(data[offsets[0] : offsets[-1]].view("<u8"), np.uint64, "A")
-    return TokenSets(starts // TOKEN_BYTES, values)
-
-
 def _frozen(array: np.ndarray, kind: type) -> np.ndarray:
     view = np.ascontiguousarray(array, kind).view()
     view.flags.writeable = False
@@ -123,14 +95,14 @@ def _bytes(buffer: bytes | pa.Buffer | None) -> np.ndarray:
     return _frozen(np.frombuffer(buffer, np.uint8) if buffer else np.empty(0, np.uint8), np.uint8)
 
 
-def _flat(column: pa.Array | pa.ChunkedArray, narrow: pa.DataType, wide: pa.DataType) -> pa.Array:
-    """The column as one array of one of the two types, without nulls: what stands in the place of a null may be anything."""
-    if column.type not in (narrow, wide) and not pa.types.is_null(column.type):
-        raise TypeError(f"token sets are made from columns of {narrow} or {wide}, not of {column.type}")
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The texts as one array without nulls: the bytes behind a null may be anything."""
+    if column.type not in (pa.string(), pa.large_string()) and not pa.types.is_null(column.type):
+        raise TypeError(f"token sets are made from columns of string or large_string, not of {column.type}")
     if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks == 1 else column.cast(wide).combine_chunks()
+        column = column.chunk(0) if column.num_chunks == 1 else column.cast(pa.large_string()).combine_chunks()
     if column.null_count:
-        column = column.cast(wide).fill_null(pa.scalar(b"").cast(wide))
+        column = column.cast(pa.large_string()).fill_null(pa.scalar("", pa.large_string()))
     return column
 
 
@@ -139,17 +111,17 @@ def buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if not len(column):
         return np.zeros(1, np.int64), _bytes(None)
     _, offsets, data = column.buffers()
-    wide = column.type in (pa.large_string(), pa.large_binary())
+    wide = column.type == pa.large_string()
     ends = np.frombuffer(offsets, np.int64 if wide else np.int32)[column.offset : column.offset + len(column) + 1]
     return ends.astype(np.int64), _bytes(data)
 
 
 def _tokenised(texts: Sequence[str], unit: str, ngram: int) -> TokenSets:
     tokens = [text.tokens(one, unit, ngram) for one in texts]
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(one) for one in tokens], out=offsets[1:])
+    sizes = np.array([len(one) for one in tokens], np.int64)
     hashes = hash_tokens([token.encode() for one in tokens for token in one])
-    return TokenSets(*sorted_sets(offsets, hashes))
+    order = np.lexsort((hashes, np.repeat(np.arange(len(texts)), sizes)))
+    return TokenSets(np.append(0, np.cumsum(sizes)), hashes[order])
 
 
 @compiled

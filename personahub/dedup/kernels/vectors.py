@@ -1,7 +1,7 @@
-"""Vectors of float32: read from Arrow and checked, and the one dot product that scores are made of.
+"""Vectors of float32: read from Arrow and checked, and the one dot product that all scores use.
 
-A vector is kept times a power of two, so that its length is from 0.5 up to 1: that changes no cosine, not even its last bit (a part of
-less than 2^-126 of the length may go), and leaves no room for an overflow.
+A vector is scaled by a power of two to a length from 0.5 to 1: no overflow is possible then, and no cosine changes, not even in its last
+bit (parts of less than 2^-126 of the length may be lost).
 """
 
 import math
@@ -33,12 +33,12 @@ def from_arrow(column: pa.Array, dimension: int) -> tuple[np.ndarray, np.ndarray
 
 
 def error_bound(dimension: int) -> float:
-    """How far the float32 dot product of two vectors of at most unit length can be from the true one, summed in any order."""
+    """The largest error of the float32 dot product of two vectors of at most unit length, summed in any order."""
     return (dimension + 8) * 2.0**-24
 
 
 @compiled
-def dot(left: np.ndarray, right: np.ndarray) -> float:
+def dot(left, right):
     """float32 rows -> their dot product in float64, summed in this order on every machine.
 
     A product of two float32 is exact in float64, so that it makes no difference whether the processor fuses it with the sum.
@@ -56,7 +56,7 @@ def dot(left: np.ndarray, right: np.ndarray) -> float:
 
 
 @compiled
-def squared_lengths(vectors: np.ndarray) -> np.ndarray:
+def squared_lengths(vectors):
     """float64[n]: the dot product of each row with itself."""
     out = np.empty(len(vectors))
     for row in range(len(vectors)):
@@ -65,7 +65,7 @@ def squared_lengths(vectors: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def cosine(left: np.ndarray, right: np.ndarray, left_squared: float, right_squared: float) -> float:
+def cosine(left, right, left_squared, right_squared):
     """At most 1; exactly 1 for equal rows."""
     return min(1.0, dot(left, right) / np.sqrt(left_squared * right_squared))
 
@@ -75,18 +75,16 @@ def all_pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
     squared = squared_lengths(left)
-    least = np.sqrt(squared).astype(np.float32) * np.float32(threshold) - np.float32(2 * error_bound(left.shape[1]))
+    bound = np.sqrt(squared).astype(np.float32) * np.float32(threshold) - np.float32(2 * error_bound(left.shape[1]))
     near = left @ (right / np.sqrt(right_squared).astype(np.float32)[:, None]).T
-    row, other = np.nonzero(near >= least[:, None])
+    row, other = np.nonzero(near >= bound[:, None])
     score = _scores(left, right, squared, right_squared, row, other)
     reach = score >= threshold
     return row[reach], other[reach], score[reach]
 
 
 @compiled
-def _scores(
-    left: np.ndarray, right: np.ndarray, left_squared: np.ndarray, right_squared: np.ndarray, row: np.ndarray, other: np.ndarray
-) -> np.ndarray:
+def _scores(left, right, left_squared, right_squared, row, other):
     out = np.empty(len(row))
     for i in range(len(row)):
         a, b = row[i], other[i]
@@ -95,7 +93,7 @@ def _scores(
 
 
 @compiled
-def _scale(vectors: np.ndarray) -> np.ndarray:
+def _scale(vectors):
     """Scale each row in place -> int8: FIT, NOT_FINITE or ZERO."""
     problems = np.zeros(len(vectors), np.int8)
     for row in range(len(vectors)):

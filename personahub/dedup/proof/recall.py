@@ -1,96 +1,91 @@
-"""How many of the pairs within the threshold MinHash finds: measured on pairs that the exact keys find, those of 1 in `every` keys."""
+"""How many of the pairs within the threshold are compared at all: the pairs of drawn rows with every row."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.config import LexicalDedup
-from personahub.dedup.kernels import exact, minhash, sets
-from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.proof.meeting import keyed, keys_schema, pairs
+from personahub.config import LexicalDedup, SemanticDedup
+from personahub.dedup.arrow_columns import without
+from personahub.dedup.cosine_join import ROWS
+from personahub.dedup.ivf_index import IvfIndex, drawn
+from personahub.dedup.kernels import boundary_probes, minhash, sets, vectors
+from personahub.dedup.kernels.jaccard import close_pairs
 
-KEYS = 300_000  # about so many exact keys are looked into
-KEYS_OF_A_ROW = 3  # about, at the thresholds that are used
-MOST = 32  # matches of one row under one key that are looked at
-NEAR = 0.05  # pairs so close above the threshold are told apart: the misses are among them
-_FIGURES = ("pairs", "found", "near", "near_found")
+DRAWN = 512
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Pairs of different sets within the threshold, and how many of them share a band; near: of those less than NEAR above it.
+    """rows: how many were drawn; pairs: theirs with any row that reach the threshold; compared: those that share a band or cluster."""
 
-    every: a pair had a chance of 1 in `every` to be looked at. expected: the probability at the threshold itself.
-    """
-
-    pairs: int
-    found: int
-    near: int
-    near_found: int
-    every: int
-    bands: int
     rows: int
-    expected: float
+    pairs: int
+    compared: int
 
 
-def recall(rows: DataFrame, config: LexicalDedup, count: int, most_keys: int = KEYS) -> Recall:
-    """Rows (id, level, text) that were compared, `count` of them -> what the bands of `config` find of their pairs.
+def of_bands(rows: DataFrame, config: LexicalDedup, max_rows: int = DRAWN) -> Recall:
+    """Rows (id, text) -> what the bands of MinHash find of the pairs of different token sets."""
+    table = _drawn(rows, "text", config.seed, max_rows)
+    tokens = sets.token_sets(table["text"], config.unit, config.ngram)
+    bands = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
+    signatures = minhash.signatures(tokens, config.num_perm, config.seed)
 
-    A pair is looked at by the least key that its sets share, so that each has the same chance; of a row with more than MOST matches under
-    one key the first ones are.
-    """
-    every = max(1, KEYS_OF_A_ROW * count // most_keys)
-    bands, band_rows = minhash.choose_bands(config.threshold, config.num_perm, config.min_recall)
-    keys = rows.select("id", F.col("level").cast("int"), "text").mapInArrow(
-        partial(_drawn_keys, config, every), keys_schema(rows)
-    )
-    found = pairs(keys, config.threshold, MOST).select("low", "high", "score").distinct()
-    low, high = (rows.select(F.col("id").alias(side), F.col("text").alias(f"{side}_text")) for side in ("low", "high"))
-    texts = found.join(low, on="low", how="inner").join(high, on="high", how="inner").select("low_text", "high_text", "score")
-    figures = texts.mapInArrow(partial(_figures, config, every, bands, band_rows), ", ".join(f"{name} long" for name in _FIGURES))
-    sums = figures.agg(*(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in _FIGURES)).collect()[0]
-    return Recall(*sums, every, bands, band_rows, minhash.recall(config.threshold, bands, band_rows))
+    def compared(batch: pa.RecordBatch) -> tuple[int, int]:
+        others = sets.token_sets(batch["text"], config.unit, config.ngram)
+        row, one, score = close_pairs(others, tokens, config.threshold)
+        row, one = row[score < 1], one[score < 1]  # equal sets are found by a key of their own
+        signed = minhash.signatures(sets.take(others, row), config.num_perm, config.seed)
+        return len(row), int(minhash.collides(signed, signatures[one], *bands).sum())
+
+    return Recall(len(table), *_summed(rows.select("text"), compared))
 
 
-def _drawn_keys(config: LexicalDedup, every: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The keys that are drawn."""
-    for batch in batches:
-        tokens, _ = sets.token_sets(batch["text"], config.unit, config.ngram)
-        row, key = exact.exact_keys(tokens, config.threshold)
-        drawn = _is_drawn(key, every)
-        yield keyed(batch, row[drawn], key[drawn], tokens)
+def of_clusters(rows: DataFrame, index: IvfIndex, config: SemanticDedup, max_rows: int = DRAWN) -> Recall:
+    """Rows (id, vector) -> what the clusters of `index` find. Refused vectors count for nothing."""
+    table = _drawn(rows, "vector", config.seed, max_rows)
+    fit, problems = vectors.from_arrow(table["vector"].combine_chunks(), index.dimension)
+    if not len(fit):
+        return Recall(0, 0, 0)
+    ids, squared = table["id"].combine_chunks().filter(pa.array(problems == vectors.FIT)), vectors.squared_lengths(fit)
+    home, visits = _places(fit, index)
+
+    def compared(batch: pa.RecordBatch) -> tuple[int, int]:
+        others, problems = vectors.from_arrow(batch["vector"], index.dimension)
+        row, one, _ = vectors.all_pairs(others, fit, squared, config.threshold)
+        row, one = without(batch["id"].filter(pa.array(problems == vectors.FIT)), ids, row, one)
+        near, at = np.unique(row, return_inverse=True)
+        other_home, other_visits = _places(others[near], index)
+        return len(row), int((visits[one, other_home[at]] | other_visits[at, home[one]]).sum())
+
+    return Recall(len(fit), *_summed(rows.select("id", "vector"), compared))
 
 
-def _is_drawn(keys: np.ndarray, every: int) -> np.ndarray:
-    """By bits that have nothing to do with the order of the keys, so that which key is the least one does not matter."""
-    return (keys * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(33)) % np.uint64(every) == 0
+def _drawn(rows: DataFrame, column: str, seed: int, max_rows: int) -> pa.Table:
+    return drawn(rows, column, min(1.0, max_rows / max(1, rows.count())), seed + 1)
 
 
-def _figures(
-    config: LexicalDedup, every: int, bands: int, band_rows: int, batches: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        low, high = (sets.token_sets(batch[side], config.unit, config.ngram)[0] for side in ("low_text", "high_text"))
-        by_least_key = _is_drawn(_least_shared(low, high, config.threshold), every)
-        low, high = (sets.take(one, np.flatnonzero(by_least_key)) for one in (low, high))
-        signed = (minhash.signatures(one, config.num_perm, config.seed) for one in (low, high))
-        found = minhash.collides(*signed, bands, band_rows)
-        near = batch["score"].to_numpy()[by_least_key] < config.threshold + NEAR
-        figures = (len(low), found.sum(), near.sum(), (found & near).sum())
-        yield pa.RecordBatch.from_pydict({name: pa.array([int(figure)]) for name, figure in zip(_FIGURES, figures, strict=True)})
+def _summed(rows: DataFrame, compared: Callable[[pa.RecordBatch], tuple[int, int]]) -> tuple[int, int]:
+    """Pairs, and how many of them are compared, over all batches."""
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, ROWS):
+                yield pa.RecordBatch.from_pydict(
+                    {name: [n] for name, n in zip(names, compared(batch.slice(start, ROWS)), strict=True)}
+                )
+
+    names = ("pairs", "compared")
+    sums = rows.mapInArrow(task, "pairs long, compared long").agg(*(F.coalesce(F.sum(name), F.lit(0)) for name in names))
+    return tuple(sums.collect()[0])
 
 
-def _least_shared(low: TokenSets, high: TokenSets, threshold: float) -> np.ndarray:
-    """uint64: the least exact key that set i of both has."""
-    keys = []
-    for one in (low, high):
-        row, key = exact.exact_keys(one, threshold)
-        keys.append(np.split(key, np.searchsorted(row, np.arange(1, len(one)))))
-    return np.array([np.intersect1d(*pair)[0] for pair in zip(*keys, strict=True)], np.uint64)
+def _places(fit: np.ndarray, index: IvfIndex) -> tuple[np.ndarray, np.ndarray]:
+    """The home of each vector, and bool[n, k]: the clusters that it is compared in."""
+    starts, clusters = boundary_probes.visits(fit, index.centroids, boundary_probes.distances(index.centroids), index.margin)
+    visits = np.zeros((len(fit), len(index.centroids)), np.bool_)
+    visits[np.repeat(np.arange(len(fit)), np.diff(starts)), clusters] = True
+    return clusters[starts[:-1]], visits

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from personahub import embeddings, ids, schemas
 from personahub.config import Config, LexicalDedup
-from personahub.dedup import ByWords, by_words
+from personahub.dedup import ByWords, by_words, represented
 from personahub.errors import ConfigError
 from personahub.rows import map_rows, storable
 from personahub.stages.dedup import examples, semantic
@@ -67,7 +67,10 @@ def rounds(hub: Hub, rebuild: bool = False) -> Rounds:
             left = _left(new, words, materialise)
             yield embeddings.batch_of(hub, left, NAME, "vectors")
             decided = semantic.decide(hub, left, materialise)
-            duplicates, rejects = duplicates.unionByName(decided.duplicates), rejects.unionByName(decided.rejects)
+            earlier = hub.store.table("duplicates").where(F.col("kind") == "persona")  # what vectors removed keeps its keys
+            later = decided.duplicates.select("id", "representative").unionByName(earlier.select("id", "representative"))
+            duplicates = represented(duplicates, later).unionByName(decided.duplicates)
+            rejects = rejects.unionByName(decided.rejects)
         counts |= _counts(new, duplicates, rejects)
         store, settings, scheme = hub.store, hub.config.dedup.lexical, scheme_of(hub.config)
         store.hold(_verdicts(new, duplicates, rejects, settings, scheme), NAME)
@@ -160,7 +163,8 @@ def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, setting
     """What is held: a row for each new persona (nothing but its id), one more for each duplicate, one more for each reject."""
     columns = {
         "id": "string",
-        "kept_by": "string",
+        "duplicate_of": "string",
+        "representative": "string",
         "method": "string",
         "score": "double",
         "round": "int",
@@ -230,7 +234,7 @@ def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
 
 def finish(hub: Hub) -> None:
     """The verdicts of a run that died are inserted as they fell, by the settings they fell by."""
-    from personahub.dedup import lexical  # here, because numba takes its time to import
+    from personahub.dedup import jaccard_join  # here, because numba takes its time to import
 
     held = hub.store.held(NAME)
     if held is None:
@@ -241,7 +245,7 @@ def finish(hub: Hub) -> None:
     settings = LexicalDedup.model_validate_json(first.settings)
     texts = texts_of(hub.store.table("personas"))
     texts = texts.join(held.select("id"), on="id", how="left_semi").join(indexed_ids(hub), on="id", how="left_anti")
-    _insert(hub, *_held(held), texts, partial(lexical.stored_without, texts, settings), first.scheme, hub.store.insert_new)
+    _insert(hub, *_held(held), texts, partial(jaccard_join.stored_without, texts, settings), first.scheme, hub.store.insert_new)
 
 
 def _take_back(hub: Hub) -> None:

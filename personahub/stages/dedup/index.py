@@ -11,9 +11,9 @@ from personahub.storage.hub import Hub
 
 def scheme_of(config: Config) -> str:
     """All that two verdicts must share."""
-    from personahub.dedup import lexical
+    from personahub.dedup import jaccard_join
 
-    words = lexical.scheme(config.dedup.lexical)
+    words = jaccard_join.scheme(config.dedup.lexical)
     return f"{words}, {semantic.scheme(config)}" if config.dedup.semantic.enabled else words
 
 
@@ -44,9 +44,14 @@ def indexed(hub: Hub) -> DataFrame:
 
 
 def duplicates_of(hub: Hub, removed: DataFrame) -> DataFrame:
-    """removed: id, of personas that are taken down -> id of the others that are duplicates of one of them."""
-    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona").select("id", "kept_by")
-    theirs = duplicates.join(removed.select(F.col("id").alias("kept_by")), on="kept_by", how="left_semi").select("id")
+    """removed: id, of personas that are taken down -> id of the others whose chain to their representative leads over one of them."""
+    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona")
+
+    def naming(column: str, rows: DataFrame) -> DataFrame:
+        return duplicates.join(rows.select(F.col("id").alias(column)), on=column, how="left_semi").select("id")
+
+    theirs = naming("duplicate_of", removed).unionByName(naming("representative", removed)).distinct()
+    theirs = theirs.unionByName(naming("duplicate_of", theirs)).distinct()  # a chain has three steps
     return theirs.join(removed, on="id", how="left_anti")
 
 
@@ -55,7 +60,7 @@ def reopen(hub: Hub) -> None:
 
     The index changes before the verdicts, so that a run that is killed in between is finished by the next.
     """
-    from personahub.dedup import lexical  # here, because numba takes its time to import
+    from personahub.dedup import jaccard_join  # here, because numba takes its time to import
 
     gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
     if gone.isEmpty():
@@ -66,7 +71,7 @@ def reopen(hub: Hub) -> None:
     if not indexed_ids(hub).join(out, on="id", how="left_semi").isEmpty():
         left = indexed_ids(hub).join(out, on="id", how="left_anti")
         texts = texts_of(hub.store.table("personas")).join(left, on="id", how="left_semi")
-        stored = lexical.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
+        stored = jaccard_join.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
         hub.store.replace(stored.withColumnRenamed("ids", "persona_ids"), "lexical_index")
     if not again.isEmpty():
         hub.store.remove("duplicates", "id", again, "t.kind = 'persona'")

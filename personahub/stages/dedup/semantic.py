@@ -22,7 +22,7 @@ from personahub.ids import content_id
 from personahub.storage.hub import Hub
 
 if TYPE_CHECKING:
-    from personahub.dedup.search import Search
+    from personahub.dedup.ivf_index import IvfIndex
 
 OUTGROWN = 4  # clusters serve until the hub has so many times the vectors that they were trained for
 Materialise = Callable[[DataFrame, str], DataFrame]
@@ -37,7 +37,7 @@ class Decided:
 
     duplicates: DataFrame
     rejects: DataFrame
-    search: "Search"
+    search: "IvfIndex"
     trained_on: int
     packed: Callable[[], DataFrame]
 
@@ -99,7 +99,7 @@ def remember(hub: Hub, decided: Decided) -> None:
     hub.store.delete("vector_index", f"clusters <> '{_name(centroids)}'")
 
 
-def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None:
+def _packed(hub: Hub, standing: DataFrame, search: "IvfIndex") -> DataFrame | None:
     """The standing vectors (id, vector), by the clusters of `search`: what is missing of them, or too much, is made good first."""
     name = _name(search.centroids)
     packed = hub.store.table("vector_index").where(F.col("clusters") == name)
@@ -108,14 +108,14 @@ def _packed(hub: Hub, standing: DataFrame, search: "Search") -> DataFrame | None
         hub.store.delete("vector_index", f"clusters = '{name}'")
     missing = standing.join(there, on="id", how="left_anti")
     if not missing.isEmpty():
-        from personahub.dedup import semantic  # here, because numba takes its time to import
+        from personahub.dedup import cosine_join  # here, because numba takes its time to import
 
-        _append(hub, semantic.pack(missing, search), search)
+        _append(hub, cosine_join.pack(missing, search), search)
     packed = hub.store.table("vector_index").where(F.col("clusters") == name)
     return None if packed.isEmpty() else packed
 
 
-def _append(hub: Hub, packed: DataFrame, search: "Search") -> None:
+def _append(hub: Hub, packed: DataFrame, search: "IvfIndex") -> None:
     hub.store.append(packed.withColumn("clusters", F.lit(_name(search.centroids))), "vector_index")
 
 
@@ -141,9 +141,9 @@ def _standing(hub: Hub, left: DataFrame) -> DataFrame:
     return mine.select(F.col("text_id").alias("id"), "vector").join(kept, on="id", how="left_semi")
 
 
-def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, int]":
+def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[IvfIndex, int]":
     """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
-    from personahub.dedup import semantic  # here, because numba takes its time to import
+    from personahub.dedup import cosine_join  # here, because numba takes its time to import
 
     old = standing.count()
     total = rows.count() + old
@@ -152,5 +152,5 @@ def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[Search, in
     if newest and old and total < OUTGROWN * newest:
         stored = stored.filter(pc.equal(stored["trained_on"], newest)).sort_by("cluster")
         centroids = np.stack(stored["vector"].to_numpy()).astype(np.float32)
-        return semantic.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
-    return semantic.prepare(rows, hub.config.dedup.semantic, standing if old else None), total
+        return cosine_join.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
+    return cosine_join.prepare(rows, hub.config.dedup.semantic, standing if old else None), total

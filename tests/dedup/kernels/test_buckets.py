@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personahub.dedup.kernels import buckets
-from personahub.dedup.kernels.lists import runs
+from personahub.dedup.kernels.candidate_lists import runs
+from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets
-from personahub.dedup.kernels.split import without_hot
 
 THRESHOLDS = [0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0]
 
@@ -24,7 +24,7 @@ def similarity(one, other):
     return len(one & other) / max(len(one | other), 1)
 
 
-def expected(starts, sets, decided, threshold, most):
+def expected(starts, sets, decided, threshold, max_pairs):
     """Every pair of every bucket, looked at."""
     rows = []
     for first, last in pairwise(starts):
@@ -33,14 +33,14 @@ def expected(starts, sets, decided, threshold, most):
             highs = [row for row in different if row < low and not (decided[row] and decided[low])]
             found = [(low, high, similarity(sets[low], sets[high])) for high in highs]
             found = [pair for pair in found if pair[2] >= threshold]
-            rows += [(*pair, at == most - 1 < len(found) - 1) for at, pair in enumerate(found[:most])]
+            rows += [(*pair, at == max_pairs - 1 < len(found) - 1) for at, pair in enumerate(found[:max_pairs])]
     return rows
 
 
-def pairs(starts, sets, decided, threshold, most=buckets.MOST, hot=buckets.HOT):
+def pairs(starts, sets, decided, threshold, max_pairs=buckets.MAX_PAIRS, hot=buckets.HOT):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(buckets, "HOT", hot)
-        found = buckets.bucket_pairs(np.array(starts), packed(sets), np.array(decided, np.bool_), threshold, most)
+        found = buckets.bucket_pairs(np.array(starts), packed(sets), np.array(decided, np.bool_), threshold, max_pairs)
     assert [column.dtype for column in found] == [np.int64, np.int64, np.float64, np.bool_]
     return list(zip(*(column.tolist() for column in found), strict=True))
 
@@ -60,8 +60,8 @@ def bucketfuls(draw):
 
 @settings(deadline=None)  # the first example compiles
 @given(bucketfuls(), st.sampled_from(THRESHOLDS), st.integers(1, 4), st.sampled_from([0, 2, 5, 500]))
-def test_bucket_pairs_are_those_of_looking_at_every_pair(bucketful, threshold, most, hot):
-    assert pairs(*bucketful, threshold, most, hot) == expected(*bucketful, threshold, most)
+def test_bucket_pairs_are_those_of_looking_at_every_pair(bucketful, threshold, max_pairs, hot):
+    assert pairs(*bucketful, threshold, max_pairs, hot) == expected(*bucketful, threshold, max_pairs)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8, 0.9])
@@ -71,19 +71,21 @@ def test_long_buckets_too(threshold, hot):
     bases = [set(draw.sample(range(60), draw.randint(1, 40))) for _ in range(12)]
     sets = [draw.choice(bases) ^ set(draw.sample(range(60), draw.randint(0, 2))) for _ in range(700)]
     starts, decided = [0, 400, 400, 401, 700], [row < 60 for row in range(700)]
-    for most in (2, 25):
-        want = expected(starts, sets, decided, threshold, most)
+    for max_pairs in (2, 25):
+        want = expected(starts, sets, decided, threshold, max_pairs)
         assert want
-        assert pairs(starts, sets, decided, threshold, most, hot) == want
+        assert pairs(starts, sets, decided, threshold, max_pairs, hot) == want
 
 
 def test_where_all_match_each_row_has_its_first_matches_and_a_cut():
-    size, most = 6_000, 32
+    size, max_pairs = 6_000, 32
     sets = [{*range(1, 20), 100 + row} for row in range(size)]  # any two have 19 of 21 in common
-    found = pairs([0, size], sets, [False] * size, 0.9, most)
-    assert [(low, high) for low, high, _, _ in found] == [(low, high) for low in range(size) for high in range(min(low, most))]
+    found = pairs([0, size], sets, [False] * size, 0.9, max_pairs)
+    assert [(low, high) for low, high, _, _ in found] == [
+        (low, high) for low in range(size) for high in range(min(low, max_pairs))
+    ]
     assert {score for _, _, score, _ in found} == {19 / 21}
-    assert all(cut == (high == most - 1 and low > most) for low, high, _, cut in found)
+    assert all(truncated == (high == max_pairs - 1 and low > max_pairs) for low, high, _, truncated in found)
 
 
 def test_rows_of_a_template_meet_only_by_the_words_they_differ_in():
@@ -105,7 +107,7 @@ def test_copies_take_no_place_in_a_list():
     base = set(range(20))
     sets = [base, base, base | {20}, base, base | {21}, base | {20}, base | {22}]
     found = pairs([0, 7], sets, [False] * 7, 0.9, 2)
-    assert [(low, high, cut) for low, high, _, cut in found] == [
+    assert [(low, high, truncated) for low, high, _, truncated in found] == [
         (2, 0, False),
         (4, 0, False),
         (4, 2, False),
@@ -122,7 +124,7 @@ def test_nothing_is_alike_in_empty_buckets_and_empty_sets():
 
 
 @pytest.mark.parametrize(
-    ("starts", "decided", "threshold", "most"),
+    ("starts", "decided", "threshold", "max_pairs"),
     [
         *[(starts, [False] * 2, 0.9, 1) for starts in ([], [0, 3], [1, 2], [0, 2, 1, 2])],
         ([0, 2], [False], 0.9, 1),
@@ -130,28 +132,6 @@ def test_nothing_is_alike_in_empty_buckets_and_empty_sets():
         ([0, 2], [False] * 2, 0.9, 0),
     ],
 )
-def test_what_does_not_fit_together_is_an_error(starts, decided, threshold, most):
-    with pytest.raises(ValueError, match=r"buckets|threshold|most"):
-        pairs(starts, [{1}, {2}], decided, threshold, most)
-
-
-@settings(deadline=None)  # the first example compiles
-@given(bucketfuls(), st.sampled_from(THRESHOLDS), st.sampled_from([0, 3, 500]))
-def test_all_pairs_are_all_pairs_equal_sets_included(bucketful, threshold, hot):
-    _, sets, _ = bucketful
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buckets, "HOT", hot)
-        low, high, score = buckets.all_pairs(packed(sets), threshold)
-    want = [(low, high, similarity(sets[low], sets[high])) for low in range(len(sets)) for high in range(low)]
-    assert list(zip(low.tolist(), high.tolist(), score.tolist(), strict=True)) == [pair for pair in want if pair[2] >= threshold]
-
-
-@pytest.mark.parametrize("threshold", [0.6, 0.9])
-def test_all_pairs_of_long_and_short_sets(threshold):
-    draw = random.Random(3)
-    sets = [set(draw.sample(range(400), draw.choice([0, 1, 8, 18, 19, 20, 58, 60, 62, 150]))) for _ in range(80)]
-    sets += [one ^ set(draw.sample(range(400), draw.randint(0, len(one) // 8 + 1))) for one in sets]
-    low, high, _ = buckets.all_pairs(packed(sets), threshold)
-    want = [(i, j) for i in range(len(sets)) for j in range(i) if similarity(sets[i], sets[j]) >= threshold]
-    assert want
-    assert list(zip(low.tolist(), high.tolist(), strict=True)) == want
+def test_what_does_not_fit_together_is_an_error(starts, decided, threshold, max_pairs):
+    with pytest.raises(ValueError, match=r"buckets|threshold|max_pairs"):
+        pairs(starts, [{1}, {2}], decided, threshold, max_pairs)

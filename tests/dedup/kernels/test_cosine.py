@@ -23,8 +23,8 @@ def laid_out(rows, homes, decided):
     return rows, vectors.squared_lengths(rows), position, int(homes.sum()), decided
 
 
-def lists(rows, homes, decided, threshold, most, lows):
-    """By definition: (low, high, score, cut) for rows in priority order; one list against rows at home, one against the others."""
+def lists(rows, homes, decided, threshold, max_pairs, lows):
+    """By definition: (low, high, score, truncated) for rows in priority order; one list against rows at home, one against the others."""
     squared = vectors.squared_lengths(rows)
     found = []
     for low in np.flatnonzero(lows & ~decided):
@@ -32,8 +32,8 @@ def lists(rows, homes, decided, threshold, most, lows):
             others = [high for high in range(low) if homes[high] == at_home and (homes[low] or homes[high])]
             scores = [(high, vectors.cosine(rows[low], rows[high], squared[low], squared[high])) for high in others]
             reach = [(high, score) for high, score in scores if score >= threshold]
-            for place, (high, score) in enumerate(reach[:most]):
-                found.append((int(low), high, score, place == most - 1 and high != others[-1]))
+            for place, (high, score) in enumerate(reach[:max_pairs]):
+                found.append((int(low), high, score, place == max_pairs - 1 and high != others[-1]))
     return found
 
 
@@ -41,9 +41,9 @@ def as_rows(pairs):
     return sorted(zip(*(column.tolist() for column in pairs), strict=True))
 
 
-@pytest.mark.parametrize("most", [1, 3, 1000])
+@pytest.mark.parametrize("max_pairs", [1, 3, 1000])
 @pytest.mark.parametrize("blocks", [(256, 256, 1024), (3, 2, 5), (7, 50, 50)])
-def test_a_bucket_finds_what_the_definition_says_whatever_the_blocks(monkeypatch, most, blocks):
+def test_a_bucket_finds_what_the_definition_says_whatever_the_blocks(monkeypatch, max_pairs, blocks):
     for name, size in zip(("LOWS", "FIRST", "LARGEST"), blocks, strict=True):
         monkeypatch.setattr(cosine, name, size)
     draw = np.random.default_rng(5)
@@ -51,8 +51,8 @@ def test_a_bucket_finds_what_the_definition_says_whatever_the_blocks(monkeypatch
     homes, decided = draw.random(90) < 0.4, np.arange(90) < 20
     everyone = np.ones(90, np.bool_)
     for threshold in (0.6, 0.8):
-        found = cosine.bucket(*laid_out(rows, homes, decided), threshold, most)
-        expected = lists(rows, homes, decided, threshold, most, everyone)
+        found = cosine.bucket(*laid_out(rows, homes, decided), threshold, max_pairs)
+        expected = lists(rows, homes, decided, threshold, max_pairs, everyone)
         assert as_rows(found) == sorted(expected)
         assert len(expected) > 60
 
@@ -90,21 +90,21 @@ def test_a_family_that_is_all_alike_costs_its_size_and_not_its_square(monkeypatc
         return collect(scores, *more)
 
     monkeypatch.setattr(cosine, "_collect", counted)
-    count, most = 6_000, 32
+    count, max_pairs = 6_000, 32
     draw = np.random.default_rng(1)
     rows = (np.full((count, 8), 0.3) + spread * draw.standard_normal((count, 8))).astype(np.float32)
-    low, high, _, cut = cosine.bucket(*laid_out(rows, np.ones(count, bool), np.zeros(count, bool)), 0.9, most)
-    assert len(low) == most * (count - most) + most * (most - 1) // 2
-    assert high.max() < most
-    assert cut.sum() == count - most - 1
+    low, high, _, truncated = cosine.bucket(*laid_out(rows, np.ones(count, bool), np.zeros(count, bool)), 0.9, max_pairs)
+    assert len(low) == max_pairs * (count - max_pairs) + max_pairs * (max_pairs - 1) // 2
+    assert high.max() < max_pairs
+    assert truncated.sum() == count - max_pairs - 1
     assert sum(looked_at) <= count * cosine.FIRST
     looked_at.clear()
     homes = draw.random(count) < 0.5
-    found = cosine.bucket(*laid_out(rows, homes, np.arange(count) < 10), 0.9, most)
-    assert len(found[0]) < most * 2 * count
+    found = cosine.bucket(*laid_out(rows, homes, np.arange(count) < 10), 0.9, max_pairs)
+    assert len(found[0]) < max_pairs * 2 * count
     assert sum(looked_at) <= 4 * count * cosine.FIRST
-    everyone = cosine.merged(*found, most)[0]
-    assert np.bincount(everyone, minlength=count)[10 + 2 * most :].min() == most
+    everyone = cosine.merged(*found, max_pairs)[0]
+    assert np.bincount(everyone, minlength=count)[10 + 2 * max_pairs :].min() == max_pairs
 
 
 def test_opposite_and_lonely_rows_have_no_pairs():
@@ -119,18 +119,18 @@ lists_of_pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6), st.boo
 
 @settings(deadline=None)  # the first call compiles
 @given(lists_of_pairs, st.integers(1, 4))
-def test_lists_are_merged_up_to_the_first_cut(pairs, most):
+def test_lists_are_merged_up_to_the_first_cut(pairs, max_pairs):
     columns = list(zip(*pairs, strict=True)) or [(), (), ()]
-    low, high, cut = np.array(columns[0], np.int64), np.array(columns[1], np.int64), np.array(columns[2], np.bool_)
+    low, high, truncated = np.array(columns[0], np.int64), np.array(columns[1], np.int64), np.array(columns[2], np.bool_)
     expected = []
     for row in range(4):
         highs = sorted({b for a, b, _ in pairs if a == row})
         for place, above in enumerate(highs):
-            at_end = (row, above, True) in pairs or (place == most - 1 and place < len(highs) - 1)
+            at_end = (row, above, True) in pairs or (place == max_pairs - 1 and place < len(highs) - 1)
             expected.append((row, above, above / 10, at_end))
-            if at_end or place == most - 1:
+            if at_end or place == max_pairs - 1:
                 break
-    assert as_rows(cosine.merged(low, high, high / 10, cut, most)) == expected
+    assert as_rows(cosine.merged(low, high, high / 10, truncated, max_pairs)) == expected
 
 
 def test_pairs_of_several_clusters_are_one_list_a_row():

@@ -46,7 +46,7 @@ def test_outlines_change_no_pair(monkeypatch):
     found = cosine.bucket(*given)
     home = position[:600]
     assert outlines.width(rows, home, squared, outlines.centre(rows, home), 0.9) < 384
-    monkeypatch.setattr(outlines, "WORTH", 1000)
+    monkeypatch.setattr(outlines, "MIN_ROWS", 1000)
     expected = cosine.bucket(*given)
     assert len(expected[0]) > 100
     assert all((mine == plain).all() for mine, plain in zip(found, expected, strict=True))

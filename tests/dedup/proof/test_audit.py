@@ -1,15 +1,16 @@
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyspark.sql import functions as F
 
 from personahub import text
 from personahub.config import load
 from personahub.dedup import deduplicate
 from personahub.dedup.kernels import minhash, sets
-from personahub.dedup.proof.audit import audit
-from personahub.dedup.proof.recall import recall
-from personahub.dedup.proof.remaining import allowed_misses, cosine_neighbours, lexical_pairs
+from personahub.dedup.proof.audit import allowed_misses, audit
+from personahub.dedup.proof.neighbours import near_texts, near_vectors, neighbours
+from personahub.dedup.proof.recall import of_bands
 
 # twelve words each, so that at 0.85 one may be added; b, d and f stand for nobody
 WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
@@ -53,58 +54,47 @@ def broken(findings):
 def test_what_deduplicate_does_stands_up(rows, materialise):
     config = settings(method="minhash")
     duplicates, rejects = deduplicate(rows, config, materialise)
-    found = {row.id: (row.kept_by, row.method) for row in duplicates.collect()}
+    found = {row.id: (row.duplicate_of, row.method) for row in duplicates.collect()}
     assert found["a1"] == ("a", "identical")
     findings = audit(rows, duplicates, rejects, config, materialise)
     assert not broken(findings)
-    assert len(findings) == 7
-    removed = len(found) - 1
-    assert f"of removed rows that were put back, {removed} of {removed} were found" in findings[-1].figures
-
-
-def test_equal_sets_that_were_removed_in_different_batches_are_put_back_as_one(spark, materialise):
-    """In one run the second would be identical to the first; the hub keeps no keys of a removed row."""
-    rows = spark.createDataFrame([(name, 1, TEXTS[name]) for name in ("a", "a2", "b")], "id string, level int, text string")
-    rows = rows.unionByName(rows.where("id = 'a2'").selectExpr("'z' AS id", "2 AS level", "upper(text) AS text"))
-    made = [(name, "a", "exact", 12 / 13) for name in ("a2", "z")]
-    duplicates = spark.createDataFrame(made, "id string, kept_by string, method string, score double")
-    nothing = spark.createDataFrame([], "id string")
-    found = lexical_pairs(rows, duplicates, nothing, settings().lexical, materialise)
-    assert (found.searched, found.pairs, found.put_back, found.found_again, found.removed) == (2, 0, 1, 1, 2)
+    assert len(findings) == 6
+    assert findings[-1].figures == "of 10 drawn, 7 have a neighbour, 0 kept beside a kept one"
 
 
 def test_whatever_is_wrong_is_found(spark, rows, materialise):
-    """One fault for each claim; c2 stands nearer to c1, which is removed, than to c, which is kept."""
+    """One fault for each claim; c2 is nearer to c1, which is removed, than to c, which is kept."""
     made = [
-        ("a1", "a", "identical", 1.0),
-        ("a2", "a", "exact", 0.99),  # it is 12/13
+        ("a1", "a", "a", "identical", 1.0),
+        ("a2", "a", "a", "exact", 0.99),  # it is 12/13
         # a3 should be here
-        ("c1", "c", "exact", 16 / 17),
-        ("c2", "c1", "exact", 16 / 18),  # its keeper was not kept
-        ("b", "d", "exact", 0.9),  # comes before its keeper, and has nothing to do with it
-        ("f", "f1", "exact", 0.9),  # there is no f1
-        ("d", "a", "identical", 1.0),
-        ("e", "a", "exact", 0.9),  # is a reject
+        ("c1", "c", "c", "exact", 16 / 17),
+        ("c2", "c1", "c1", "exact", 16 / 18),  # c1 was not kept
+        ("b", "d", "a", "exact", 0.9),  # comes before d, and has nothing to do with it
+        ("f", "f1", "f1", "exact", 0.9),  # there is no f1
+        ("d", "a", "a", "identical", 1.0),
+        ("e", "a", "a", "exact", 0.9),  # is a reject
     ]
-    duplicates = spark.createDataFrame(made, "id string, kept_by string, method string, score double")
+    columns = "id string, duplicate_of string, representative string, method string, score double"
+    duplicates = spark.createDataFrame(made, columns)
     rejects = spark.createDataFrame([("e", "empty_text"), (None, "bad_json")], "id string, reason string")
     found = broken(audit(rows, duplicates, rejects, settings(), materialise))
     assert found == {
         "each row is kept, or a duplicate, or a reject": "11 rows, 3 kept, 8 not; 1 ids are named twice, 0 are not in the input",
         "every duplicate names a row that its method kept": "identical 2, exact 6; 3 do not, the first is 'b'",
         "and that comes before it": "identical 2, exact 6; 1 do not, the first is 'b'",
-        "and has the exact score it states, at the threshold or above": "least: identical 1.0000, exact 0.8889; 5 do not, the first is 'd'",
-        "kept_by leads to a kept row in 3 steps or fewer": "2 at most; 1 do not",
-        "no two rows kept reach 0.85": "1 of 3 do; of removed rows that were put back, 2 of 6 were found",
+        "and has the exact score it states, at the threshold or above": "lowest: identical 1.0000, exact 0.8889; 5 do not, "
+        "the first is 'd'",
+        "duplicate_of leads to a kept row, the representative, in 3 steps or fewer": "2 at most; 2 do not",
+        "no two rows that the words kept reach 0.85, in a sample": "of 10 drawn, 7 have a neighbour, 2 kept beside a kept one",
     }
 
 
-def test_copies_that_were_kept_are_found(rows, materialise):
-    none = rows.select("id", F.lit("exact").alias("method")).limit(0)
-    found = lexical_pairs(
-        rows.where("id in ('a', 'a1', 'b', 'e')"), none, rows.where("id = 'e'"), settings().lexical, materialise
-    )
-    assert (found.searched, found.identical, found.pairs, found.put_back) == (3, 1, 0, 0)
+def test_texts_that_were_kept_beside_each_other_are_found(rows):
+    nothing, near = rows.select("id").limit(0), partial(near_texts, settings().lexical)
+    found = neighbours(rows.where("id in ('a', 'a1', 'b', 'e')"), "text", nothing, rows.where("id = 'e'"), near)
+    assert (found.drawn, found.with_neighbours, found.missed) == (3, 2, 2)
+    assert neighbours(rows.limit(0), "text", nothing, nothing, near).drawn == 0
 
 
 def test_minhash_may_miss_what_its_bands_miss():
@@ -132,44 +122,43 @@ def many(spark):
 def test_recall_is_that_of_all_pairs(many):
     texts, rows = many
     config = settings(threshold=0.8, method="minhash", num_perm=16, min_recall=0.5).lexical
-    found = recall(rows, config, len(texts))
+    found = of_bands(rows, config)
 
     tokens = [text.tokens(one) for one in texts]
     at = [
         (i, j) for i in range(len(texts)) for j in range(i) if 0.8 <= len(tokens[i] & tokens[j]) / len(tokens[i] | tokens[j]) < 1
     ]
     left, right = np.array(at).T
-    signed = minhash.signatures(sets.token_sets(pa.array(texts))[0], 16, config.seed)
-    meet = minhash.collides(signed[left], signed[right], found.bands, found.rows)
-    assert (found.pairs, found.found, found.every) == (len(at), int(meet.sum()), 1)
-    assert 0 < found.found < found.pairs
-    assert found.near <= found.pairs
+    signed = minhash.signatures(sets.token_sets(pa.array(texts)), 16, config.seed)
+    meet = minhash.collides(signed[left], signed[right], *minhash.choose_bands(0.8, 16, 0.5))
+    assert (found.rows, found.pairs, found.compared) == (300, 2 * len(at), 2 * int(meet.sum()))
+    assert 0 < found.compared < found.pairs
 
 
-def test_a_sample_of_the_pairs_has_about_their_recall(many):
-    texts, rows = many
+def test_a_sample_of_the_rows_has_about_the_recall_of_all(many):
+    _, rows = many
     config = settings(threshold=0.8, method="minhash", num_perm=16, min_recall=0.5).lexical
-    whole, sample = recall(rows, config, len(texts)), recall(rows, config, len(texts), most_keys=200)
-    assert sample.every == 4
-    assert 0.15 < sample.pairs / whole.pairs < 0.4
-    assert abs(sample.found / sample.pairs - whole.found / whole.pairs) < 0.1
+    whole, sample = of_bands(rows, config), of_bands(rows, config, max_rows=75)
+    assert 50 < sample.rows < 110
+    assert abs(sample.compared / sample.pairs - whole.compared / whole.pairs) < 0.1
 
 
 def test_nothing_to_miss(spark):
     rows = spark.createDataFrame([("a", 1, "one two"), ("b", 1, "..."), ("c", 1, None)], "id string, level int, text string")
-    found = recall(rows, settings(method="minhash").lexical, 3)
-    assert (found.pairs, found.found) == (0, 0)
+    found = of_bands(rows, settings(method="minhash").lexical)
+    assert (found.rows, found.pairs, found.compared) == (3, 0, 0)
 
 
 # -- vectors ---------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_vector_kept_beside_a_kept_one_is_found(spark):
-    near, apart = [1.0, 0.1], [0.0, 1.0]
-    made = [(1, near), (2, near), (3, [0.9, 0.1]), (4, apart), (5, None), (6, near)]
+    one, apart = [1.0, 0.1], [0.0, 1.0]
+    made = [(1, one), (2, one), (3, [0.9, 0.1]), (4, apart), (5, None), (6, one)]
     rows = spark.createDataFrame(made, "id long, vector array<float>")
     rejects = spark.createDataFrame([(5,)], "id long")
     removed = spark.createDataFrame([(2,), (3,), (6,)], "id long")
-    fine = cosine_neighbours(rows, removed, rejects, 0.99)
+    near = partial(near_vectors, 0.99)
+    fine = neighbours(rows, "vector", removed, rejects, near)
     assert (fine.drawn, fine.with_neighbours, fine.missed) == (5, 4, 0)
-    assert cosine_neighbours(rows, removed.where("id < 6"), rejects, 0.99).missed == 2
+    assert neighbours(rows, "vector", removed.where("id < 6"), rejects, near).missed == 2

@@ -8,7 +8,7 @@ import pytest
 
 from personahub import ids, pipeline
 from personahub.config import load
-from personahub.dedup import lexical
+from personahub.dedup import jaccard_join
 from personahub.errors import ConfigError, Interrupted
 from personahub.storage.delta import Store
 
@@ -48,8 +48,9 @@ def rows_of(config, name):
 
 def verdicts(config):
     rows = rows_of(config, "duplicates")
-    removed = {row.id: (row.kept_by, row.method, row.score) for row in rows if row.kind == "persona"}
+    removed = {row.id: (row.duplicate_of, row.method, row.score) for row in rows if row.kind == "persona"}
     assert len(removed) == len(rows)
+    assert not {row.representative for row in rows if row.kind == "persona"} & removed.keys()
     return removed
 
 
@@ -111,7 +112,7 @@ def test_a_run_that_dies_among_its_tables_is_finished_as_it_fell_and_other_setti
     everyone = list({name: (level, name, text) for level, name, text in [*rows, *first]}.values())
     assert dedup(loose, rebuild=True)["compared"] == len(everyone)
     assert verdicts(config) == reference.deduplicate(everyone, 0.6)
-    assert {row.scheme for row in rows_of(config, "lexical_index")} == {lexical.scheme(loose.dedup.lexical)}
+    assert {row.scheme for row in rows_of(config, "lexical_index")} == {jaccard_join.scheme(loose.dedup.lexical)}
 
 
 def test_what_can_not_be_done_is_told_before_anything_starts(config):

@@ -61,7 +61,9 @@ def table(config, name):
 
 
 def removed(config):
-    return {row.id: (row.kept_by, row.method) for row in table(config, "duplicates").collect()}
+    rows = table(config, "duplicates").collect()
+    assert not {row.id for row in rows} & {row.representative for row in rows}  # also of words that vectors removed in an earlier batch
+    return {row.id: (row.duplicate_of, row.method) for row in rows}
 
 
 def test_each_vector_is_bought_once_over_all_batches_and_runs(endpoint, hub_of):

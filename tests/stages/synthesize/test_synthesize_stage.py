@@ -273,7 +273,7 @@ def test_near_duplicate_examples_are_found_within_their_task_and_the_verdicts_st
 
     def found(hub):
         rows = hub.store.table("duplicates").where("kind = 'example'").collect()
-        return {(row.id, row.kept_by, row.method) for row in rows}
+        return {(row.id, row.duplicate_of, row.method) for row in rows}
 
     def compared(hub):
         (result,) = pipeline.run(hub, ["dedup"], of="examples")
