@@ -26,3 +26,11 @@ def test_every_stage_is_in_the_readme():
 def test_links_lead_somewhere(page):
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
     assert [link for link in links if link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_are_there(page):
+    named = re.findall(r"`([\w/.-]+(?:\.py|\.yaml|\.md|/))`", page.read_text())
+    places = [HOUSE, HOUSE / "personahub", HOUSE / "personahub" / "stages" / "synthesize"]
+    given = {"mine.yaml", "haiku.yaml", "dist/", "_scratch/", "_held/", "_journal/"}  # a user's, or a hub's
+    assert [name for name in named if name not in given and not any((place / name).exists() for place in places)] == []
