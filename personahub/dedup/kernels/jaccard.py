@@ -106,8 +106,8 @@ def _close_pairs(offsets, values, tokens, starts, owners, sizes, threshold):
             if at < len(tokens) and tokens[at] == token:
                 places[hits] = at
                 hits += 1
-        fewest = max(1, np.int64(threshold * size - 1e-6))  # common tokens: the union has at least `size`
-        if hits < fewest:
+        min_common = max(1, np.int64(threshold * size - 1e-6))  # common tokens: the union has at least `size`
+        if hits < min_common:
             continue
         for place in places[:hits]:
             for i in range(starts[place], starts[place + 1]):
@@ -115,7 +115,7 @@ def _close_pairs(offsets, values, tokens, starts, owners, sizes, threshold):
         for other in range(len(sizes)):
             shared = common[other]
             common[other] = 0
-            if shared < fewest:
+            if shared < min_common:
                 continue
             total = size + sizes[other]
             if shared / (total - shared) >= threshold:
