@@ -29,7 +29,7 @@ class Group:
 
 
 def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: int = 3) -> tuple[Group, ...]:
-    """texts: id, text of all rows; duplicates: id, representative, method, score -> up to `n` groups, the largest first, then the least id."""
+    """texts: id, text of all rows; duplicates: id, representative, method, score -> up to `n` groups by size, then id."""
     ends = duplicates.select("id", "method", "score", F.col("representative").alias("root"))
     largest = ends.groupBy("root").agg(F.count("*").alias("size")).orderBy(F.col("size").desc(), "root").limit(n)
     wanted = ends.join(F.broadcast(largest), on="root", how="inner")

@@ -56,7 +56,7 @@ def _facing(keys: np.ndarray) -> np.ndarray:
 
 @compiled
 def _keys(offsets, values, classes, starts, partners, lengths, tokens, ranks, room):
-    """Rows and their keys, at most `most`. A token that only one of the rows has is not in the table, and makes none."""
+    """Rows and their keys, at most `room`. A token that only one of the rows has is not in the table, and makes none."""
     rows, keys, filled = np.empty(room, np.int64), np.empty(room, np.int64), 0
     rare, late = np.empty(len(starts), np.uint64), np.empty(len(starts), np.uint64)
     for row in range(len(offsets) - 1):

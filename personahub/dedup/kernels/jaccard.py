@@ -81,9 +81,9 @@ def overlap(values, left, left_end, right, right_end, needed):
 
 
 def close_pairs(sets: TokenSets, others: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row of sets, row of others, score) of all pairs within the threshold, equal sets included: each pair is counted, none is filtered.
+    """(row of sets, row of others, score) of all pairs within the threshold, equal sets included, by counting common tokens.
 
-    The time goes by the number of pairs with a token in common: for a few others.
+    For a few others: only sets with too few tokens of any other are passed over.
     """
     values = others.values[others.offsets[0] : others.offsets[-1]]
     order = np.argsort(values, kind="stable")
@@ -98,17 +98,27 @@ def close_pairs(sets: TokenSets, others: TokenSets, threshold: float) -> tuple[n
 def _close_pairs(offsets, values, tokens, starts, owners, sizes, threshold):
     """int64 (pairs, 4): row, other row, tokens in common, tokens in both. owners[starts[i]:starts[i + 1]]: the others with tokens[i]."""
     found, filled, common = np.empty((1024, 4), np.int64), 0, np.zeros(len(sizes), np.int64)
+    places = np.empty(len(tokens), np.int64)
     for row in range(len(offsets) - 1):
+        size, hits = offsets[row + 1] - offsets[row], 0
         for token in values[offsets[row] : offsets[row + 1]]:
             at = np.searchsorted(tokens, token)
             if at < len(tokens) and tokens[at] == token:
-                for i in range(starts[at], starts[at + 1]):
-                    common[owners[i]] += 1
-        size = offsets[row + 1] - offsets[row]
+                places[hits] = at
+                hits += 1
+        min_common = max(1, np.int64(threshold * size - 1e-6))  # common tokens: the union has at least `size`
+        if hits < min_common:
+            continue
+        for place in places[:hits]:
+            for i in range(starts[place], starts[place + 1]):
+                common[owners[i]] += 1
         for other in range(len(sizes)):
-            shared, total = common[other], size + sizes[other]
+            shared = common[other]
             common[other] = 0
-            if shared and shared / (total - shared) >= threshold:
+            if shared < min_common:
+                continue
+            total = size + sizes[other]
+            if shared / (total - shared) >= threshold:
                 if filled == len(found):
                     found = longer(found)
                 found[filled, 0], found[filled, 1], found[filled, 2], found[filled, 3] = row, other, shared, total

@@ -62,7 +62,8 @@ def table(config, name):
 
 def removed(config):
     rows = table(config, "duplicates").collect()
-    assert not {row.id for row in rows} & {row.representative for row in rows}  # also of words that vectors removed in an earlier batch
+    # also of words that vectors removed in an earlier batch
+    assert not {row.id for row in rows} & {row.representative for row in rows}
     return {row.id: (row.duplicate_of, row.method) for row in rows}
 
 
