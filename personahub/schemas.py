@@ -113,9 +113,11 @@ REJECTS = _table(
     run_id=_STRING,
 )
 
-DUPLICATES = _table(id=_STRING, kind=_STRING, duplicate_of=_STRING, representative=_STRING, method=_STRING, score=_DOUBLE, round=_INT)
+DUPLICATES = _table(
+    id=_STRING, kind=_STRING, duplicate_of=_STRING, representative=_STRING, method=_STRING, score=_DOUBLE, round=_INT
+)
 
-# what a later batch is compared with: those whom the lexical methods kept, many in a row, their figures one after the other
+# what a later batch is compared with: the personas that the lexical methods kept, many in a row, their figures one after the other
 LEXICAL_INDEX = _table(
     scheme=_STRING,  # all that two keys must share to be comparable: tokens, method, threshold, ..., and whose vectors were compared
     persona_ids=T.ArrayType(_STRING),
@@ -163,7 +165,7 @@ VECTOR_CENTROIDS = _table(
     trained_on=_LONG,  # vectors that were there when they were trained; of several sets the one with most holds
 )
 
-# the vectors of those whom the vectors kept, by cluster: what a later batch is compared with. Made from `embeddings`, and made again
+# the vectors of the personas that the vectors kept, by cluster: what a later batch is compared with. Made from `embeddings`, and made again
 # when the clusters are trained anew
 VECTOR_INDEX = _table(
     clusters=_STRING,  # names the centroids

@@ -2,7 +2,7 @@
 
 1. Tombstones, in one commit: from there on nothing of them is asked for, drawn, compared or shown as kept, and nothing of them is bought
    again. A text that is found again by another way keeps its tombstone.
-2. Whom a persona among them kept out is open again: `run dedup` decides on these anew.
+2. A persona that is a duplicate of one among them is open again: `run dedup` decides on it anew.
 3. With `purge` their text goes from every table, and the files of earlier versions with it.
 
 A run that dies within is made good by the same command: each step does only what is still to be done.

@@ -64,7 +64,7 @@ class Stage:
     `writes`; parsed: the table and the column of the source by which a (source, completion) is known to be parsed.
     review(hub, parsed): rounds that judge parsed rows before they are inserted; returns the rows.
     finish(hub): inserts what a killed run held; by default the held rows of `split`.
-    check(config): raises ConfigError. models(config): whom it may ask. tables: those that only this stage knows.
+    check(config): raises ConfigError. models(config): the models that it may ask. tables: those that only this stage knows.
     estimate(hub): what it would buy now, by default its first batch; bound(hub, incoming): at most, where so many more personas may come,
     and how many personas at most come of it. preview(hub, n): rounds that return a batch with n requests or more.
     progress(hub): sentences for `status` about what a run would do. texts: see `Texts`.

@@ -4,7 +4,7 @@
 2. They are compared with the keys of those that the words kept; these stand above them, so no verdict falls twice.
    With dedup.semantic the vectors of those that the words keep now are bought and compared as well (semantic.py).
 3. The verdicts are held in one commit. From there on they stand: a run that dies while they go into the tables is finished by the next.
-4. Duplicates and rejects are inserted, then the keys of those whom the words kept are appended: what the next batch is compared with.
+4. Duplicates and rejects are inserted, then the keys of the personas that the words kept: what the next batch is compared with.
    They stay even if the vectors removed their persona: no vector is bought for what it already represents.
 """
 

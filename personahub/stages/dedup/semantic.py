@@ -63,9 +63,9 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
             "run again to ask for those"
         )
     with_vector = rows.where(F.col("vector").isNotNull()).select("id", "level", "vector")
-    standing = _standing(hub, left)
-    search, trained_on = _search(hub, with_vector, standing)
-    packed = _packed(hub, standing, search)
+    kept_before = _kept(hub, left)
+    search, trained_on = _search(hub, with_vector, kept_before)
+    packed = _packed(hub, kept_before, search)
     duplicates, refused, packed_without = by_vectors(with_vector, settings, materialise, packed, search)
     gone = duplicates.select("id").unionByName(refused.select("id"))
     no_detail = F.lit(None).cast("string").alias("detail")
@@ -99,14 +99,14 @@ def remember(hub: Hub, decided: Decided) -> None:
     hub.store.delete("vector_index", f"clusters <> '{_name(centroids)}'")
 
 
-def _packed(hub: Hub, standing: DataFrame, search: "IvfIndex") -> DataFrame | None:
-    """The standing vectors (id, vector), by the clusters of `search`: what is missing of them, or too much, is made good first."""
+def _packed(hub: Hub, kept_before: DataFrame, search: "IvfIndex") -> DataFrame | None:
+    """The vectors (id, vector) kept before, by the clusters of `search`: what is missing of them, or too much, is made good first."""
     name = _name(search.centroids)
     packed = hub.store.table("vector_index").where(F.col("clusters") == name)
     there = packed.select(F.explode("ids").alias("id"))
-    if not there.join(standing, on="id", how="left_anti").isEmpty():  # some were taken down
+    if not there.join(kept_before, on="id", how="left_anti").isEmpty():  # some were taken down
         hub.store.delete("vector_index", f"clusters = '{name}'")
-    missing = standing.join(there, on="id", how="left_anti")
+    missing = kept_before.join(there, on="id", how="left_anti")
     if not missing.isEmpty():
         from personahub.dedup import cosine_join  # here, because numba takes its time to import
 
@@ -128,7 +128,7 @@ def _clusters(config: Config) -> str:
     return f"{settings.clusters} {settings.seed} {scheme(config)}"
 
 
-def _standing(hub: Hub, left: DataFrame) -> DataFrame:
+def _kept(hub: Hub, left: DataFrame) -> DataFrame:
     """id, vector of those that earlier batches kept: they have keys, and were not removed by their vectors."""
     table = hub.store.table
     of_personas = F.col("kind") == "persona"
@@ -141,16 +141,16 @@ def _standing(hub: Hub, left: DataFrame) -> DataFrame:
     return mine.select(F.col("text_id").alias("id"), "vector").join(kept, on="id", how="left_semi")
 
 
-def _search(hub: Hub, rows: DataFrame, standing: DataFrame) -> "tuple[IvfIndex, int]":
+def _search(hub: Hub, rows: DataFrame, kept_before: DataFrame) -> "tuple[IvfIndex, int]":
     """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
     from personahub.dedup import cosine_join  # here, because numba takes its time to import
 
-    old = standing.count()
+    old = kept_before.count()
     total = rows.count() + old
     stored = hub.store.table("vector_centroids").where(F.col("scheme") == _clusters(hub.config)).toArrow()
     newest = max(stored["trained_on"].to_pylist(), default=0)
     if newest and old and total < OUTGROWN * newest:
         stored = stored.filter(pc.equal(stored["trained_on"], newest)).sort_by("cluster")
         centroids = np.stack(stored["vector"].to_numpy()).astype(np.float32)
-        return cosine_join.prepare(rows, hub.config.dedup.semantic, standing, centroids), 0
-    return cosine_join.prepare(rows, hub.config.dedup.semantic, standing if old else None), total
+        return cosine_join.prepare(rows, hub.config.dedup.semantic, kept_before, centroids), 0
+    return cosine_join.prepare(rows, hub.config.dedup.semantic, kept_before if old else None), total
