@@ -147,9 +147,9 @@ def _deduplicated(spark: Any, source: Path, folder: Path) -> None:
 
 def _answer(source: Path, folder: Path) -> dict[str, Any]:
     ids = pq.read_table(source, columns=["id"]).sort_by("id")["id"]
-    found = pq.read_table(folder / "_scratch" / "dedup.semantic.found", columns=["low", "high"])
+    found = pq.read_table(folder / "_scratch" / "dedup.semantic.found", columns=["row", "earlier"])
     duplicates = pq.read_table(folder / "duplicates")
-    low, high = (pc.index_in(found[name], ids).to_numpy().astype(np.int64) for name in ("low", "high"))
+    low, high = (pc.index_in(found[name], ids).to_numpy().astype(np.int64) for name in ("row", "earlier"))
     row, by = (pc.index_in(duplicates[name], ids).to_numpy().astype(np.int64) for name in ("id", "duplicate_of"))
     removed, duplicate_of, score = np.zeros(len(ids), bool), np.full(len(ids), -1), np.zeros(len(ids))
     removed[row], duplicate_of[row], score[row] = True, by, duplicates["score"].to_numpy()
