@@ -6,20 +6,20 @@ Everything here but `offer`, `close_input` and `take` runs in one event loop; th
 import asyncio
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
 from personahub.llm.governor_server import Link
-from personahub.llm.retry import FATAL, Decision, Tries, decide
+from personahub.llm.retry import FATAL, Decision, decide
+from personahub.llm.tracked_calls import TrackedCall, Unreported
 from personahub.llm.types import Attempt, Call, Grant, Outcome, Report, Texts
 
 ASK_AGAIN = 0.05  # seconds: the least time between two reports
-GIVE_UP = 120.0  # seconds without a word from the governor: nobody waits for this task any more
+GIVE_UP = 120.0  # seconds without a word from the governor: no driver waits for this task any more
 OPEN_INPUT = 1_000_000  # what a task wants while it does not know its last row
 
 
@@ -27,31 +27,8 @@ class Client(Protocol):
     async def attempt(self, call: Any, messages: list[dict[str, str]] | None = None) -> Attempt: ...
 
 
-@dataclass(slots=True)
-class _Row:
-    call: Call | Texts
-    tries: Tries = field(default_factory=Tries)
-    first_send: float | None = None
-    messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-@dataclass(slots=True)
-class _Unreported:
-    """What happened since the last report."""
-
-    started: int = 0
-    settled: int = 0
-    answered: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-
-
 class Caller:
-    """`record` is called with each outcome as it arrives, before anybody else sees it: the journal."""
+    """`record` is called with each outcome as it arrives, before any other code sees it: the journal."""
 
     def __init__(
         self,
@@ -65,8 +42,8 @@ class Caller:
     ) -> None:
         self._client, self._link, self._model = client, link, model
         self._task, self._attempt, self._record, self._loop = task, attempt, record, loop
-        self._new: deque[_Row] = deque()
-        self._again: deque[_Row] = deque()
+        self._new: deque[TrackedCall] = deque()
+        self._again: deque[TrackedCall] = deque()
         self._waiting = 0  # rows that sleep before their next try
         self._in_flight = 0
         self._held = 0  # permits kept back after a 429 until its wait is over
@@ -76,7 +53,7 @@ class Caller:
         self._starts = 0
         self._stop = False
         self._fatal: tuple[ErrorKind, str] | None = None
-        self._since = _Unreported()
+        self._since = Unreported()
         self._wake = asyncio.Event()
         self._out: deque[Outcome] = deque()
         self._enough, self._ended = 1, False
@@ -121,7 +98,7 @@ class Caller:
     # -- in the loop ----------------------------------------------------------------------------------------------------------------
 
     def _accept(self, calls: Sequence[Call | Texts]) -> None:
-        self._new.extend(_Row(call) for call in calls)
+        self._new.extend(TrackedCall(call) for call in calls)
         self._pump()
 
     def _close(self) -> None:
@@ -159,7 +136,7 @@ class Caller:
         self._wake.clear()
 
     async def _report(self, done: bool = False) -> None:
-        since, self._since = self._since, _Unreported()
+        since, self._since = self._since, Unreported()
         wants = self._in_flight + len(self._new) + len(self._again) + (OPEN_INPUT if self._input_open else 0)
         usd = self._model.cost_usd(since.prompt_tokens, since.completion_tokens) or 0.0
         grant = await self._link.report(
@@ -184,7 +161,7 @@ class Caller:
         )
         now = time.monotonic()
         if grant is None:
-            self._keep(since)
+            self._since.add(since)
             if now - self._heard_at > GIVE_UP:
                 self._stop = True
             return
@@ -193,13 +170,6 @@ class Caller:
         self._starts = grant.starts - self._since.started
         if grant.stop is not None:
             self._stop = True
-
-    def _keep(self, since: _Unreported) -> None:
-        """The report did not arrive: tell it again next time."""
-        now = self._since
-        for name in ("started", "settled", "answered", "failed", "prompt_tokens", "completion_tokens"):
-            setattr(now, name, getattr(now, name) + getattr(since, name))
-        now.errors.update(since.errors)
 
     def _pump(self) -> None:
         """Start what may start: first the rows that have been tried already."""
@@ -221,7 +191,7 @@ class Caller:
         if self._finished() or (idle and self._in_flight < self._grant.concurrency):
             self._wake.set()  # hand the permits on
 
-    async def _send(self, row: _Row) -> None:
+    async def _send(self, row: TrackedCall) -> None:
         if row.first_send is None:
             row.first_send = time.monotonic()
         try:
@@ -230,22 +200,15 @@ class Caller:
             finally:
                 self._in_flight -= 1
                 self._since.settled += 1
-            self._count(row, attempt)
+            row.count(attempt)
+            self._since.count(attempt)
             decision = decide(attempt.kind, row.tries, self._model, time.monotonic() - row.first_send, attempt.retry_after)
             self._follow(row, attempt, decision)
         except BaseException as error:  # a bug or a full disk: the task must end, not hang
             self._failure, self._stop = error, True
         self._pump()
 
-    def _count(self, row: _Row, attempt: Attempt) -> None:
-        row.prompt_tokens += attempt.prompt_tokens
-        row.completion_tokens += attempt.completion_tokens
-        self._since.prompt_tokens += attempt.prompt_tokens
-        self._since.completion_tokens += attempt.completion_tokens
-        if attempt.kind is not None:
-            self._since.errors[attempt.kind.value] += 1
-
-    def _follow(self, row: _Row, attempt: Attempt, decision: Decision) -> None:
+    def _follow(self, row: TrackedCall, attempt: Attempt, decision: Decision) -> None:
         if attempt.kind in FATAL:
             self._fatal = self._fatal or (attempt.kind, attempt.message or attempt.kind.value)
             self._stop = True
@@ -254,13 +217,13 @@ class Caller:
             return
         if decision.retry_in is None:
             halves = row.call.halves() if decision.final and decision.kind is not None else ()
-            if halves:
-                self._split(row, halves)
+            if halves:  # refused for good, but perhaps for one of its texts only: halved until that one is found
+                self._again.extend(row.split(halves))
             else:
                 self._end(row, attempt, decision)
             return
-        if attempt.kind is ErrorKind.INVALID and attempt.text and isinstance(row.call, Call):
-            row.messages = _corrected(row.call, attempt)
+        if attempt.kind is ErrorKind.INVALID:
+            row.correct(attempt)
         if attempt.kind is ErrorKind.RATE_LIMIT:
             self._hold(min(decision.retry_in, 0.5))
         if decision.retry_in <= 0:
@@ -269,14 +232,7 @@ class Caller:
             self._waiting += 1
             self._loop.call_later(decision.retry_in, self._woken, row)
 
-    def _split(self, row: _Row, halves: Sequence[Texts]) -> None:
-        """Refused for good, but perhaps for one of its texts only: halved again and again, until that one is found."""
-        for half in halves:
-            self._again.append(_Row(half, Tries(requests=row.tries.requests)))
-        # what the whole was billed is written down once
-        self._again[-1].prompt_tokens, self._again[-1].completion_tokens = row.prompt_tokens, row.completion_tokens
-
-    def _woken(self, row: _Row) -> None:
+    def _woken(self, row: TrackedCall) -> None:
         self._waiting -= 1
         self._again.append(row)
         self._pump()
@@ -292,38 +248,13 @@ class Caller:
 
         self._loop.call_later(seconds, release)
 
-    def _end(self, row: _Row, attempt: Attempt, decision: Decision) -> None:
+    def _end(self, row: TrackedCall, attempt: Attempt, decision: Decision) -> None:
         if decision.final:
             self._since.answered += row.call.size
         else:
             self._since.failed += row.call.size
-        outcome = Outcome(
-            call=row.call,
-            final=decision.final,
-            kind=decision.kind,
-            text=attempt.text,
-            finish_reason=attempt.finish_reason,
-            message=attempt.message if decision.kind is not None else None,
-            prompt_tokens=row.prompt_tokens,
-            completion_tokens=row.completion_tokens,
-            latency_s=attempt.latency_s,
-            attempts=row.tries.requests,
-            created_at=time.time(),
-            vectors=attempt.vectors,
-        )
+        outcome = row.outcome(attempt, decision)
         self._record(outcome)
         self._out.append(outcome)
         if len(self._out) >= self._enough:
             self._worth_taking.set()
-
-
-def _corrected(call: Call, attempt: Attempt) -> list[dict[str, str]]:
-    """The second try shows the model its answer and what was wrong with it."""
-    return [
-        *call.messages,
-        {"role": "assistant", "content": attempt.text or ""},
-        {
-            "role": "user",
-            "content": f"That answer was not accepted: {attempt.message}. Answer again, with the corrected JSON only.",
-        },
-    ]

@@ -1,0 +1,81 @@
+"""A call on its way to its outcome, and what a task has to report of its calls."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from personahub.llm.retry import Decision, Tries
+from personahub.llm.types import Attempt, Call, Outcome, Texts
+
+_SUMS = ("started", "settled", "answered", "failed", "prompt_tokens", "completion_tokens")
+
+
+@dataclass(slots=True)
+class TrackedCall:
+    """A call with its tries and the tokens that all of them were billed."""
+
+    call: Call | Texts
+    tries: Tries = field(default_factory=Tries)
+    first_send: float | None = None
+    messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def count(self, attempt: Attempt) -> None:
+        self.prompt_tokens += attempt.prompt_tokens
+        self.completion_tokens += attempt.completion_tokens
+
+    def correct(self, attempt: Attempt) -> None:
+        """The second try shows the model its answer and what was wrong with it."""
+        if isinstance(self.call, Call) and attempt.text:
+            wrong = f"That answer was not accepted: {attempt.message}. Answer again, with the corrected JSON only."
+            said = [{"role": "assistant", "content": attempt.text}, {"role": "user", "content": wrong}]
+            self.messages = [*self.call.messages, *said]
+
+    def split(self, halves: Sequence[Texts]) -> list["TrackedCall"]:
+        """Its texts as several calls. What the whole was billed is booked to the last of them, once."""
+        parts = [TrackedCall(half, Tries(requests=self.tries.requests)) for half in halves]
+        parts[-1].prompt_tokens, parts[-1].completion_tokens = self.prompt_tokens, self.completion_tokens
+        return parts
+
+    def outcome(self, attempt: Attempt, decision: Decision) -> Outcome:
+        return Outcome(
+            call=self.call,
+            final=decision.final,
+            kind=decision.kind,
+            text=attempt.text,
+            finish_reason=attempt.finish_reason,
+            message=attempt.message if decision.kind is not None else None,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            latency_s=attempt.latency_s,
+            attempts=self.tries.requests,
+            created_at=time.time(),
+            vectors=attempt.vectors,
+        )
+
+
+@dataclass(slots=True)
+class Unreported:
+    """Counts since the last report to the governor."""
+
+    started: int = 0
+    settled: int = 0
+    answered: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+    def count(self, attempt: Attempt) -> None:
+        self.prompt_tokens += attempt.prompt_tokens
+        self.completion_tokens += attempt.completion_tokens
+        if attempt.kind is not None:
+            self.errors[attempt.kind.value] += 1
+
+    def add(self, other: "Unreported") -> None:
+        """Of a report that did not arrive: its counts are reported next time."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.errors.update(other.errors)
