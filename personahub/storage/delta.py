@@ -235,7 +235,8 @@ class Store(Scratch):
 
 def _properties(name: str) -> dict[str, str]:
     """Of a new table."""
-    queried = [field.name for field in schemas.TABLES[name] if field.name in schemas.QUERIED]
+    partitions = schemas.PARTITIONS.get(name, ())  # have none, and need none
+    queried = [field.name for field in schemas.TABLES[name] if field.name in schemas.QUERIED and field.name not in partitions]
     return {
         VERSION: str(schemas.VERSION),
         # of the columns that people ask by: no query skips files by a hash, and statistics of each column cost more than writing it

@@ -98,7 +98,7 @@ def tables(root):
     for name in schemas.TABLES:
         if (root / name / "_delta_log").exists():
             rows = list(_rows(root / name))
-            rows = [row for row in rows if row.get("stage") != "probe" and row.get("prompt_name") not in ("probe", "embeddings")]
+            rows = [row for row in rows if row.get("purpose") != "probe"]
             if name == "embeddings":  # which texts share a request, and so its tokens, hangs on the order in which they are read
                 rows = [{**row, "prompt_tokens": None, "cost_usd": None} for row in rows] + [
                     {"all": sum(row["prompt_tokens"] for row in rows)}
@@ -123,7 +123,7 @@ def _plain(value):
 
 
 def _keys(row):
-    """A row of lexical_keys holds many personas, by the task that they came to: theirs, one by one."""
+    """A row of lexical_index holds many personas, by the task that they came to: theirs, one by one."""
     counts, sizes = (np.frombuffer(row[name], np.int32) for name in ("counts", "sizes"))
     keys, tokens = (
         np.split(np.frombuffer(row[name], np.int64), np.cumsum(n)[:-1]) for name, n in (("keys", counts), ("tokens", sizes))
@@ -133,7 +133,7 @@ def _keys(row):
 
 
 def _vectors(row):
-    """The same of packed_vectors."""
+    """The same of vector_index."""
     vectors = np.frombuffer(row["vectors"], np.float32).reshape(len(row["ids"]), -1)
     for name, vector in zip(row["ids"], vectors, strict=True):
         yield {"clusters": row["clusters"], "cluster": row["cluster"], "id": name, "vector": vector.tobytes()}
