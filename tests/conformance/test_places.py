@@ -73,7 +73,14 @@ def test_the_journey_fills_every_table(embedded):
     tables, requests = embedded
     assert requests > 100
     empty = {name for name in schemas.TABLES if not tables.get(name)}
-    assert empty <= {"reviews", "hop_novelty", "hop_forecasts", "rejects", "vector_index", "few_shot_pool"}  # `forget` has emptied the last
+    assert empty <= {
+        "reviews",
+        "hop_novelty",
+        "hop_forecasts",
+        "rejects",
+        "vector_index",
+        "few_shot_pool",
+    }  # `forget` has emptied the last
     assert {"semantic", "exact"} <= {
         method for row in tables["duplicates"] for method in ("semantic", "exact") if f"'{method}'" in row
     }
