@@ -93,16 +93,21 @@ def estimate(hub: Hub) -> list[Estimate]:
 
 
 def bound(hub: Hub, incoming: int, rebuild: bool = False) -> tuple[list[Estimate], int]:
-    """The vectors of what is new, and of what may come (with `rebuild` of all personas), each of the length of a persona."""
+    """A vector for each new persona, and for each that may come; with `rebuild` for all."""
+    if not hub.config.dedup.semantic.enabled:
+        return [], incoming
+    there = hub.store.table("personas") if rebuild else _new(hub)
+    return vectors_at_most(hub, there.count() + incoming), incoming
+
+
+def vectors_at_most(hub: Hub, texts: int) -> list[Estimate]:
+    """What the vectors of so many personas cost; nothing where none are bought."""
     settings = hub.config.dedup.semantic
-    found, texts = ([], incoming + hub.store.table("personas").count()) if rebuild else (estimate(hub), incoming)
-    if settings.enabled and settings.model is not None and texts:
-        model, tokens = hub.config.models[settings.model], texts * TOKENS_OF_A_PERSONA
-        calls, cost = -(-texts // settings.texts_per_request), model.cost_usd(tokens, 0)
-        found.append(
-            Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, "at most so many", texts=texts)
-        )
-    return found, incoming
+    if not settings.enabled or settings.model is None or not texts:
+        return []
+    model, tokens, calls = hub.config.models[settings.model], texts * TOKENS_OF_A_PERSONA, -(-texts // settings.texts_per_request)
+    cost, note = model.cost_usd(tokens, 0), "at most so many"
+    return [Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, note, texts=texts)]
 
 
 def models(config: Config) -> Iterator[Asked]:

@@ -68,7 +68,7 @@ def _parse(hub: Hub, batch: RequestBatch, completions: DataFrame) -> DataFrame:
 
 
 def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
-    """All hops, each at the upper end of its forecast, and the personas that come of them at most."""
+    """All hops, each at the upper end of its forecast, the vectors of their personas, and how many these are at most."""
     config, settings = hub.config, hub.config.persona_to_persona
     children = settings.relations_per_request * settings.personas_per_relation
     calls, more = sum(one.most for one in forecast.forecast(hub)), incoming
@@ -78,7 +78,8 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     if not calls:
         return [], incoming
     model, prompts = config.models[settings.model], transform.prompts_of(config)
-    return [estimate_at_most(hub.store, NAME, "hops", model, prompts, calls)], incoming + calls * children
+    found = [estimate_at_most(hub.store, NAME, "hops", model, prompts, calls), *dedup.vectors_at_most(hub, calls * children)]
+    return found, incoming + calls * children
 
 
 def _preview(hub: Hub, n: int) -> Rounds:
