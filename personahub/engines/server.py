@@ -18,7 +18,7 @@ def main() -> None:
     os.write(1, f"{server.listening_address[1]}\n".encode())
     while os.read(0, 1):
         pass
-    os._exit(0)  # not sys.exit: what is still running works for nobody
+    os._exit(0)  # not sys.exit: no client waits for what is still running
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ Materialise = Callable[[DataFrame, str], DataFrame]
 def only_from(table: Callable[[str], DataFrame], named: DataFrame, materialise: Materialise) -> DataFrame:
     """named: id, of documents or personas -> id of the personas that are reached through them alone, those named among them.
 
-    Who is also reached from another document, from an import or from a persona that stays, stays; who was taken down before leads nobody
-    anywhere. Reads lineage, which may hold circles, personas and tombstones.
+    A persona that is also reached from another document, from an import or from a persona that stays, stays; one that was taken down
+    before leads nowhere. Reads lineage, which may hold circles, personas and tombstones.
     """
     dead = table("tombstones").where(F.col("kind") != "example").select("id").unionByName(named).distinct()
     edges = table("lineage").select("parent_id", "child_id").distinct()
@@ -28,7 +28,7 @@ def only_from(table: Callable[[str], DataFrame], named: DataFrame, materialise: 
 
 
 def _reached(edges: DataFrame, start: DataFrame, materialise: Materialise, name: str) -> DataFrame:
-    """Id of all that edges lead to from `start`: step by step, until a step finds nobody new."""
+    """Id of all that edges lead to from `start`: step by step, until a step finds none that is new."""
     levels = [start.limit(0)]
     at = start
     for step in count():

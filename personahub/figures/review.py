@@ -21,7 +21,7 @@ Z = 1.959964  # of a 95 % interval
 
 @dataclass(frozen=True)
 class Validity:
-    """Of the examples that were read, how many are valid: nobody found them invalid. low, high: Wilson's 95 % interval of the rate."""
+    """Of the examples that were read, how many are valid: no reviewer found them invalid. low, high: Wilson's 95 % interval of the rate."""
 
     read: int
     valid: int

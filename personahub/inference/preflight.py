@@ -102,7 +102,7 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
         raise AuthenticationError(f"the executors cannot read the key: {found.key_problem}")
     if not found.governed:
         if config.inference.budget_usd is not None:
-            # each task of each window would start with a share of its own: nobody could hold the sum
+            # each task of each window would start with a share of its own: nothing could hold the sum
             raise ConfigError(
                 "inference.budget_usd cannot be held here: the executors cannot reach this driver, whose governor counts what they "
                 "spend. Open the way to it (spark.driver.host), or set no budget"

@@ -143,7 +143,7 @@ def _drain_on_interrupt(governor: Governor, ui: UserInterface) -> Iterator[None]
 
 
 def _raise_what_tasks_met(failed: DataFrame, purchase: Purchase, answered: int) -> None:
-    """Without a governor nobody hears the tasks: raises what no request of the stage could have overcome, by the ledger."""
+    """Without a governor no report of a task arrives: raises what no request of the stage could have overcome, by the ledger."""
     found = failed.groupBy("error_kind").agg(F.max("error_message").alias("message")).collect()
     messages = {row.error_kind: row.message for row in found}
     if ErrorKind.AUTHENTICATION.value in messages:

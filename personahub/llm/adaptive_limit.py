@@ -85,7 +85,7 @@ class AdaptiveLimit:
 
 
 def fair_shares(limit: int, wants: dict[str, int]) -> dict[str, int]:
-    """Max-min fair: nobody gets more than it wants, and what one leaves is shared by the others. Sums to min(limit, sum of wants)."""
+    """Max-min fair: no task gets more than it wants, and the others share what one leaves. Sums to min(limit, sum of wants)."""
     shares: dict[str, int] = {}
     left = limit
     # smallest wish first; among equals by name, so that a remainder stays where it is

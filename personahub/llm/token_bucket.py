@@ -63,7 +63,7 @@ class Pace:
         return permits
 
     def settle(self, taken: deque[Permits], count: int, amount: float) -> None:
-        """`count` of `taken` took `amount` together: the oldest, as nobody says which."""
+        """`count` of `taken` took `amount` together: the oldest, as it is not known which."""
         each = amount / count if count else 0.0
         while count and taken:
             permits = taken[0]

@@ -42,7 +42,7 @@ class Settings:
     faults: tuple[str, ...] = FAULTS
     rpm: int | None = None  # requests admitted in any 60 s; above it 429
     seed: int = 0
-    duplicates: float = 0.0  # share of the personas in answers that are one of the few whom they come back to (mock_world)
+    duplicates: float = 0.0  # share of the personas in answers that are one of the few that come again and again (world.py)
     key: str | None = None  # expected after "Authorization: Bearer"
     response_formats: str = "all"
     slow_seconds: float = 1.0

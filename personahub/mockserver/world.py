@@ -1,4 +1,4 @@
-"""People whom the mock server's answers come back to: duplicates at a known rate, as a small world makes them. A simulation, too."""
+"""Personas that the mock server's answers repeat: duplicates at a known rate, as a small world makes them. A simulation, too."""
 
 import random
 from dataclasses import dataclass

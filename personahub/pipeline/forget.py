@@ -113,7 +113,7 @@ def _purge(hub: Hub, gone: DataFrame, examples: DataFrame, materialise: Material
 
 
 def _answers(hub: Hub, gone: DataFrame) -> DataFrame:
-    """Id of the completions that hold text of theirs: that nobody else asked for, or that one of them was made of."""
+    """Id of the completions that hold their text: no other source asked for them, or one of them was made of it."""
     table = hub.store.table
     asked = [
         table("completions").select("completion_id", "source_id"),

@@ -154,7 +154,7 @@ class Store(Scratch):
         self.spark.catalog.dropTempView(view)
 
     def vacuum(self, name: str) -> None:
-        """Remove the files of earlier versions, at once: the caller holds the lease, and nobody reads them."""
+        """Remove the files of earlier versions, at once: the caller holds the lease, and no reader is left."""
         if not self.exists(name):
             return
         if self.embedded:  # which has no statement for it

@@ -50,7 +50,7 @@ class Lease:
             self._path.unlink(missing_ok=True)
 
     def _create(self) -> bool:
-        # written whole beside it, then linked: nobody ever reads half a lease, and only one link succeeds
+        # written whole beside it, then linked: no process ever reads half a lease, and only one link succeeds
         mine = self._path.with_name(f"{NAME}.{self._run_id}")
         mine.write_text(json.dumps(self._holder()))
         try:

@@ -1,4 +1,4 @@
-"""The stage `dedup`: the personas that nobody has decided on are compared with each other and with all those kept before (paper, 2.3).
+"""The stage `dedup`: the personas without a verdict are compared with each other and with all those kept before (paper, 2.3).
 
 1. New are the personas without a verdict: no duplicate, not taken down, not refused, and without keys.
 2. They are compared with the keys of those that the words kept; these stand above them, so no verdict falls twice.

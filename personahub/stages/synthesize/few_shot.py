@@ -16,7 +16,7 @@ from personahub.errors import ConfigError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """task: whose example it is, or None for any. text: what is shown. persona: with whom it was written, where that is known.
+    """task: whose example it is, or None for any. text: what is shown. persona: the one that it was written with, where that is known.
 
     vector: of the persona or, without one, of the text; where prompts show what is nearest.
     """
