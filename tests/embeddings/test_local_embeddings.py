@@ -57,7 +57,7 @@ def test_a_paraphrase_is_removed_and_no_vector_is_computed_twice(config):
     assert {duplicate.id, duplicate.duplicate_of} == {ids.persona_id(text) for text in NEAR}
     assert duplicate.method == "semantic"
     ledger = rows_of(config, "embeddings")
-    vectors = {row.persona_id: np.array(row.vector) for row in ledger}
+    vectors = {row.text_id: np.array(row.vector) for row in ledger}
     assert {(row.dimensions, row.base_url, row.final) for row in ledger} == {(384, "local", True)}
     [key] = {row.model for row in ledger}
     assert key.startswith("local:model@")
