@@ -107,7 +107,7 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
     from personahub.render import hops, views
 
     settings = configuration.load(config or (), sets or ())
-    chosen = pipeline.check(settings, stages or (), spend=False)
+    chosen = pipeline.check(settings, stages or pipeline.BUYING, spend=False)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
@@ -150,9 +150,9 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root, pipeline.progress(hub))
         views.validity(ui.console, pipeline.validity(hub))
-        hops = pipeline.hop_report(hub)
-        if len(hops) > 1:
-            hops.hops(ui.console, hops)
+        by_hop = pipeline.hop_report(hub)
+        if len(by_hop) > 1:
+            hops.hops(ui.console, by_hop)
 
 
 app.command()(runs)

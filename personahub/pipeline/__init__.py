@@ -22,6 +22,7 @@ from personahub.stages.stage import Stage
 from personahub.storage.hub import Hub, Silent
 
 __all__ = [
+    "BUYING",
     "STAGES",
     "Forecast",
     "Forgotten",
@@ -47,6 +48,10 @@ __all__ = [
     "status",
     "validity",
 ]
+
+BUYING = tuple(
+    name for name, stage in STAGES.items() if stage.buys_answers or stage.estimate is not None
+)  # what `estimate` is about
 
 
 def check(config: Config, names: Sequence[str], *, spend: bool = True, of: str = "personas") -> list[str]:

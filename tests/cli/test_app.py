@@ -263,3 +263,19 @@ def test_the_demo(demo):
     assert "nothing is missing" in demo.printed
     assert "The answers are simulated" in demo.printed
     assert str(demo.out / "hub") in demo.printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["status"], "kept / produced"),  # the table of hops is below the funnel
+        (["runs"], "persona-to-persona"),
+        (["estimate", "--set", "persona_to_persona.hops=2"], "synthesize"),  # without a corpus at hand
+        (["sample", "examples", "-n", "2", "--out", "{}/sheet.csv"], "written to"),
+    ],
+)
+def test_a_hub_is_looked_at(demo, personahub, tmp_path, arguments, shown):
+    given = [part.format(tmp_path) for part in arguments]
+    code, out, err = personahub(*given, "--set", f"root={demo.out / 'hub'}", "--set", "models.default.api_key_env=null")
+    assert code == 0, err
+    assert shown in out
