@@ -50,7 +50,7 @@ def check_prices(config: Config, model: Model, stage: str, *, answers: bool = Tr
 
 
 def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
-    """Of a stage whose requests take at most so many tokens each. Raises BudgetExceeded where not one can be paid for."""
+    """The limits of a purchase whose requests take at most so many tokens each. Raises BudgetExceeded if the budget pays for none."""
     settings = hub.config.inference
     budget = settings.budget_usd
     if budget is not None:

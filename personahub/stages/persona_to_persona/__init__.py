@@ -47,9 +47,8 @@ def _one_hop(hub: Hub, hop: int) -> Rounds:
     answered = hub.store.table("completions").where("final").select("completion_id")
     there = asked.join(answered, on="completion_id", how="left_semi")
     ended = closed(hub, hop) is not None
-    batch = frontier.batch_of(
-        hub, hop, there if ended else asked
-    )  # of a hop that has ended, what is there is parsed, and nothing bought
+    # of a hop that has ended, what is there is parsed, and nothing bought
+    batch = frontier.batch_of(hub, hop, there if ended else asked)
     if ended or not hub.config.persona_to_persona.min_novelty:
         yield batch
         return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -73,12 +73,14 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
 
 
 def preview(hub: Hub, n: int) -> Rounds:
-    """The requests of n personas, after what their prompts show is bought: the vectors of these personas alone."""
+    """The first n candidates of each task, which a run asks in any case, after what their prompts show is bought: their vectors alone."""
+    settings, keys = hub.config.synthesis, list(transform.choose(hub.config))
+    first = min(n, settings.target_accepted or n)
     pool = yield from few_shot_selection.examples(hub)
-    keys, seed = list(transform.choose(hub.config)), hub.config.synthesis.seed
-    people = between(people_of(hub), seed, keys[0], 0, n)
+    candidates = [between(people_of(hub), settings.seed, key, 0, first) for key in keys]
+    people = reduce(DataFrame.unionByName, candidates).dropDuplicates(["persona_id"])
     people, pool = yield from few_shot_selection.with_vectors(hub, people, pool)
-    return until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
+    return until_accepted.batch_of(hub, until_accepted.candidates(hub, people, pool, dict.fromkeys(keys, (0, first))))
 
 
 def check(config: Config) -> None:

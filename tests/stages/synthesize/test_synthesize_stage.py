@@ -111,6 +111,18 @@ def test_exactly_so_many_are_accepted(config_of, tmp_path, declining):
     assert more["calls"] >= 4
 
 
+def test_what_a_preview_buys_a_run_with_a_target_asks_too(config_of, tmp_path, endpoint):
+    config = config_of("synthesis.target_accepted=3", 'synthesis.tasks=["math", "instruction"]')
+    imported(config, tmp_path)
+    endpoint.reset()
+    with pipeline.open_hub(config, spend=True) as hub:
+        assert len(pipeline.preview(hub, STAGE, 5)) == 5
+    counts, examples, rejects = run(config)
+    assert counts["reused"] == 5
+    assert counts["calls"] + 5 == len(examples) + len(rejects)
+    assert endpoint.stats()["bought_twice"] == 0
+
+
 def test_candidates_end_where_the_budget_or_the_hub_ends(config_of, tmp_path, declining):
     config = config_of("synthesis.target_accepted=12", "synthesis.max_candidates=13", server=declining)
     imported(config, tmp_path)
