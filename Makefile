@@ -29,6 +29,7 @@ lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/bench.py

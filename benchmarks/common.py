@@ -22,7 +22,7 @@ from measure import processes, used
 from personahub import mockserver
 from personahub.config import Model
 from personahub.llm.chat import ChatClient
-from personahub.llm.types import Call
+from personahub.llm.types import ChatCall
 from personahub.stages.synthesize import tasks
 
 _WHO = (
@@ -128,7 +128,7 @@ def bare_loop(server: mockserver.Running, count: int, seed: int, places: int) ->
     async def one(client: ChatClient, text: str) -> None:
         async with gate:
             messages = prompt.render({"persona": text})
-            await client.attempt(Call("", "", 0, prompt.name, prompt.version, messages, prompt.schema, prompt.schema_name))
+            await client.attempt(ChatCall("", "", 0, prompt.name, prompt.version, messages, prompt.schema, prompt.schema_name))
 
     async def all_of_them() -> None:
         client = ChatClient(model, None, "json_schema")

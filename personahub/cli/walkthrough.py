@@ -51,11 +51,12 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             shown, state, by_hop = figures.samples(tables), pipeline.status(hub), pipeline.hop_report(hub)
             progress = pipeline.progress(hub)
             last = tables["personas"].where(f"hop = {HOPS}").orderBy("persona_id").first()
-            way = pipeline.lineage(hub, last.persona_id)
+            way = pipeline.lineage(hub, last.persona_id) if last else None
     console.rule("five personas and the texts they came from")
     views.samples(console, figures.Samples(shown.personas, ()))
     console.rule("one persona, two relations away from a text")
-    views.lineage(console, way)
+    if way:
+        views.lineage(console, way)
     console.rule("an example of every task (simulated), and the persona it was made with")
     views.samples(console, figures.Samples((), shown.examples))
     console.rule("the hub")

@@ -84,8 +84,9 @@ def _overlay(below: dict[str, Any], above: Mapping[Any, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merge = isinstance(old, dict) and isinstance(value, Mapping) and key not in _WHOLE
-        merged[str(key)] = _overlay(old, value) if merge else value
+        if isinstance(old, dict) and isinstance(value, Mapping) and key not in _WHOLE:
+            value = _overlay(old, value)
+        merged[str(key)] = value
     return merged
 
 

@@ -163,8 +163,10 @@ def _found(threshold: float, max_pairs: int, dimension: int, batches: Iterator[p
             yield pair_rows.refused(bad["ids"].flatten(), pa.array(unpacked(bad["level"], np.int32)), pa.array(reasons))
         if len(bad) < len(batch):
             held.append(batch.filter(batch["key"].is_valid()))
-    blocks = pa.Table.from_batches(held) if held else None
-    keys = pc.unique(blocks["key"]).to_pylist() if blocks else []
+    if not held:
+        return
+    blocks = pa.Table.from_batches(held)
+    keys = pc.unique(blocks["key"]).to_pylist()
     for key in keys:
         mine = blocks if len(keys) == 1 else blocks.filter(pc.equal(blocks["key"], key))
         ids = pa.concat_arrays([chunk.flatten() for chunk in mine["ids"].chunks])

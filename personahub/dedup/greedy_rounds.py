@@ -43,7 +43,8 @@ def resolve(
     search(removed ids, pending ids, max_pairs) -> PAIRS of the rows that are not removed: at least all pairs of the pending rows, up to
     `max_pairs` each. It is called until no row is pending. Each time the rows that filled a list are removed, so it ends.
     """
-    parts, last = [], 0
+    parts: list[DataFrame] = []
+    last = 0
     while True:
         decided = decide(pairs, last, materialise, f"{name}.{len(parts)}")
         parts.append(decided.removed)

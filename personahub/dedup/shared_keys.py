@@ -39,8 +39,7 @@ def of_keys(keys: np.ndarray | None) -> np.ndarray | None:
 
 def of_repeated(keys: np.ndarray | None, blocks: DataFrame) -> np.ndarray | None:
     """A filter of those of the keys that are there twice, or that a row of the ROW BLOCKS has, which are written already."""
-    others = None if keys is None else _collected(blocks, "key")
-    if others is None:
+    if keys is None or (others := _collected(blocks, "key")) is None:
         return None
     keys = np.sort(keys)
     return of_keys(np.concatenate([keys[1:][keys[1:] == keys[:-1]], others]))

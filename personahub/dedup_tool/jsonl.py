@@ -232,7 +232,8 @@ def _split(block: bytes) -> tuple[bytes, int, list[bytes]]:
         and all(_brackets(block[starts[line] : ends[line]]) <= _MAX_BRACKETS for line in long)
     ):
         return block, len(ends), []
-    fit, others = [], []
+    fit: list[bytes] = []
+    others: list[bytes] = []
     for line in block.split(b"\n"):
         line = line.strip()
         fits = line.startswith(b"{") and line.endswith(b"}") and _brackets(line) <= _MAX_BRACKETS

@@ -106,7 +106,9 @@ def _first_files(spark: SparkSession, documents: Documents, files: list[_File], 
     work: list[tuple[int, _File, int | None]] = []
     start, wave, left = 0, 8, most
     while left > 0 and start < len(files):
-        part = [(index, files[index], left) for index in range(start, min(start + wave, len(files)))]
+        part: list[tuple[int, _File, int | None]] = [
+            (index, files[index], left) for index in range(start, min(start + wave, len(files)))
+        ]
         accepted = _read_files(spark, documents, part).where(F.col("reason").isNull()).groupBy("file_index").count().collect()
         counts = {row["file_index"]: row["count"] for row in accepted}
         for index, file, _ in part:

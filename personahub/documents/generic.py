@@ -114,7 +114,7 @@ def record_row(
     document_id = str(given) if given not in (None, "") else fallback_id
     if document_id is None:
         document_id = ids.content_id(text if isinstance(text, str) else "")
-    quality = {name: float(get(name)) for name in names.quality if isinstance(get(name), int | float)}
+    quality = {name: float(value) for name in names.quality if isinstance(value := get(name), int | float)}
     return judge(settings, file_index, line, document_id, text, quality, get(names.url) if names.url else None, language)
 
 

@@ -48,7 +48,7 @@ def _digest(folder: str) -> str:
 def compute(rows: DataFrame, settings: SemanticDedup, stage: str, purpose: str, run_id: str) -> DataFrame:
     """Rows with text_id, text -> rows of `embeddings`. Texts longer than the model reads are cut by it."""
     same = {"stage": stage, "purpose": purpose, "model": key_of(settings), "run_id": run_id}
-    work = partial(_compute, settings.local_model, settings.local_revision, same)
+    work = partial(_compute, settings.local_model or "", settings.local_revision, same)
     return rows.mapInArrow(work, schemas.EMBEDDINGS)
 
 

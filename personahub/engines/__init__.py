@@ -103,7 +103,7 @@ def is_on_this_machine(session: SparkSession) -> bool:
 
 
 def _master(session: SparkSession) -> str:
-    return session.conf.get("spark.master", "")
+    return session.conf.get("spark.master", "") or ""
 
 
 def tasks_per_window(session: SparkSession, config: Config) -> int:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import IO
+from typing import IO, Any
 
 from pyspark.sql import SparkSession
 
@@ -59,19 +59,19 @@ def open_session(verbose: bool) -> SparkSession:
     if not is_installed():
         raise ConfigError("the embedded engine is not installed: pip install pysail, or take Spark (spark.engine: spark)")
     server, port = _start(verbose)
-    session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
+    session: Any = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").create()
     # no retries: a server of this machine that does not answer has ended, and a paid query must not run twice
     session.client.set_retry_policies([])
     _servers[session.session_id] = server
     return session
 
 
-def is_ours(session: SparkSession) -> bool:
+def is_ours(session: Any) -> bool:
     """Does a server of this process answer it?"""
     return session.session_id in _servers
 
 
-def serves(session: SparkSession, config: Config) -> bool:
+def serves(session: Any, config: Config) -> bool:
     """Can a run of `config` use this session, if it is one of ours? Its server must be alive and see the keys that this process sees."""
     server = _servers.get(session.session_id) if hasattr(session, "session_id") else None
     if server is None:
@@ -79,7 +79,7 @@ def serves(session: SparkSession, config: Config) -> bool:
     if server.process.poll() is not None:
         del _servers[session.session_id]
         return False
-    keys = {model.api_key_env for model in config.models.values()} - {None}
+    keys = {model.api_key_env for model in config.models.values() if model.api_key_env}
     return all(os.environ.get(key) == server.environment.get(key) for key in keys)
 
 

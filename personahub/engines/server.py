@@ -5,7 +5,6 @@ The other end of that pipe is held by the process that started it: however that 
 
 import os
 import signal
-import sys
 
 
 def main() -> None:
@@ -22,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

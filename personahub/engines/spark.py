@@ -74,9 +74,9 @@ def most_windows(config: Config) -> int:
 
 def tasks_per_window(spark: SparkSession, config: Config) -> int:
     """As many as fill the slots but two."""
-    if in_one_process(spark.conf.get("spark.master", "local")):
+    if in_one_process(str(spark.conf.get("spark.master", "local"))):
         return _local_tasks(config)
-    cores = int(spark.conf.get("spark.executor.cores", "1")) * int(spark.conf.get("spark.executor.instances", "2"))
+    cores = int(str(spark.conf.get("spark.executor.cores", "1"))) * int(str(spark.conf.get("spark.executor.instances", "2")))
     return max(1, (cores - 2) // most_windows(config))
 
 

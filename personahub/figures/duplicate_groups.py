@@ -43,8 +43,8 @@ def largest_groups(texts: DataFrame, duplicates: DataFrame, n: int = 10, shown: 
     distinct = members.withColumn("again", F.row_number().over(once)).where(F.col("again") == 1)
     few = distinct.withColumn("place", F.row_number().over(order)).where(F.col("place") <= shown + 1)
     roots = F.broadcast(largest.select(F.col("root").alias("id"))).join(excerpt, on="id", how="inner")
-    rows = few.select("root", "size", "id", "text", "method", "score")
-    rows = rows.unionByName(roots.select(F.col("id").alias("root"), "id", "text"), allowMissingColumns=True).collect()
+    columns = few.select("root", "size", "id", "text", "method", "score")
+    rows = columns.unionByName(roots.select(F.col("id").alias("root"), "id", "text"), allowMissingColumns=True).collect()
     return _groups(rows, shown)
 
 

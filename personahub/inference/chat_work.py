@@ -12,7 +12,7 @@ from personahub import schemas
 from personahub.config import Model
 from personahub.llm import journal
 from personahub.llm.chat import ChatClient
-from personahub.llm.types import Call, Outcome
+from personahub.llm.types import ChatCall, Outcome
 from personahub.prompts import Prompt
 from personahub.rows import arrow_schema
 
@@ -38,7 +38,7 @@ class Chats:
     def client(self, model: Model, key: str | None) -> ChatClient:
         return ChatClient(model, key, self.response_format)
 
-    def calls(self, staged: Iterable[list[dict[str, Any]]]) -> Iterator[list[Call]]:
+    def calls(self, staged: Iterable[list[dict[str, Any]]]) -> Iterator[list[ChatCall]]:
         for rows in staged:
             yield [self._call(row) for row in rows]
 
@@ -48,9 +48,9 @@ class Chats:
     def batch(self, rows: list[journal.Row]) -> pa.RecordBatch:
         return completions_batch(rows)
 
-    def _call(self, row: dict[str, Any]) -> Call:
+    def _call(self, row: dict[str, Any]) -> ChatCall:
         prompt = self.prompts[row["prompt_name"]]
-        return Call(
+        return ChatCall(
             completion_id=row["completion_id"],
             source_id=row["source_id"],
             sample_index=row["sample_index"],

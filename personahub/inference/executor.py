@@ -253,6 +253,7 @@ def _client(plan: TaskPlan) -> Client:
 
 
 def _link(plan: TaskPlan) -> Link:
-    if plan.governor is None:
+    address = plan.governor
+    if address is None:
         return LocalLink(Governor(plan.limits))
-    return _cached((os.getpid(), plan.governor), lambda: HttpLink(plan.governor))
+    return _cached((os.getpid(), address), lambda: HttpLink(address))

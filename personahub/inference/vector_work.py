@@ -11,7 +11,7 @@ from personahub import schemas
 from personahub.config import Model
 from personahub.llm import journal
 from personahub.llm.embeddings import EmbeddingsClient, Packer, unpacked
-from personahub.llm.types import Outcome, Texts
+from personahub.llm.types import EmbeddingCall, Outcome
 from personahub.rows import arrow_schema
 
 
@@ -35,7 +35,7 @@ class Vectors:
     def client(self, model: Model, key: str | None) -> EmbeddingsClient:
         return EmbeddingsClient(model, key, self.encoding)
 
-    def calls(self, staged: Iterable[list[dict[str, Any]]]) -> Iterator[list[Texts]]:
+    def calls(self, staged: Iterable[list[dict[str, Any]]]) -> Iterator[list[EmbeddingCall]]:
         packer = Packer(self.texts, self.tokens)
         for rows in staged:
             yield packer.add((row["text_id"], row["text"]) for row in rows)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from personahub.config import Model
 from personahub.llm import json_answers, responses
 from personahub.llm.http import Connection, read_key
-from personahub.llm.types import Attempt, Call
+from personahub.llm.types import Attempt, ChatCall
 
 __all__ = ["ChatClient", "ResponseFormat", "read_key"]
 
@@ -22,12 +22,12 @@ class ChatClient:
         self._model = model
         self._connection = Connection(model, key)
 
-    async def attempt(self, call: Call, messages: Sequence[Mapping[str, str]] | None = None) -> Attempt:
+    async def attempt(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> Attempt:
         """Exactly one HTTP request for `call`, with `messages` in place of its own if given. See `Connection.post`."""
         body = self.body(call, messages)
         return await self._connection.post("/chat/completions", body, lambda got: responses.judge(got, call.schema))
 
-    def body(self, call: Call, messages: Sequence[Mapping[str, str]] | None = None) -> dict[str, Any]:
+    def body(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> dict[str, Any]:
         """The JSON body of the request, as `preview` shows it."""
         asked = list(call.messages if messages is None else messages)
         body: dict[str, Any] = {"model": self._model.model, "messages": asked} | self._model.generation_params

@@ -13,7 +13,7 @@ from personahub.errors import ErrorKind
 from personahub.ids import canonical_json
 from personahub.llm import responses
 from personahub.llm.http import Connection
-from personahub.llm.types import Attempt, Texts
+from personahub.llm.types import Attempt, EmbeddingCall
 
 BYTES_PER_TOKEN_AT_LEAST = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
 _OF_CHATS = ("max_tokens", "max_completion_tokens")  # generation_params has them by default; an embedding has no answer to cut
@@ -43,7 +43,7 @@ class Packer:
         self._open: list[tuple[str, str]] = []
         self._tokens = 0
 
-    def add(self, rows: Iterable[tuple[str, str]]) -> list[Texts]:
+    def add(self, rows: Iterable[tuple[str, str]]) -> list[EmbeddingCall]:
         """(id, text) -> the requests that are full."""
         full = []
         for row in rows:
@@ -54,10 +54,10 @@ class Packer:
             self._tokens += tokens
         return full
 
-    def rest(self) -> list[Texts]:
+    def rest(self) -> list[EmbeddingCall]:
         """The last request, if there is one."""
         rows, self._open, self._tokens = self._open, [], 0
-        return [Texts(tuple(name for name, _ in rows), tuple(text for _, text in rows))] if rows else []
+        return [EmbeddingCall(tuple(name for name, _ in rows), tuple(text for _, text in rows))] if rows else []
 
 
 class EmbeddingsClient:
@@ -69,7 +69,7 @@ class EmbeddingsClient:
         self._model = model
         self._connection = Connection(model, key)
 
-    async def attempt(self, call: Texts, messages: None = None) -> Attempt:
+    async def attempt(self, call: EmbeddingCall, messages: None = None) -> Attempt:
         """Exactly one HTTP request. See `Connection.post`; `messages` is for chats."""
         settings = settings_of(self._model)
         body = {"model": self._model.model, "input": list(call.texts)} | settings
@@ -139,7 +139,7 @@ def _vector(item: Mapping[str, Any]) -> np.ndarray:
 
 def packed(vector: np.ndarray) -> str:
     """float32 in base64, as vectors travel and as the journal keeps them."""
-    return base64.b64encode(np.ascontiguousarray(vector, "<f4")).decode()
+    return base64.b64encode(np.ascontiguousarray(vector, "<f4").data).decode()
 
 
 def unpacked(vector: str) -> np.ndarray:

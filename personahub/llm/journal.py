@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from personahub.llm.embeddings import key_of
-from personahub.llm.types import Outcome
+from personahub.llm.types import ChatCall, EmbeddingCall, Outcome
 
 Row = dict[str, Any]
 KEY, KEY_OF_VECTOR = "completion_id", "text_id"  # by which a ledger knows a row of `completions`, of `embeddings`
@@ -23,7 +23,7 @@ KEY, KEY_OF_VECTOR = "completion_id", "text_id"  # by which a ledger knows a row
 
 def row_of(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) -> Row:
     """The row of `completions`; `created_at` in microseconds since the epoch. `cost_usd` sums every billed attempt, wasted ones too."""
-    call = outcome.call
+    call = cast(ChatCall, outcome.call)
     return {
         "completion_id": call.completion_id,
         "stage": stage,
@@ -51,7 +51,8 @@ def row_of(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) 
 
 def embedding_rows(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) -> list[Row]:
     """The rows of `embeddings`, one a text; `vector` as it travels. Each has its part of the tokens: they add up to what was billed."""
-    ids, texts = outcome.call.ids, outcome.call.texts
+    call = cast(EmbeddingCall, outcome.call)
+    ids, texts = call.ids, call.texts
     tokens = shares(outcome.prompt_tokens, [len(text) for text in texts])
     same = {
         "stage": stage,

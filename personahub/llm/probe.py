@@ -10,7 +10,7 @@ from personahub.errors import ErrorKind
 from personahub.ids import canonical_json, content_id
 from personahub.llm.chat import ChatClient, ResponseFormat
 from personahub.llm.embeddings import EmbeddingsClient, key_of
-from personahub.llm.types import Attempt, Call, Outcome, Texts
+from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Probe:
     response_format: str | None
     kind: ErrorKind | None
     message: str | None
-    attempts: tuple[tuple[Call, Attempt], ...]  # each HTTP request made; the call is named by the format that it tried
+    attempts: tuple[tuple[ChatCall, Attempt], ...]  # each HTTP request made; the call is named by the format that it tried
 
     def outcomes(self) -> list[Outcome]:
         """For the ledger: a row per format tried, with the tokens of its requests; final is the one that was chosen."""
@@ -83,7 +83,7 @@ async def probe(model: Model, key: str | None) -> Probe:
     formats: tuple[ResponseFormat, ...] = ("json_schema", "json_object", "none")
     if model.response_format != "auto":
         formats = (model.response_format,)
-    made: list[tuple[Call, Attempt]] = []
+    made: list[tuple[ChatCall, Attempt]] = []
     client = ChatClient(model, key, formats[0])
     try:
         for response_format in formats:
@@ -102,13 +102,13 @@ async def probe_embeddings(model: Model, key: str | None) -> Probe:
 
     Only an endpoint that has answered can be believed when it refuses a text for good.
     """
-    made: list[tuple[Call, Attempt]] = []
+    made: list[tuple[ChatCall, Attempt]] = []
     client = EmbeddingsClient(model, key, "base64")
     try:
         for encoding in ("base64", "float"):
             client.encoding = encoding
             identity = content_id(canonical_json(["probe-embeddings", model.base_url, key_of(model), encoding, time.time_ns()]))
-            call = Call(identity, key_of(model), 0, name_of(encoding), VERSION, [])
+            call = ChatCall(identity, key_of(model), 0, name_of(encoding), VERSION, [])
             attempt = await _probe_format(_OneText(client), call, made)
             if not (_steps_down(attempt) or attempt.kind is ErrorKind.MALFORMED):
                 break
@@ -123,18 +123,18 @@ class _OneText:
     def __init__(self, client: EmbeddingsClient) -> None:
         self._client = client
 
-    async def attempt(self, call: Call) -> Attempt:
-        return dataclasses.replace(await self._client.attempt(Texts(("probe",), ("A lighthouse keeper.",))), vectors=())
+    async def attempt(self, call: ChatCall) -> Attempt:
+        return dataclasses.replace(await self._client.attempt(EmbeddingCall(("probe",), ("A lighthouse keeper.",))), vectors=())
 
 
-def _probe_call(model: Model, response_format: ResponseFormat) -> Call:
+def _probe_call(model: Model, response_format: ResponseFormat) -> ChatCall:
     # never reused, so its id is of this moment
     identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, time.time_ns()]))
     messages = [{"role": "user", "content": "Name one colour of the rainbow."}]
-    return Call(identity, model.base_url, 0, name_of(response_format), VERSION, messages, _PROBE_SCHEMA, "probe")
+    return ChatCall(identity, model.base_url, 0, name_of(response_format), VERSION, messages, _PROBE_SCHEMA, "probe")
 
 
-async def _probe_format(client: ChatClient | _OneText, call: Call, made: list[tuple[Call, Attempt]]) -> Attempt:
+async def _probe_format(client: ChatClient | _OneText, call: ChatCall, made: list[tuple[ChatCall, Attempt]]) -> Attempt:
     odd = 0
     for number in range(_PROBE_TRIES):
         attempt = await client.attempt(call)

@@ -44,7 +44,7 @@ def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
             return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {_line(body)}")
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a chat completion")
-    tokens = {name: billed(body, name) for name in ("prompt_tokens", "completion_tokens")}
+    tokens: dict[str, Any] = {name: billed(body, name) for name in ("prompt_tokens", "completion_tokens")}
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         if body.get("error"):
@@ -61,7 +61,7 @@ def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
 
 
 def _judge_message(
-    message: Mapping[str, Any], reason: str | None, schema: Mapping[str, Any] | None, tokens: dict[str, int]
+    message: Mapping[str, Any], reason: str | None, schema: Mapping[str, Any] | None, tokens: dict[str, Any]
 ) -> Attempt:
     text = _text(message.get("content"))
     told: dict[str, Any] = {"text": text, "finish_reason": reason, **tokens}
@@ -126,7 +126,7 @@ def _kind(status: int, words: str) -> ErrorKind:
     return _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.BAD_REQUEST)
 
 
-def error_inside(error: Any, **tokens: int) -> Attempt:
+def error_inside(error: Any, **tokens: Any) -> Attempt:
     """An error that came with status 200: its code may be a status, or words that tell."""
     code, said = _words(error)
     number = error.get("code", error.get("status")) if isinstance(error, Mapping) else None

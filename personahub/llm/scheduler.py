@@ -16,7 +16,7 @@ from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
 from personahub.llm.governor_server import Link
 from personahub.llm.retry import FATAL, Decision, decide
 from personahub.llm.tracked_calls import TrackedCall, Unreported
-from personahub.llm.types import Attempt, Call, Grant, Outcome, Report, Texts
+from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Grant, Outcome, Report
 
 ASK_AGAIN = 0.05  # seconds: the least time between two reports
 GIVE_UP = 120.0  # seconds without a word from the governor: no driver waits for this task any more
@@ -66,7 +66,7 @@ class Caller:
     def start(self) -> None:
         asyncio.run_coroutine_threadsafe(self._run(), self._loop)
 
-    def offer(self, calls: Sequence[Call | Texts]) -> None:
+    def offer(self, calls: Sequence[ChatCall | EmbeddingCall]) -> None:
         self._loop.call_soon_threadsafe(self._accept, calls)
 
     def close_input(self) -> None:
@@ -97,7 +97,7 @@ class Caller:
 
     # -- in the loop ----------------------------------------------------------------------------------------------------------------
 
-    def _accept(self, calls: Sequence[Call | Texts]) -> None:
+    def _accept(self, calls: Sequence[ChatCall | EmbeddingCall]) -> None:
         self._new.extend(TrackedCall(call) for call in calls)
         self._pump()
 

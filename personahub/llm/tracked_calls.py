@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from personahub.llm.retry import Decision, Tries
-from personahub.llm.types import Attempt, Call, Outcome, Texts
+from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
 
 _SUMS = ("started", "settled", "answered", "failed", "prompt_tokens", "completion_tokens")
 
@@ -15,7 +15,7 @@ _SUMS = ("started", "settled", "answered", "failed", "prompt_tokens", "completio
 class TrackedCall:
     """A call with its tries and the tokens that all of them were billed."""
 
-    call: Call | Texts
+    call: ChatCall | EmbeddingCall
     tries: Tries = field(default_factory=Tries)
     first_send: float | None = None
     messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
@@ -28,12 +28,12 @@ class TrackedCall:
 
     def correct(self, attempt: Attempt) -> None:
         """The second try shows the model its answer and what was wrong with it."""
-        if isinstance(self.call, Call) and attempt.text:
+        if isinstance(self.call, ChatCall) and attempt.text:
             wrong = f"That answer was not accepted: {attempt.message}. Answer again, with the corrected JSON only."
             said = [{"role": "assistant", "content": attempt.text}, {"role": "user", "content": wrong}]
             self.messages = [*self.call.messages, *said]
 
-    def split(self, halves: Sequence[Texts]) -> list["TrackedCall"]:
+    def split(self, halves: Sequence[EmbeddingCall]) -> list["TrackedCall"]:
         """Its texts as several calls. What the whole was billed is booked to the last of them, once."""
         parts = [TrackedCall(half, Tries(requests=self.tries.requests)) for half in halves]
         parts[-1].prompt_tokens, parts[-1].completion_tokens = self.prompt_tokens, self.completion_tokens

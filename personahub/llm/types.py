@@ -7,7 +7,7 @@ from personahub.errors import ErrorKind
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ChatCall:
     """One rendered request. `schema` is the JSON Schema the answer must satisfy, or None for free text."""
 
     completion_id: str
@@ -24,13 +24,13 @@ class Call:
         """Rows of the ledger that become of it."""
         return 1
 
-    def halves(self) -> tuple["Call", ...]:
+    def halves(self) -> tuple["EmbeddingCall", ...]:
         """An answer is whole: it can not be asked for in parts."""
         return ()
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class EmbeddingCall:
     """One request for the vectors of several texts, each under its id."""
 
     ids: tuple[str, ...]
@@ -41,12 +41,12 @@ class Texts:
         """Rows of the ledger that become of it."""
         return len(self.ids)
 
-    def halves(self) -> tuple["Texts", ...]:
+    def halves(self) -> tuple["EmbeddingCall", ...]:
         """The same texts in two requests: one of them at least is served if only one text was at fault. None of a single text."""
         middle = len(self.ids) // 2
         if not middle:
             return ()
-        return Texts(self.ids[:middle], self.texts[:middle]), Texts(self.ids[middle:], self.texts[middle:])
+        return EmbeddingCall(self.ids[:middle], self.texts[:middle]), EmbeddingCall(self.ids[middle:], self.texts[middle:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Attempt:
 class Outcome:
     """A row of `completions`, or the rows of `embeddings`, in the making: the last attempt, with the tokens of all of them."""
 
-    call: Call | Texts
+    call: ChatCall | EmbeddingCall
     final: bool
     kind: ErrorKind | None
     text: str | None
@@ -79,7 +79,7 @@ class Outcome:
     latency_s: float  # of the last attempt
     attempts: int
     created_at: float  # seconds since the epoch, when the outcome was known
-    vectors: tuple[str, ...] = ()  # of Texts, in their order; none where there was no answer
+    vectors: tuple[str, ...] = ()  # of EmbeddingCall, in their order; none where there was no answer
 
 
 @dataclass(frozen=True, slots=True)

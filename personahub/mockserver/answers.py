@@ -33,7 +33,8 @@ def completion(body: dict[str, Any], seed: int, world: World = NEW_EACH_TIME) ->
     answer = text(body, seed, world)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     cut = limit is not None and len(answer) > 4 * limit
-    answer = answer[: 4 * limit] if cut else answer
+    if cut:
+        answer = answer[: 4 * int(limit or 0)]
     prompt_tokens = math.ceil(sum(len(str(message.get("content") or "")) for message in body["messages"]) / 4)
     completion_tokens = math.ceil(len(answer) / 4)
     return {

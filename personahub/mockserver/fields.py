@@ -3,7 +3,7 @@ text. Each is written by the writer of the answer (mock_answers), from the promp
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -21,8 +21,8 @@ _PARAMETERS = {
 
 class Writer(Protocol):
     rng: Random
-    words: Sequence[str]
-    names: Sequence[str]  # that stand in the longest text of the prompt
+    words: list[str]
+    names: list[str]  # that stand in the longest text of the prompt
     codes: bool  # Python is asked for
 
     def sentence(self) -> str: ...

@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     if given.pop("until_stdin_closes"):
-        threading.Thread(target=lambda: (sys.stdin.read(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     if name := given.pop("require_key_env", None):
         given["key"] = os.environ[name]
     if "faults" in given:
@@ -113,3 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
 
     serve(Settings(**given), ready)
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -132,7 +132,7 @@ class Stats:
         whole minute before the last arrival held. Tokens are the billed ones, of prompts and answers.
         """
         self.occupy(now, 0)
-        result = {name: value for name, value in vars(self).items() if isinstance(value, int | float | None)}
+        result: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, int | float | None)}
         del result["_changed"]
         result |= {
             "simulated": True,

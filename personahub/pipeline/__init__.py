@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pyspark.sql import functions as F
 
@@ -98,7 +99,7 @@ def personas_file(path: str, column: str = "persona") -> Documents:
     """A jsonl(.gz/.zst) or parquet file of personas, as something to be read. Raises InputError if it is not there; needs no engine."""
     if not Path(path).exists():
         raise InputError(f"there is no file {path}: name a jsonl, jsonl.gz, jsonl.zst or parquet file")
-    kind = "parquet" if ".parquet" in Path(path).name else "jsonl"
+    kind: Literal["parquet", "jsonl"] = "parquet" if ".parquet" in Path(path).name else "jsonl"
     unfiltered = DocumentFilters(min_characters=None, max_characters=None)
     return Documents(format=kind, path=path, text_column=column, languages=(), filters=unfiltered)
 

@@ -1,6 +1,7 @@
 """What is printed of persona-to-persona: what its hops will cost, and what became of them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -47,10 +48,10 @@ def hops(console: Console, hops: "Sequence[Hop]") -> None:
     row("asked", lambda one: f"{one.asked:,}")
     row("produced", lambda one: f"{one.produced:,}")
     for reason in sorted({reason for one in hops for reason in one.refused or {}}):
-        row(f"  {reason}", lambda one, reason=reason: f"{(one.refused or {}).get(reason, 0):,}")
+        row(f"  {reason}", partial(_count_of, "refused", reason))
     row("  known already", lambda one: f"{one.same:,}")
     for method in sorted({method for one in hops for method in one.duplicates or {}}):
-        row(f"  {method}", lambda one, method=method: f"{(one.duplicates or {}).get(method, 0):,}", of_asked=False)
+        row(f"  {method}", partial(_count_of, "duplicates", method), of_asked=False)
     row("kept", lambda one: f"{one.kept:,}", of_asked=False)
     row("kept / produced", lambda one: percent(one.novelty))
     row("tokens", lambda one: compact(one.tokens))
@@ -62,3 +63,7 @@ def hops(console: Console, hops: "Sequence[Hop]") -> None:
         row("foreseen: tokens", lambda one: "" if one.expected_tokens is None else compact(one.expected_tokens))
         row("foreseen: $", lambda one: "" if one.expected_cost_usd is None else price(one.expected_cost_usd))
     console.print(table)
+
+
+def _count_of(counts: str, key: str, hop: "Hop") -> str:
+    return f"{(getattr(hop, counts) or {}).get(key, 0):,}"

@@ -11,7 +11,7 @@ NAME, WRITES = "documents", ("documents", "rejects")
 def read(hub: Hub) -> Counts:
     """Returns how many documents and rejects are new."""
     config = hub.config.documents
-    table = hub.store.read_delta(config.path) if config.format == "delta" else None
+    table = hub.store.read_delta(config.path) if config.format == "delta" and config.path else None
     rows = hub.store.materialise(documents.read(hub.spark, config, table), "documents.read")
     return insert_all(hub, WRITES, documents.split(rows, hub.run_id))
 

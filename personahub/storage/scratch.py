@@ -126,8 +126,8 @@ class Scratch:
     def _with(self, settings: Mapping[str, str]) -> Iterator[None]:
         """The session's own settings are back at the end."""
         before = {key: self.spark.conf.get(key, None) for key in settings}
-        for key, value in settings.items():
-            self.spark.conf.set(key, value)
+        for key, wanted in settings.items():
+            self.spark.conf.set(key, wanted)
         try:
             yield
         finally:

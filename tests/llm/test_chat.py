@@ -11,7 +11,7 @@ from personahub import mockserver as server
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ErrorKind
 from personahub.llm.chat import ChatClient, read_key
-from personahub.llm.types import Call
+from personahub.llm.types import ChatCall
 from personahub.mockserver.faults import FAULTS, RARE_FAULTS
 
 KEY = "sk-secret-0123456789"
@@ -40,7 +40,7 @@ KINDS = {
 
 
 def call_of(content, schema=None):
-    return Call("id", "source", 0, "prompt", "1", [{"role": "user", "content": content}], schema)
+    return ChatCall("id", "source", 0, "prompt", "1", [{"role": "user", "content": content}], schema)
 
 
 def ask(base_url, *calls, key=None, response_format="json_schema", at_once=True, **settings):

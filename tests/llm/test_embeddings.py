@@ -15,7 +15,7 @@ from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import LocalLink
 from personahub.llm.probe import probe_embeddings
 from personahub.llm.scheduler import Caller
-from personahub.llm.types import Attempt, Outcome, Texts
+from personahub.llm.types import Attempt, EmbeddingCall, Outcome
 
 
 def packed(*numbers):
@@ -90,7 +90,7 @@ def test_the_key_tells_what_changes_a_vector_and_nothing_else():
 
 
 def test_parts_of_a_bill_add_up():
-    texts = Texts(("a", "b", "c"), ("x" * 10, "", "x" * 23))
+    texts = EmbeddingCall(("a", "b", "c"), ("x" * 10, "", "x" * 23))
     outcome = Outcome(texts, True, None, None, None, None, 101, 0, 0.5, 2, 1.0, (packed(1.0),) * 3)
     rows = journal.embedding_rows(outcome, "dedup", "vectors", "run", Model(model="e", in_mtok_cost=2.0))
     assert sum(row["prompt_tokens"] for row in rows) == 101
@@ -130,7 +130,7 @@ def test_one_text_that_is_refused_is_found_and_the_others_are_bought_once(loop, 
     server = mock_server()
     texts = [f"text {n}" for n in range(16)]
     texts[5] = "x" * 40_000
-    outcomes = outcomes_of(loop, Model(base_url=server.base_url), [Texts(tuple(map(str, range(16))), tuple(texts))])
+    outcomes = outcomes_of(loop, Model(base_url=server.base_url), [EmbeddingCall(tuple(map(str, range(16))), tuple(texts))])
     by_id = {name: outcome for outcome in outcomes for name in outcome.call.ids}
     assert len(by_id) == sum(outcome.call.size for outcome in outcomes) == 16
     assert all(outcome.final for outcome in outcomes)
@@ -144,7 +144,7 @@ def test_one_text_that_is_refused_is_found_and_the_others_are_bought_once(loop, 
 
 def test_faults_are_retried_and_no_text_is_lost(loop, mock_server):
     server = mock_server(fault_rate=0.4, seed=2, faults=("500", "reset", "truncated", "garbage", "empty_choices", "null_content"))
-    batches = [Texts((f"{n}a", f"{n}b"), (f"text {n}", f"other {n}")) for n in range(30)]
+    batches = [EmbeddingCall((f"{n}a", f"{n}b"), (f"text {n}", f"other {n}")) for n in range(30)]
     outcomes = outcomes_of(loop, Model(base_url=server.base_url), batches)
     assert sorted(name for outcome in outcomes for name in outcome.call.ids) == sorted(n for each in batches for n in each.ids)
     assert all(outcome.kind is None and len(outcome.vectors) == 2 for outcome in outcomes)
@@ -155,7 +155,7 @@ def test_chat_settings_are_not_sent_and_others_are(mock_server):
     async def attempt(**settings):
         client = EmbeddingsClient(Model(base_url=server.base_url, **settings), None, "float")
         try:
-            return await client.attempt(Texts(("a",), ("a cat",)))
+            return await client.attempt(EmbeddingCall(("a",), ("a cat",)))
         finally:
             await client.close()
 

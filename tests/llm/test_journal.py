@@ -1,13 +1,13 @@
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm import journal
-from personahub.llm.types import Call, Outcome
+from personahub.llm.types import ChatCall, Outcome
 
 MODEL = Model(in_mtok_cost=1.0, out_mtok_cost=2.0)
 
 
 def row(name: str, final: bool = True) -> journal.Row:
-    call = Call(name, "source", 0, "prompt", "1", [])
+    call = ChatCall(name, "source", 0, "prompt", "1", [])
     kind = None if final else ErrorKind.SERVER
     return journal.row_of(
         Outcome(call, final, kind, "text", "stop", None, 100, 50, 0.1, 1, 1.5), "stage", "purpose", "run", MODEL

@@ -14,7 +14,7 @@ from personahub.llm.chat import ChatClient
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer, HttpLink, LocalLink, reachable
 from personahub.llm.scheduler import Caller
-from personahub.llm.types import Call
+from personahub.llm.types import ChatCall
 
 
 @pytest.fixture
@@ -27,9 +27,10 @@ def loop():
     thread.join()
 
 
-def calls(n: int, prefix: str = "call") -> list[Call]:
+def calls(n: int, prefix: str = "call") -> list[ChatCall]:
     return [
-        Call(f"{prefix}-{i}", "source", 0, "p", "1", [{"role": "user", "content": f"Write about {prefix} {i}"}]) for i in range(n)
+        ChatCall(f"{prefix}-{i}", "source", 0, "p", "1", [{"role": "user", "content": f"Write about {prefix} {i}"}])
+        for i in range(n)
     ]
 
 

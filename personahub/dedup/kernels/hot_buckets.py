@@ -35,8 +35,8 @@ def _split(sets: TokenSets, rows: np.ndarray, threshold: float) -> Lists:
     classes = size_classes(partners_below(largest, threshold), threshold)
     starts, partners, lengths = plan(classes, largest, threshold)
     room = np.diff(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[starts])[within.sizes].sum()
-    table = rank_table(rarest_first(within))
-    at, keys = _keys(within.offsets, within.values, classes, starts, partners, lengths, *table, room)
+    tokens, ranks = rank_table(rarest_first(within))
+    at, keys = _keys(within.offsets, within.values, classes, starts, partners, lengths, tokens, ranks, room)
     return grouped(rows[at], keys, _facing)
 
 

@@ -85,7 +85,7 @@ def stacked(several: Sequence[TokenSets]) -> TokenSets:
 
 
 def _frozen(array: np.ndarray, kind: type) -> np.ndarray:
-    view = np.ascontiguousarray(array, kind).view()
+    view: np.ndarray = np.ascontiguousarray(array, kind).view()
     view.flags.writeable = False
     return view
 

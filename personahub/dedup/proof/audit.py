@@ -61,8 +61,8 @@ def _once(rows: DataFrame, duplicates: DataFrame, rejects: DataFrame) -> Finding
     named = duplicates.select("id").unionByName(rejects.where(F.col("id").isNotNull()).select("id"))
     times = named.groupBy("id").agg(F.count("*").alias("times"))
     known = rows.select("id", F.lit(True).alias("known"))
-    wrong = _count(F.col("times") > 1).alias("repeated"), _count(F.col("known").isNull()).alias("unknown")
-    sums = F.count("known").alias("rows"), F.count("times").alias("ids"), *wrong
+    counts = _count(F.col("times") > 1).alias("repeated"), _count(F.col("known").isNull()).alias("unknown")
+    sums = F.count("known").alias("rows"), F.count("times").alias("ids"), *counts
     found = times.join(known, on="id", how="full").agg(*sums).collect()[0]
     removed = found.ids - found.unknown
     holds = not found.repeated and not found.unknown
@@ -92,7 +92,7 @@ def _beside_their_originals(rows: DataFrame, duplicates: DataFrame, rejects: Dat
     flat = beside.select(
         "id", "duplicate_of", "method", "score", _true(before).alias("before"), _true(kept).alias("kept"), *texts
     )
-    schema = T.StructType([*flat.schema[:6], T.StructField("again", T.DoubleType())])
+    schema = T.StructType([*flat.schema.fields[:6], T.StructField("again", T.DoubleType())])
     return flat.mapInArrow(partial(_scored_again, config.unit, config.ngram), schema)
 
 
@@ -111,8 +111,8 @@ def _similarity(row: dict[str, Any], unit: str, ngram: int) -> float | None:
     if name == "vector":
         x, y = np.array(one, np.float64), np.array(other, np.float64)
         return float(x @ y / np.sqrt((x @ x) * (y @ y)))
-    x, y = text.tokens(one, unit, ngram), text.tokens(other, unit, ngram)
-    return len(x & y) / len(x | y) if x | y else None
+    these, those = text.tokens(one, unit, ngram), text.tokens(other, unit, ngram)
+    return len(these & those) / len(these | those) if these | those else None
 
 
 def _pairs(removed: DataFrame, config: Dedup) -> Iterator[Finding]:

@@ -58,13 +58,14 @@ def neighbours(
 
 def near_texts(config: LexicalDedup, texts: pa.Array, others: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """The pairs whose Jaccard similarity is at least the threshold."""
-    tokens = (sets.token_sets(each, config.unit, config.ngram) for each in (texts, others))
-    return close_pairs(*tokens, config.threshold)[:2]
+    these, those = (sets.token_sets(each, config.unit, config.ngram) for each in (texts, others))
+    return close_pairs(these, those, config.threshold)[:2]
 
 
 def near_vectors(threshold: float, vectors: pa.Array, others: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """The pairs whose cosine is above the threshold by more than rounding."""
-    return np.nonzero(_unit(vectors) @ _unit(others).T >= threshold + 1e-9)
+    rows, columns = np.nonzero(_unit(vectors) @ _unit(others).T >= threshold + 1e-9)
+    return rows, columns
 
 
 def _unit(vectors: pa.Array) -> np.ndarray:

@@ -42,7 +42,8 @@ def freeze(hub: Hub, hop: int) -> None:
 def frontier(hub: Hub, hop: int) -> DataFrame:
     """The personas that a hop asks, as the tables stand: persona_id, persona, asked (relations they were asked for before, or null)."""
     found = kept_of(hub, hop - 1).join(_asked(hub), on="persona_id", how="left").select("persona_id", "persona", "asked")
-    return found if hub.config.persona_to_persona.max_frontier is None else _drawn(hub, found, hop)
+    most = hub.config.persona_to_persona.max_frontier
+    return found if most is None else _drawn(hub, found, hop, most)
 
 
 def kept_of(hub: Hub, hop: int) -> DataFrame:
@@ -67,11 +68,11 @@ def _asked(hub: Hub) -> DataFrame:
     return each.groupBy("persona_id").agg(F.collect_set("name").alias("asked"))
 
 
-def _drawn(hub: Hub, found: DataFrame, hop: int) -> DataFrame:
-    """Those asked before, and of the others as many as max_frontier leaves room for, by a hash of their ids."""
+def _drawn(hub: Hub, found: DataFrame, hop: int, most: int) -> DataFrame:
+    """Those asked before, and of the others as many as `most` leaves room for, by a hash of their ids."""
     settings = hub.config.persona_to_persona
     before = found.where(F.col("asked").isNotNull())
-    room = max(0, settings.max_frontier - before.count())
+    room = max(0, most - before.count())
     others = found.where(F.col("asked").isNull()).withColumn("place", F.xxhash64("persona_id", F.lit(hop)))
     order = [F.col("place"), F.col("persona_id")]
     if settings.frontier_sampling == "by_root":

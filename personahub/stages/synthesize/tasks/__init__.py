@@ -63,10 +63,10 @@ class Task:
     def values_for(self, persona_id: str, seed: int) -> dict[str, str]:
         """Of each parameter that is drawn, the value for a persona."""
 
-        def place(parameter: str, value: str) -> int:
-            return ids.seed("parameter", str(seed), persona_id, parameter, value)
+        def least(parameter: str, values: tuple[str, ...]) -> str:
+            return min(values, key=lambda value: ids.seed("parameter", str(seed), persona_id, parameter, value))
 
-        return {key: min(values, key=lambda value, key=key: place(key, value)) for key, values in self.drawn.items()}
+        return {parameter: least(parameter, values) for parameter, values in self.drawn.items()}
 
 
 def choose(config: Config) -> dict[str, Task]:
