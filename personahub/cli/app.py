@@ -19,7 +19,7 @@ from personahub import config as configuration
 from personahub.cli.dedup import dedup
 from personahub.cli.endpoints import check_models, mock_server
 from personahub.cli.lineage import forget, lineage
-from personahub.cli.options import Files, Sets, Verbose, stage_names
+from personahub.cli.options import Files, Sets, Verbose, stages_help
 from personahub.cli.reviews import import_verdicts, sample_examples
 from personahub.cli.runs import runs
 from personahub.errors import PersonahubError
@@ -52,7 +52,7 @@ class Compared(str, Enum):
 
 Stages = Annotated[
     list[str] | None,
-    typer.Argument(metavar="STAGE", help=f"{', '.join(stage_names())}; none named: all, in this order."),
+    typer.Argument(metavar="STAGE", help=f"None named: all, in this order.\n\n{stages_help()}"),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: take all its verdicts back, and let each fall again.")]
 Of = Annotated[Compared, typer.Option("--of", help="dedup: what it compares.")]
@@ -117,9 +117,7 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
 
 @app.command()
 def preview(
-    stage: Annotated[
-        str, typer.Argument(metavar="STAGE", help=f"A stage that asks for answers: {', '.join(stage_names(answers=True))}.")
-    ],
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help=f"A stage that buys answers.\n\n{stages_help(answers=True)}")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many requests.")] = 3,
     config: Files = None,
     sets: Sets = None,

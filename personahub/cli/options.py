@@ -17,10 +17,10 @@ Sets = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints.")]
 
 
-def stage_names(answers: bool = False) -> list[str]:
-    """For the help of a command: the stages, or those that ask for answers. Their import takes a second, so only where it is shown."""
+def stages_help(answers: bool = False) -> str:
+    """The stages, or those that buy answers, a line each. Their import takes a second, so only where it is shown."""
     if "--help" not in sys.argv[2:]:
-        return []
+        return ""
     from personahub.stages import STAGES
 
-    return [stage.name for stage in STAGES.values() if stage.buys_answers or not answers]
+    return "\n\n".join(f"{stage.name}: {stage.about}" for stage in STAGES.values() if stage.buys_answers or not answers)

@@ -18,7 +18,7 @@ def read(hub: Hub) -> Counts:
 
 STAGE = Stage(
     name=NAME,
-    about="reads the corpus: each page becomes a document, or a reject with its reason",
+    about="reads a corpus: each page becomes a document, or a reject with its reason",
     writes=WRITES,
     rounds=without_purchases(read),
     check=lambda config: documents.check(config.documents),

@@ -135,7 +135,7 @@ def progress(hub: Hub) -> Iterator[str]:
 
 STAGE = Stage(
     name=NAME,
-    about="asks who is likely to read, write, like or dislike each document",
+    about="buys for each document the personas of those who are likely to read, write, like or dislike it",
     reads=("documents", "tombstones"),
     writes=WRITES,
     rounds=rounds,

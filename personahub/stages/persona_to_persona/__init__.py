@@ -119,7 +119,7 @@ def _without_cycles(hub: Hub, parsed: DataFrame, hop: int) -> DataFrame:
 
 STAGE = Stage(
     name=NAME,
-    about="asks each kept persona for related ones, hop by hop, with dedup before each hop",
+    about="buys related personas of each kept one, hop by hop; each hop is deduplicated before the next is paid for",
     reads=("personas", "lineage", "duplicates", "tombstones", "rejects"),
     writes=WRITES,
     rounds=rounds,

@@ -141,7 +141,7 @@ def _if_refused(hub: Hub, examples: Estimate) -> Estimate:
 
 STAGE = Stage(
     name=NAME,
-    about="makes examples of the chosen tasks, each with a kept persona",
+    about="buys examples of the chosen tasks, each with a kept persona",
     reads=("personas", "duplicates", "tombstones", "rejects", "examples", "few_shot_pool", "embeddings", "reviews"),
     writes=("examples", "rejects"),
     rounds=rounds,
