@@ -71,7 +71,7 @@ def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) 
         "synthesis.tasks": json.dumps(TASKS),
         "synthesis.max_personas": given.people,
         "synthesis.few_shot.file": EXAMPLES,
-        "synthesis.few_shot.num_examples": SHOWN,
+        "synthesis.few_shot.n": SHOWN,
     }
     arguments = settings(root, server, 64, **values)
     if given.root:

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from personahub.config.settings import Config
+from personahub.config.settings import Bounds, Config, DocumentFilters, Documents
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
@@ -24,7 +24,6 @@ RENAMED = {
     "synthesis.per_persona": "synthesis.samples_per_persona",
     "synthesis.persona_draw": "synthesis.persona_sampling",
     "synthesis.fit": "synthesis.topic_similarity: true or false",
-    "synthesis.few_shot.n": "synthesis.few_shot.num_examples",
     "synthesis.few_shot.pool": "synthesis.few_shot.pool_size",
     "synthesis.few_shot.draw": "synthesis.few_shot.selection: random or knn",
 }
@@ -94,29 +93,26 @@ def _explain(problem: Any) -> str:
     path = [part for part in problem["loc"] if not (isinstance(part, str) and ("[" in part or "literal" in part))]
     where = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
-        renamed = RENAMED.get(where)
-        if renamed is not None:
-            return f"config key {where} is now called {renamed}"
+        if where in RENAMED:
+            return _renamed(where, problem["input"])
         return f"unknown config key {where}{nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"config key {where}: {message} (got {problem['input']!r})" if where else message
 
 
+def _renamed(old: str, value: Any) -> str:
+    """A line for the key, or for each key of a block."""
+    new = RENAMED[old]
+    keys = {f"{old}.{key}": f"{new}.{key}" for key in value} if isinstance(value, dict) else {}
+    return "\n".join(f"config key {key} is now called {RENAMED.get(now, now)}" for key, now in (keys or {old: new}).items())
+
+
 def _keys_beside(path: list[Any]) -> list[str]:
-    """The field names of the model that the last part of `path` was looked up in."""
-    model: Any = Config
+    """The keys of the level that the last part of `path` was looked up in. Of entries with names of one's own (models, signals) each has
+    the keys of any other.
+    """
+    signals = DocumentFilters(signals={"": Bounds()})
+    level: Any = Config(documents=Documents(filters=signals)).model_dump()
     for part in path[:-1]:
-        if part in getattr(model, "model_fields", {}):
-            model = model.model_fields[part].annotation
-            if get_origin(model) is dict:
-                model = _Values(get_args(model)[1])
-        elif isinstance(model, _Values):
-            model = model.model
-    return list(getattr(model, "model_fields", {}))
-
-
-class _Values:
-    """A dict of models: any key leads to the model."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
+        level = level.get(part, next(iter(level.values())))
+    return list(level)

@@ -166,7 +166,7 @@ class Dedup(Settings):
 class FewShot(Settings):
     file: str | None = None
     pool_size: Count = 1000
-    num_examples: Count = 3
+    n: Count = 3
     selection: Literal["random", "knn"] = "random"
     seed: int = 1
 

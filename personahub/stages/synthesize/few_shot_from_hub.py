@@ -36,7 +36,7 @@ def _of(hub: Hub, task: str) -> list[Example]:
     if pool.isEmpty():
         pool = hub.store.materialise(_drawn(hub, task, draw), f"synthesize.pool.{task}")
         count = pool.count()
-        if hub.can_spend and count >= settings.num_examples:
+        if hub.can_spend and count >= settings.n:
             hub.store.insert_new(pool, "few_shot_pool")
             hub.ui.say(
                 f"synthesize: prompts draw from {count:,} examples of {task}, frozen now; another few_shot.seed freezes others"

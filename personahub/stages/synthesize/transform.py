@@ -95,7 +95,7 @@ def build(
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
             if key in shelves:
                 drawn = few_shot.draw(
-                    shelves[key], settings.few_shot.num_examples, settings.few_shot.seed, row, f"{key}/{sample}"
+                    shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}"
                 )
                 variables["examples"] = [one.text for one in drawn]
                 if mode == "persona_few_shot":
@@ -170,7 +170,7 @@ def _shelves(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[st
     settings = config.synthesis
     if settings.mode == "zero_shot":
         return {}
-    return {key: few_shot.fitting(pool, task.name, settings.few_shot.num_examples) for key, task in tasks.items()}
+    return {key: few_shot.fitting(pool, task.name, settings.few_shot.n) for key, task in tasks.items()}
 
 
 def settings_of(task: Task, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def examples(tmp_path):
 @pytest.mark.parametrize("mode", ["few_shot", "persona_few_shot"])
 def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, examples, mode):
     settings = Synthesis(
-        tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "num_examples": 2}
+        tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "n": 2}
     )
     config = Config(synthesis=settings)
     rows = transform.build(personas(spark, "a", "b", "c"), config).collect()
@@ -175,7 +175,7 @@ def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, exa
 def test_a_mode_with_examples_needs_some(spark, examples):
     for settings, message in (
         (
-            Synthesis(mode="few_shot", few_shot={"file": examples, "num_examples": 10}),
+            Synthesis(mode="few_shot", few_shot={"file": examples, "n": 10}),
             "10 examples of math are asked for, 9 are there",
         ),
     ):

@@ -315,7 +315,7 @@ def test_personas_of_examples_that_have_none_are_inferred_once(config_of, tmp_pa
     settings = [
         "synthesis.mode=persona_few_shot",
         f"synthesis.few_shot.file={tmp_path / 'wild.jsonl'}",
-        "synthesis.few_shot.num_examples=2",
+        "synthesis.few_shot.n=2",
     ]
     config = config_of("synthesis.tasks=[instruction]", *settings)
     imported(config, tmp_path, PERSONAS[:5])
@@ -384,7 +384,7 @@ def shown_of(config):
 
 def test_examples_of_the_hub_itself_are_frozen_when_they_are_first_drawn(config_of, tmp_path, endpoint):
     imported(config_of(), tmp_path)
-    own = ["synthesis.mode=few_shot", "synthesis.few_shot.num_examples=2", "synthesis.few_shot.pool_size=6"]
+    own = ["synthesis.mode=few_shot", "synthesis.few_shot.n=2", "synthesis.few_shot.pool_size=6"]
     with (
         pipeline.open_hub(config_of(*own), spend=True) as hub,
         pytest.raises(ConfigError, match="2 examples of math are asked for, 0 are there"),
@@ -430,7 +430,7 @@ def test_what_is_nearest_to_a_persona_is_shown_and_each_vector_bought_once(confi
     ]
     (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = [
-        "synthesis.mode=few_shot", f"synthesis.few_shot.file={tmp_path / 'examples.jsonl'}", "synthesis.few_shot.num_examples=1",
+        "synthesis.mode=few_shot", f"synthesis.few_shot.file={tmp_path / 'examples.jsonl'}", "synthesis.few_shot.n=1",
         "synthesis.few_shot.selection=knn", "dedup.semantic.model=default",
     ]  # fmt: skip
     config = config_of(*settings)
