@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from personahub.errors import RootInUse
+from personahub.errors import ConfigError, RootInUse
 
 NAME = "_lease.json"
 EXPIRY_SECONDS = 60.0
@@ -20,7 +20,7 @@ class Lease:
     """Hold with `with`. `lost` is set when another run has taken it over: whoever spends must stop.
 
     Raises RootInUse where another run holds it: one whose heartbeat is younger than a minute, unless that run's process is known to
-    be gone (same host), which frees the root at once after a kill.
+    be gone (same host), which frees the root at once after a kill. ConfigError where the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path, run_id: str) -> None:
@@ -31,15 +31,21 @@ class Lease:
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def __enter__(self) -> "Lease":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(5):  # a lease may be given back or taken over between two looks
-            if self._create():
-                self._thread.start()
-                return self
-            holder = _read(self._path)
-            if holder is not None and _alive(holder):
-                break
-            self._put_aside()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            for _ in range(5):  # a lease may be given back or taken over between two looks
+                if self._create():
+                    self._thread.start()
+                    return self
+                holder = _read(self._path)
+                if holder is not None and _alive(self._path, holder):
+                    break
+                self._put_aside()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write into {self._path.parent}: {error.strerror}; name a folder that can be written (root, or "
+                "inference.journal_path where the tables lie elsewhere)"
+            ) from None
         raise RootInUse(_describe(self._path, _read(self._path)))
 
     def __exit__(self, *_: object) -> None:
@@ -95,11 +101,18 @@ def _read(path: Path) -> dict[str, Any] | None:
         return {}
 
 
-def _alive(holder: dict[str, Any]) -> bool:
+def _alive(path: Path, holder: dict[str, Any]) -> bool:
     if holder.get("host") == _host():
         started = _started(int(holder.get("pid", -1)))
         return started is not None and started == holder.get("started")
-    return time.time() - float(holder.get("heartbeat", 0)) < EXPIRY_SECONDS
+    age = time.time() - float(holder.get("heartbeat", 0))
+    if age > -BEAT_SECONDS:
+        return age < EXPIRY_SECONDS
+    # by a clock that is ahead of this one: its age is unknown, so see whether it beats
+    end = time.monotonic() + EXPIRY_SECONDS
+    while (now := _read(path)) == holder and time.monotonic() < end:
+        time.sleep(min(1.0, EXPIRY_SECONDS))
+    return now is not None and now != holder
 
 
 def _started(pid: int) -> str | None:
@@ -126,7 +139,7 @@ def _host() -> str:
 
 def _describe(path: Path, holder: dict[str, Any] | None) -> str:
     holder = holder or {}
-    age = time.time() - float(holder.get("heartbeat", time.time()))
+    age = max(0.0, time.time() - float(holder.get("heartbeat", time.time())))
     return (
         f"the root {path.parent} is in use by run {holder.get('run_id', 'unknown')} "
         f"(process {holder.get('pid', '?')} on {str(holder.get('host', '?')).split('/')[0]}, last heard {age:.0f} s ago). "

@@ -1,11 +1,12 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from personahub.errors import RootInUse
+from personahub.errors import ConfigError, RootInUse
 from personahub.storage import lease
 from personahub.storage.lease import NAME, Lease
 
@@ -43,6 +44,27 @@ def test_of_another_host_only_the_heartbeat_is_known(tmp_path):
         pass
     held_since(61)
     with Lease(tmp_path, "run"):
+        pass
+
+
+def test_a_heartbeat_of_a_clock_that_is_ahead_proves_nothing_unless_it_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
+    holder = {"run_id": "far", "host": "elsewhere", "pid": 1, "started": "1", "heartbeat": time.time() + 31_536_000}
+    (tmp_path / NAME).write_text(json.dumps(holder))
+    with Lease(tmp_path, "run"):
+        pass
+    (tmp_path / NAME).write_text(json.dumps(holder))
+    beat = threading.Timer(0.05, (tmp_path / NAME).write_text, [json.dumps({**holder, "heartbeat": holder["heartbeat"] + 15})])
+    beat.start()
+    with pytest.raises(RootInUse, match="last heard 0 s ago"), Lease(tmp_path, "run"):
+        pass
+    beat.join()
+
+
+@pytest.mark.parametrize("folder", ["file", "file/hub"])
+def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path, folder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cannot write into .*file.*: .*root"), Lease(tmp_path / folder, "run"):
         pass
 
 
