@@ -139,7 +139,7 @@ def open(
         files = [config] if isinstance(config, str | Path) else list(config or ())
         found = configuration.load(files)
     if root is not None:
-        found = found.model_copy(update={"root": str(root)})
+        found = found.model_copy(update={"root": configuration.expanded(str(root))})
     return HubHandle(found)
 
 

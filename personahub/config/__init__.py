@@ -20,6 +20,7 @@ from personahub.config.settings import (
     SemanticDedup,
     Synthesis,
     TextToPersona,
+    expanded,
 )
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "SemanticDedup",
     "Synthesis",
     "TextToPersona",
+    "expanded",
     "load",
 ]

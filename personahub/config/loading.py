@@ -1,6 +1,7 @@
 """Files overlay the defaults, `key=value` overrides go on top; what is wrong is named by its path."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,16 @@ def load(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Con
         data = _overlay(data, _parse_override(override))
     try:
         # JSON mode: strict types, yet lists become tuples
-        return Config.model_validate_json(json.dumps(data))
+        config = Config.model_validate_json(json.dumps(data))
     except (TypeError, ValueError) as error:
         if isinstance(error, ValidationError):
             raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
         raise ConfigError(f"a value in the configuration is not plain YAML data (quote dates): {error}") from None
+    # a hub in a folder of that name would be another one, which buys all anew, once the variable is set
+    for key, path in (("root", config.root), ("inference.journal_path", config.inference.journal_path or "")):
+        if (unset := re.search(r"\$(\{\w+\}|[A-Za-z_]\w*)", path)) and "://" not in path:
+            raise ConfigError(f"config key {key}: {unset[0]} is not set in the environment (got {path!r})")
+    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The settings and their defaults: frozen, strict pydantic models."""
 
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from personahub.ids import canonical_json, content_id
 from personahub.text import nearest
@@ -11,6 +12,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Price = Annotated[float, Field(ge=0)]
 Relation = Literal["read", "write", "like", "dislike"]
+
+
+def expanded(path: str) -> str:
+    """With the home folder for ~ and the values of $VARIABLES of the environment; one that is not set stays as it is."""
+    return os.path.expanduser(os.path.expandvars(path))
+
+
+Place = Annotated[str, AfterValidator(expanded)]
 
 
 class Settings(BaseModel):
@@ -36,7 +45,7 @@ class DocumentFilters(Settings):
 
 class Documents(Settings):
     format: Literal["redpajama_v2", "jsonl", "parquet", "delta", "c4", "fineweb", "dolma"] = "redpajama_v2"
-    path: str | None = None
+    path: Place | None = None
     languages: tuple[str, ...] = ("en",)
     buckets: tuple[Literal["head", "middle", "tail"], ...] = ("head", "middle")
     max_documents: Count | None = None
@@ -83,7 +92,7 @@ class Inference(Settings):
     concurrent_windows: Count = 4
     tasks_per_window: Count | Literal["auto"] = "auto"
     journal: Literal["auto", "on", "off"] = "auto"
-    journal_path: str | None = None
+    journal_path: Place | None = None
     budget_usd: Price | None = None
     max_error_rate: Share = 0.6
 
@@ -106,7 +115,7 @@ class TextToPersona(Settings):
 class PersonaToPersona(Settings):
     model: str = "default"
     hops: Annotated[int, Field(ge=0, le=6)] = 0
-    relations_file: str | None = None
+    relations_file: Place | None = None
     relations_per_request: Count = 3
     personas_per_relation: Count = 1
     max_frontier: Count | None = None
@@ -164,7 +173,7 @@ class Dedup(Settings):
 
 
 class FewShot(Settings):
-    file: str | None = None
+    file: Place | None = None
     pool_size: Count = 1000
     n: Count = 3
     selection: Literal["random", "knn"] = "random"
@@ -179,7 +188,7 @@ class Conversation(Settings):
 class Synthesis(Settings):
     model: str = "default"
     tasks: tuple[str | dict[str, Any], ...] = ("math",)
-    task_folder: str | None = None
+    task_folder: Place | None = None
     mode: Literal["zero_shot", "few_shot", "persona_few_shot"] = "zero_shot"
     few_shot: FewShot = FewShot()
     conversation: Conversation = Conversation()
@@ -220,7 +229,7 @@ class Spark(Settings):
 class Config(Settings):
     """The whole configuration. `root` is where the tables lie, unless `catalog` names a `catalog.schema`."""
 
-    root: str = "hub"
+    root: Place = "hub"
     catalog: str | None = None
     documents: Documents = Documents()
     models: dict[str, Model] = {"default": Model()}

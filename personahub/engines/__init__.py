@@ -15,12 +15,13 @@ from personahub.config import Config
 from personahub.engines import embedded, spark
 from personahub.engines.embedded import why_it_ended
 from personahub.engines.interrupts import interruptible
-from personahub.engines.spark import Job, most_windows
+from personahub.engines.spark import RUNTIME, Job, most_windows, with_settings
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
 __all__ = [
     "ENGINES",
+    "RUNTIME",
     "Job",
     "interruptible",
     "is_embedded",
@@ -30,6 +31,7 @@ __all__ = [
     "open_session",
     "tasks_per_window",
     "why_it_ended",
+    "with_settings",
 ]
 
 VARIABLE = "PERSONAHUB_ENGINE"
@@ -41,8 +43,9 @@ def open_session(config: Config, *, verbose: bool = False, job: Job | None = Non
 
     auto: the active session where there is one (a notebook), else Connect if SPARK_REMOTE is set, else spark-submit's, else local-mode
     Spark where spark.master is set or the embedded engine is not installed, else the embedded engine. The engine's log is kept from the
-    terminal, unless `verbose`. job: what it is for, if it asks no endpoint and ends with the session. Raises ConfigError where something
-    is missing, PersonahubError with the log's end where it does not start.
+    terminal, unless `verbose`. job: what it is for, if it asks no endpoint and ends with the session. A session that is opened here has
+    the settings RUNTIME; one that was active keeps its own, and whoever relies on RUNTIME sets it `with_settings`. Raises ConfigError where
+    something is missing, PersonahubError with the log's end where it does not start.
     """
     _name_main_module()
     warnings.filterwarnings("ignore", "WARN WindowExpression")  # of Connect's client; where we mean all rows, they are few
@@ -52,8 +55,8 @@ def open_session(config: Config, *, verbose: bool = False, job: Job | None = Non
         and (engine == "auto" or (engine == "embedded") == is_embedded(active))
         and embedded.serves(active, config)
     ):
-        session = active
-    elif engine == "auto" and os.environ.get("SPARK_REMOTE"):
+        return active
+    if engine == "auto" and os.environ.get("SPARK_REMOTE"):
         session = spark.connected(config)
         if not is_embedded(session):  # Sail's process imports what is installed beside it
             spark.send_package(session)
@@ -63,7 +66,9 @@ def open_session(config: Config, *, verbose: bool = False, job: Job | None = Non
         session = embedded.open_session(verbose)
     else:
         session = spark.local(config, verbose, job)
-    return spark.prepared(session)
+    for key, value in RUNTIME.items():
+        session.conf.set(key, value)
+    return session
 
 
 def _name_main_module() -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,8 @@ DELTA_SQL = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
-# what the paid step relies on; runtime settings, so they hold in a session that we did not build, too
-_RUNTIME = {
+# what the paid step relies on; runtime settings, so they hold in a session that we did not build, too: while a hub is open
+RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
     "spark.databricks.delta.optimizeWrite.enabled": "false",
     "spark.databricks.delta.autoCompact.enabled": "false",
@@ -211,7 +211,19 @@ def _descriptors_to(path: Path | None) -> Iterator[None]:
             os.close(copy)
 
 
-def prepared(spark: SparkSession) -> SparkSession:
-    for key, value in _RUNTIME.items():
-        spark.conf.set(key, value)
-    return spark
+@contextmanager
+def with_settings(spark: SparkSession, wanted: Mapping[str, str]) -> Iterator[None]:
+    """Settings of a session that hold within; at the end, however it comes, each that was changed is as it was."""
+    before = {key: spark.conf.get(key, None) for key in wanted}
+    changed = [key for key, value in before.items() if value != wanted[key]]
+    for key in changed:
+        spark.conf.set(key, wanted[key])
+    try:
+        yield
+    finally:
+        for key in changed:
+            value = before[key]
+            if value is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, value)

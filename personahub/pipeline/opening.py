@@ -18,7 +18,8 @@ from personahub.storage.lease import Lease
 def open_hub(config: Config, ui: UserInterface | None = None, *, spend: bool = False, verbose: bool = False) -> Iterator[Hub]:
     """The hub of `config`. With `spend` its lease is held (RootInUse) and what a run that died has paid for is saved first.
 
-    Ctrl-C within ends what the engine is at and raises Interrupted; while answers are bought, what is in flight ends first (see `buy`).
+    A session that was active before has its own settings again at the end. Ctrl-C within ends what the engine is at and raises Interrupted;
+    while answers are bought, what is in flight ends first (see `inference.buy`).
     """
     ui = ui or Silent()
     run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
@@ -27,7 +28,7 @@ def open_hub(config: Config, ui: UserInterface | None = None, *, spend: bool = F
             spark = engines.open_session(config, verbose=verbose)
             store = Store(spark, config)
             hub = Hub(spark, store, config, run_id, ui, lease)
-            with engines.interruptible(spark):
+            with engines.with_settings(spark, engines.RUNTIME), engines.interruptible(spark):
                 if spend:
                     store.drop_all_scratch()
                     saved = drain_journals(store, config)

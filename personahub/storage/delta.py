@@ -28,6 +28,7 @@ class Store(Scratch):
 
     def __init__(self, spark: SparkSession, config: Config) -> None:
         super().__init__(spark, config.root, config.catalog)
+        self.given = config.catalog or config.root  # as its user names it
         self.embedded = engines.is_embedded(spark)
         if self.embedded and config.catalog:
             raise ConfigError(
@@ -46,7 +47,7 @@ class Store(Scratch):
         """
         if name in self._known:
             return True
-        if self._is_there(f"{self.root}/{name}", lambda: self._load(name)):
+        if self._is_there(self._place(name)):
             self._check_version(name)
             self._known.add(name)
         return name in self._known
@@ -54,7 +55,7 @@ class Store(Scratch):
     def table(self, name: str) -> DataFrame:
         """The table; an absent one is an empty one."""
         if self.exists(name):
-            return self._load(name)
+            return self._read(self._place(name))
         return frame(self.spark, [], schemas.TABLES[name])
 
     def create(self, name: str) -> None:
@@ -85,7 +86,10 @@ class Store(Scratch):
         embedded engine's client sends nothing twice.
         """
         self.create(name)
-        self._save(conform(rows, schemas.TABLES[name]), name, commit)
+        writer = conform(rows, schemas.TABLES[name]).write.format("delta").mode("append").option("optimizeWrite", "false")
+        if commit is not None:
+            writer = writer.options(txnAppId=commit, txnVersion="1")
+        self._write(writer.partitionBy(*schemas.PARTITIONS.get(name, ())), self._place(name))
         self._commits[name] += 1
 
     def record(self, rows: Iterable[Sequence[Any]], name: str) -> None:
@@ -106,15 +110,10 @@ class Store(Scratch):
         if not self.exists(name):
             self.append(distinct, name)
             return self.table(name).count()
-        view = f"new_{name}_{uuid.uuid4().hex}"  # unique: Connect binds views late
-        distinct.createOrReplaceTempView(view)
         match = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
-        result = self.spark.sql(
-            f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON {match} WHEN NOT MATCHED THEN INSERT *"
-        ).collect()
-        self.spark.catalog.dropTempView(view)
+        inserted = self._merge(name, distinct, f"{match} WHEN NOT MATCHED THEN INSERT *")
         self._commits[name] += 1
-        return int(result[0][0])  # that of the rows affected, by whatever name
+        return inserted
 
     def delete(self, name: str, condition: str = "true") -> None:
         """Remove the rows of a table that an SQL condition holds for: what is about to be made anew, never what was paid for."""
@@ -123,35 +122,22 @@ class Store(Scratch):
 
     def replace(self, rows: DataFrame, name: str) -> None:
         """The whole table anew, in one commit; `rows` may be made of it."""
-        writer = conform(rows, schemas.TABLES[name]).write.format("delta").mode("overwrite")
-        if self.catalog:
-            writer.saveAsTable(f"{self.catalog}.{name}")
-        else:
-            writer.save(f"{self.root}/{name}")
+        self._write(conform(rows, schemas.TABLES[name]).write.format("delta").mode("overwrite"), self._place(name))
 
     def blank(self, name: str, key: str, ids: DataFrame, columns: Sequence[str]) -> int:
         """Null these columns in the rows whose `key` is an id of `ids`. Returns how many rows held anything there."""
         if not self.exists(name):
             return 0
-        view = f"blank_{name}_{uuid.uuid4().hex}"
-        ids.select("id").distinct().createOrReplaceTempView(view)
         holds = " OR ".join(f"t.{column} IS NOT NULL" for column in columns)
         kinds = {column: schemas.TABLES[name][column].dataType.simpleString() for column in columns}
         nulls = ", ".join(f"t.{column} = CAST(NULL AS {kind})" for column, kind in kinds.items())
-        result = self.spark.sql(
-            f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON t.{key} = s.id WHEN MATCHED AND ({holds}) THEN UPDATE SET {nulls}"
-        ).collect()
-        self.spark.catalog.dropTempView(view)
-        return int(result[0][0])
+        return self._merge(
+            name, ids.select("id").distinct(), f"t.{key} = s.id WHEN MATCHED AND ({holds}) THEN UPDATE SET {nulls}"
+        )
 
     def remove(self, name: str, key: str, ids: DataFrame, condition: str) -> None:
         """Remove the rows whose `key` is an id of `ids` and that an SQL condition on t holds for: verdicts that are to fall again."""
-        view = f"remove_{name}_{uuid.uuid4().hex}"
-        ids.select("id").distinct().createOrReplaceTempView(view)
-        self.spark.sql(
-            f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON t.{key} = s.id AND {condition} WHEN MATCHED THEN DELETE"
-        ).collect()
-        self.spark.catalog.dropTempView(view)
+        self._merge(name, ids.select("id").distinct(), f"t.{key} = s.id AND {condition} WHEN MATCHED THEN DELETE")
 
     def vacuum(self, name: str) -> None:
         """Remove the files of earlier versions, at once: the caller holds the lease, and no reader is left."""
@@ -165,7 +151,7 @@ class Store(Scratch):
             "spark.databricks.delta.retentionDurationCheck.enabled": "false",
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
         }
-        with self._with(settings):
+        with engines.with_settings(self.spark, settings):
             self.spark.sql(f"VACUUM {self._sql_name(name)} RETAIN 0 HOURS").collect()
 
     def compact(self) -> None:
@@ -180,7 +166,7 @@ class Store(Scratch):
             self._delta(name).optimize.compact(target_size=SMALL_FILE)
             return
         # by default whatever is below 1 GB is written anew each time: all that a hub holds
-        with self._with({"spark.databricks.delta.optimize.minFileSize": str(SMALL_FILE)}):
+        with engines.with_settings(self.spark, {"spark.databricks.delta.optimize.minFileSize": str(SMALL_FILE)}):
             self.spark.sql(f"OPTIMIZE {self._sql_name(name)}").collect()
 
     def read_delta(self, path: str) -> DataFrame:
@@ -195,42 +181,38 @@ class Store(Scratch):
 
     # -- inside ---------------------------------------------------------------------------------------------------------------------
 
+    def _merge(self, name: str, rows: DataFrame, how: str) -> int:
+        """MERGE `rows`, as s, into the table, as t. how: the condition and what follows it. Returns how many rows were affected."""
+        view = f"merge_{name}_{uuid.uuid4().hex}"  # unique: Connect binds views late
+        rows.createOrReplaceTempView(view)
+        result = self.spark.sql(f"MERGE INTO {self._sql_name(name)} AS t USING {view} AS s ON {how}").collect()
+        self.spark.catalog.dropTempView(view)
+        return int(result[0][0])  # by whatever name
+
     def _check_version(self, name: str) -> None:
         if self.catalog is None and "://" not in self.root:
             try:
                 found = self._delta(name).metadata().configuration.get(VERSION)
             except DeltaError as error:
-                raise InputError(f"{self.root}/{name} cannot be read: {str(error).splitlines()[0]}") from None
+                raise InputError(f"{self.given}/{name} cannot be read: {str(error).splitlines()[0]}") from None
         else:
             rows = self.spark.sql(f"SHOW TBLPROPERTIES {self._sql_name(name)}").collect()
             found = next((row.value for row in rows if row.key == VERSION), None)
         if found != str(schemas.VERSION):
-            place = f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
             raise ConfigError(
-                f"{place} has schema version {found or 1}, and this version of personahub writes version {schemas.VERSION}: go on with the "
+                f"the table {name} of {self.given} has schema version {found or 1}, and this version of personahub writes version "
+                f"{schemas.VERSION}: go on with the "
                 "version that made it, or start a new root and bring its personas in with `personahub import personas`"
             )
 
     def _delta(self, name: str) -> DeltaTable:
         return DeltaTable(f"{self.root}/{name}")
 
-    def _load(self, name: str) -> DataFrame:
-        if self.catalog:
-            return self.spark.read.table(f"{self.catalog}.{name}")
-        return self.spark.read.format("delta").load(f"{self.root}/{name}")
-
-    def _save(self, rows: DataFrame, name: str, commit: str | None = None) -> None:
-        writer = rows.write.format("delta").mode("append").option("optimizeWrite", "false")
-        if commit is not None:
-            writer = writer.options(txnAppId=commit, txnVersion="1")
-        writer = writer.partitionBy(*schemas.PARTITIONS.get(name, ()))
-        if self.catalog:
-            writer.saveAsTable(f"{self.catalog}.{name}")
-        else:
-            writer.save(f"{self.root}/{name}")
+    def _place(self, name: str) -> str:
+        return f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
 
     def _sql_name(self, name: str) -> str:
-        return f"{self.catalog}.{name}" if self.catalog else f"delta.`{self.root}/{name}`"
+        return self._place(name) if self.catalog else f"delta.`{self._place(name)}`"
 
 
 def _properties(name: str) -> dict[str, str]:

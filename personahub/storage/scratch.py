@@ -1,17 +1,23 @@
 """Tables that do not outlive their use: scratch, written once and read by the jobs of one stage; held rows on their way into tables."""
 
+import atexit
+import functools
 import os
 import re
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+
+from personahub import engines
+from personahub.errors import ConfigError
 
 # what engines say of a table that is not there, in a catalog or behind a URI; anything else may be a table that cannot be read just now
 _ABSENT = (
@@ -22,13 +28,17 @@ _ABSENT = (
     "No commit files found",
 )
 
+_PLAIN = re.compile(r"[\w./~@+=,:-]*", re.ASCII)  # of a path that every engine takes as it is
+_PATTERNS = "[]{}*?`"
+_MANGLED = re.compile(r"\\|%[0-9A-Fa-f]{2}")
+
 
 class Scratch:
     """Scratch and held tables of one root (a path or a URI), or of one `catalog.schema`."""
 
     def __init__(self, spark: SparkSession, root: str, catalog: str | None) -> None:
         self.spark, self.catalog = spark, catalog
-        self.root = root if "://" in root else str(Path(root).absolute())
+        self.root = root if catalog or "://" in root else _plain(spark, os.path.abspath(root))
 
     def materialise(self, rows: DataFrame, name: str, partition_by: Sequence[str] = ()) -> DataFrame:
         """Write `rows` once and return what was written: the plan behind it never runs again."""
@@ -79,16 +89,12 @@ class Scratch:
     def hold(self, rows: DataFrame, name: str) -> DataFrame:
         """Write `rows` in one commit and return them. Unlike scratch they outlive the run, until `release`."""
         writer = conform(rows, rows.schema).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-        writer = writer.option("delta.dataSkippingStatsColumns", "")  # it is read once, and whole
-        if self.catalog:
-            writer.saveAsTable(self._held(name))
-        else:
-            writer.save(self._held(name))
-        return self._read_held(name)
+        self._write(writer.option("delta.dataSkippingStatsColumns", ""), self._held(name))  # it is read once, and whole
+        return self._read(self._held(name))
 
     def held(self, name: str) -> DataFrame | None:
         """What a run that died was about to insert, or None."""
-        return self._read_held(name) if self._is_there(self._held(name), lambda: self._read_held(name)) else None
+        return self._read(self._held(name)) if self._is_there(self._held(name)) else None
 
     def release(self, name: str) -> None:
         """The rows have reached their tables."""
@@ -102,7 +108,7 @@ class Scratch:
                 os.rename(self._held(name), gone)
             shutil.rmtree(gone, ignore_errors=True)
         else:
-            self.hold(self._read_held(name).limit(0), name)
+            self.hold(self._read(self._held(name)).limit(0), name)
 
     @contextmanager
     def one_file_per_task(self) -> Iterator[None]:
@@ -117,45 +123,72 @@ class Scratch:
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         }
-        with self._with(settings):
+        with engines.with_settings(self.spark, settings):
             yield
 
     # -- inside ---------------------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _with(self, settings: Mapping[str, str]) -> Iterator[None]:
-        """The session's own settings are back at the end."""
-        before = {key: self.spark.conf.get(key, None) for key in settings}
-        for key, wanted in settings.items():
-            self.spark.conf.set(key, wanted)
-        try:
-            yield
-        finally:
-            for key, value in before.items():
-                if value is None:
-                    self.spark.conf.unset(key)
-                else:
-                    self.spark.conf.set(key, value)
-
-    def _is_there(self, place: str, load: Callable[[], DataFrame]) -> bool:
+    def _is_there(self, place: str) -> bool:
         if self.catalog is None and "://" not in self.root:
             return _has_commit(Path(place))
         try:
-            load().schema  # noqa: B018  analysed lazily under Connect: ask for the schema
+            self._read(place).schema  # noqa: B018  analysed lazily under Connect: ask for the schema
             return True
         except AnalysisException as error:
             if not any(said in str(error) for said in _ABSENT):
                 raise
             return False
 
-    def _read_held(self, name: str) -> DataFrame:
-        return self.spark.read.table(self._held(name)) if self.catalog else self.spark.read.format("delta").load(self._held(name))
+    def _read(self, place: str) -> DataFrame:
+        """A Delta table, by its path or its name in the catalog."""
+        return self.spark.read.table(place) if self.catalog else self.spark.read.format("delta").load(place)
+
+    def _write(self, writer: DataFrameWriter, place: str) -> None:
+        if self.catalog:
+            writer.saveAsTable(place)
+        else:
+            writer.save(place)
 
     def _held(self, name: str) -> str:
         return f"{self.catalog}.held_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_held/{name}"
 
     def _scratch(self, name: str) -> str:
         return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"
+
+
+def _plain(spark: SparkSession, root: str) -> str:
+    """The root, or a link to it whose name says the same to every engine: Spark takes some characters for patterns, Sail reads and writes
+    Delta tables only where the path is the same in a URL. Raises ConfigError for a root that is no folder, or whose name cannot be had.
+    """
+    there = root
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise ConfigError(f"root {root}: {there} is no folder: set root to a folder, which need not be there yet")
+    if _PLAIN.fullmatch(root):
+        return root
+    if _MANGLED.search(os.path.realpath(root)):
+        raise ConfigError(
+            f"root {root}: Delta reads a backslash, and % before two digits, as something else: name a folder without them"
+        )
+    if engines.is_on_this_machine(spark):
+        try:
+            os.makedirs(root, exist_ok=True)  # what a link leads to must be there
+        except OSError as error:
+            raise ConfigError(f"root {root}: cannot be made: {error.strerror}") from None
+        return _link(root)
+    if set(root) & set(_PATTERNS):
+        raise ConfigError(f"root {root}: Spark takes {' '.join(_PATTERNS)} for patterns: name a folder without them")
+    return root
+
+
+@functools.cache
+def _link(root: str) -> str:
+    """It ends with this process, not with the hub: a frame may be read later."""
+    folder = tempfile.mkdtemp(prefix="personahub-root-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # takes the link, not what it leads to
+    os.symlink(root, f"{folder}/root")
+    return f"{folder}/root"
 
 
 def _has_commit(table: Path) -> bool:

@@ -186,6 +186,17 @@ def test_a_price_that_does_not_count_need_not_be_known():
     assert model.cost_usd(1_000_000, 1) is None
 
 
+def test_paths_know_the_home_folder_and_variables(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("CORPORA", "/data")
+    config = load(overrides=["root=~/hub", "documents.path=$CORPORA/c4", "synthesis.few_shot.file=${CORPORA}/examples.jsonl"])
+    assert (config.root, config.documents.path) == ("/home/me/hub", "/data/c4")
+    assert config.synthesis.few_shot.file == "/data/examples.jsonl"
+    assert load(overrides=["root=abfss://$web@account/hub"]).root == "abfss://$web@account/hub"
+    with pytest.raises(ConfigError, match=r"root: \$NOWHERE is not set"):
+        load(overrides=["root=$NOWHERE/hub"])
+
+
 @pytest.mark.parametrize(
     ("old", "lines"),
     [

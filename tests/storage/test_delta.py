@@ -4,7 +4,7 @@ import pytest
 from deltalake import DeltaTable
 
 from personahub import ids, schemas
-from personahub.config import load
+from personahub.config import Config, load
 from personahub.engines import is_embedded
 from personahub.errors import ConfigError, InputError
 from personahub.storage import delta, scratch
@@ -189,3 +189,31 @@ def test_columns_that_people_ask_by_have_statistics(store):
     store.create("personas")
     properties = DeltaTable(f"{store.root}/personas").metadata().configuration
     assert properties["delta.dataSkippingStatsColumns"] == "hop,language"
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("name", ["a b", "[v2]", "{a,b}", "*", "?", "50%", "#", "`tick`", "'\"", "é"])
+def test_a_root_may_have_any_name(spark, tmp_path, name):
+    root = tmp_path / name
+    store = Store(spark, Config(root=str(root)))
+    store.append(lineage(spark, ("c", "p", "read", "x")), "lineage")
+    assert (
+        store.insert_new(store.materialise(lineage(spark, ("c", "p", "read", "x"), ("d", "p", "read", "x")), "new"), "lineage")
+        == 1
+    )
+    held = store.hold(store.table("lineage"), "rows")
+    assert held.count() == 2
+    store.release("rows")
+    again = Store(spark, Config(root=str(root)))
+    again.delete("lineage", "child_id = 'd'")
+    assert [row.child_id for row in again.table("lineage").collect()] == ["c"]
+    again.drop_all_scratch()
+    assert sorted(each.name for each in root.iterdir()) == ["_held", "lineage"]
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["%20", "back\\slash"])
+def test_a_root_that_delta_would_mistake_for_another_is_refused(spark, tmp_path, name):
+    with pytest.raises(ConfigError, match="name a folder without them"):
+        Store(spark, Config(root=str(tmp_path / name)))
+    assert list(tmp_path.iterdir()) == []

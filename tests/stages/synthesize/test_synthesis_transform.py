@@ -148,9 +148,7 @@ def examples(tmp_path):
 
 @pytest.mark.parametrize("mode", ["few_shot", "persona_few_shot"])
 def test_examples_are_drawn_for_each_persona_and_stand_in_the_request(spark, examples, mode):
-    settings = Synthesis(
-        tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "n": 2}
-    )
+    settings = Synthesis(tasks=("math", {"name": "math", "topic": "tides"}), mode=mode, few_shot={"file": examples, "n": 2})
     config = Config(synthesis=settings)
     rows = transform.build(personas(spark, "a", "b", "c"), config).collect()
     prompts_ = transform.prompts_of(config)
