@@ -94,9 +94,7 @@ def build(
         for (key, task), sample in product(chosen.items(), range(settings.samples_per_persona)):
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
             if key in shelves:
-                drawn = few_shot.draw(
-                    shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}"
-                )
+                drawn = few_shot.draw(shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")
                 variables["examples"] = [one.text for one in drawn]
                 if mode == "persona_few_shot":
                     variables["example_personas"] = [one.persona for one in drawn]
