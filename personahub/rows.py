@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 BATCH = 256  # rows made at once
+Materialise = Callable[[DataFrame, str], DataFrame]  # writes rows once, under a name, and returns what it wrote
 _ARROW = {
     T.StringType(): pa.string(),
     T.LongType(): pa.int64(),

@@ -7,12 +7,15 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from personahub.figures.counts import by_name, count
+from personahub.storage.views import duplicates_of_kind, not_kept
+
 STAGE = "persona-to-persona"
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One hop. Hop 0 came from texts or a file: of it only personas, duplicates and kept are told.
+    """One hop. Hop 0 came from texts or a file: it has only personas, duplicates and kept.
 
     frontier: kept personas of the hop before; asked: those of them that have a request, and answered: a final answer. produced: children in
     the answers that pass the filters; refused: the others, by reason. same: children whose very words were there already. personas: those
@@ -56,20 +59,17 @@ def hops(tables: Mapping[str, DataFrame]) -> tuple[Hop, ...]:
     edges = tables["lineage"].join(requests.select("completion_id").distinct(), on="completion_id", how="left_semi")
     produced = edges.join(_next_hop(hop_of, "parent_id"), on="parent_id", how="inner")
     refused = tables["rejects"].where(F.col("stage") == STAGE).join(_next_hop(hop_of, "source_id"), on="source_id", how="inner")
-    of_personas = F.col("kind") == "persona"
-    removed = tables["duplicates"].where(of_personas).join(hop_of, on="id", how="inner")
-    taken = tables["tombstones"].where(of_personas).select("id")
-    unfit = tables["rejects"].where(F.col("stage") == "dedup").select(F.col("source_id").alias("id"))
-    gone = removed.select("id").unionByName(taken).unionByName(unfit).distinct().join(hop_of, on="id", how="inner")
+    removed = duplicates_of_kind(tables.__getitem__, "persona").join(hop_of, on="id", how="inner")
+    gone = not_kept(tables.__getitem__).join(hop_of, on="id", how="inner")
     unpriced = F.sum(F.when(F.col("cost_usd").isNull(), 1).otherwise(0)).alias("unpriced")
     parts = [
-        _count("personas", hop_of),
-        _count("gone", gone),
-        _count("duplicates", removed, by="method"),
-        _count("asked", asked.select("hop", "source_id").distinct()),
-        _count("answered", paid.where("final")),
-        _count("produced", produced),
-        _count("refused", refused, by="reason"),
+        count("personas", hop_of, per="hop"),
+        count("gone", gone, per="hop"),
+        count("duplicates", removed, by="method", per="hop"),
+        count("asked", asked.select("hop", "source_id").distinct(), per="hop"),
+        count("answered", paid.where("final"), per="hop"),
+        count("produced", produced, per="hop"),
+        count("refused", refused, by="reason", per="hop"),
         paid.groupBy("hop").agg(
             F.lit("spent").alias("figure"),
             F.sum(F.col("prompt_tokens") + F.col("completion_tokens")).alias("rows"),
@@ -101,10 +101,10 @@ def hops(tables: Mapping[str, DataFrame]) -> tuple[Hop, ...]:
                 asked=number("asked"),
                 answered=number("answered"),
                 produced=produced_,
-                refused=_by_name(mine, "refused"),
+                refused=by_name(mine, "refused"),
                 same=max(0, produced_ - personas) if hop else 0,
                 personas=personas,
-                duplicates=_by_name(mine, "duplicates"),
+                duplicates=by_name(mine, "duplicates"),
                 kept=personas - number("gone"),
                 tokens=number("spent"),
                 cost_usd=0.0 if spent is None else None if spent.unpriced else spent.cost_usd,
@@ -119,13 +119,3 @@ def hops(tables: Mapping[str, DataFrame]) -> tuple[Hop, ...]:
 def _next_hop(hop_of: DataFrame, name: str) -> DataFrame:
     """Of each persona, as `name`, the hop of its children."""
     return hop_of.select(F.col("id").alias(name), (F.col("hop") + 1).alias("hop"))
-
-
-def _count(figure: str, rows: DataFrame, by: str | None = None) -> DataFrame:
-    name = (F.lit(None) if by is None else F.col(by)).cast("string").alias("name")
-    return rows.groupBy("hop", name).agg(F.lit(figure).alias("figure"), F.count("*").alias("rows"))
-
-
-def _by_name(rows: list, figure: str) -> dict[str, int]:
-    found = [row for row in rows if row.figure == figure]
-    return {row.name: row.rows for row in sorted(found, key=lambda row: (-row.rows, str(row.name)))}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from personahub.storage.views import duplicates_of_kind, taken_down
+
 UP, SHOWN = 12, 200  # steps up at most; of those below, rows that are shown
 
 
@@ -52,8 +54,8 @@ def lineage(tables: Mapping[str, DataFrame], persona_id: str) -> Lineage | None:
     if not own:
         return None
     text, hop = own[persona_id]
-    duplicates = tables["duplicates"].where((F.col("kind") == "persona") & (F.col("id") == persona_id)).collect()
-    taken = not tables["tombstones"].where((F.col("kind") == "persona") & (F.col("id") == persona_id)).isEmpty()
+    duplicates = duplicates_of_kind(tables.__getitem__, "persona").where(F.col("id") == persona_id).collect()
+    taken = not taken_down(tables.__getitem__, "persona").where(F.col("id") == persona_id).isEmpty()
     below, more = _below(tables, persona_id)
     return Lineage(
         ways=_ways(tables, Step(persona_id, None, text or "", hop)),
@@ -106,15 +108,8 @@ def _below(tables: Mapping[str, DataFrame], persona_id: str) -> tuple[tuple[Belo
         rows = [row for row in edges.collect() if row.child_id not in found and row.child_id != persona_id]
         ids = sorted({row.child_id for row in rows})
         texts = _personas(tables, ids)
-        gone = (
-            tables["duplicates"]
-            .where((F.col("kind") == "persona") & F.col("id").isin(ids))
-            .select("id", "duplicate_of")
-            .collect()
-            if ids
-            else []
-        )
-        duplicate_of = {row.id: row.duplicate_of for row in gone}
+        duplicates = duplicates_of_kind(tables.__getitem__, "persona").where(F.col("id").isin(ids))
+        duplicate_of = {row.id: row.duplicate_of for row in duplicates.collect()} if ids else {}
         for row in rows:
             if row.child_id not in found:
                 text = texts.get(row.child_id, ("", 0))[0] or ""

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Any
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from personahub.storage.views import not_kept
+from personahub.figures.counts import by_name, count
+from personahub.storage.views import duplicates_of_kind, not_kept
 
 
 @dataclass(frozen=True)
@@ -78,28 +78,19 @@ class Status:
 def status(tables: Mapping[str, DataFrame], order: Sequence[str] = ()) -> Status:
     """Figures of the tables of `schemas.TABLES`, by name. order: the stages in theirs. One query; no row of text is read."""
     aggregates = [
-        _count("documents", tables["documents"]),
-        _count("personas", tables["personas"], by="hop"),
-        _count("not_kept", not_kept(tables.__getitem__)),
-        _count("duplicates", tables["duplicates"].where(F.col("kind") == "persona"), by="method"),
-        _count("examples", tables["examples"], by="task"),
-        _count("example_duplicates", tables["duplicates"].where(F.col("kind") == "example")),
-        _count("rejects", tables["rejects"], by="reason", stage=F.col("stage")),
-        _count("refused", tables["rejects"].where(F.col("stage") == "documents").select("source_id").distinct()),
+        count("documents", tables["documents"]),
+        count("personas", tables["personas"], by="hop"),
+        count("not_kept", not_kept(tables.__getitem__)),
+        count("duplicates", duplicates_of_kind(tables.__getitem__, "persona"), by="method"),
+        count("examples", tables["examples"], by="task"),
+        count("example_duplicates", duplicates_of_kind(tables.__getitem__, "example")),
+        count("rejects", tables["rejects"], by="reason", per="stage"),
+        count("refused", tables["rejects"].where(F.col("stage") == "documents").select("source_id").distinct()),
         *_calls(_ledger(tables)),
         _runs(tables["runs"]),
     ]
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), aggregates).collect()
     return _read(rows, order)
-
-
-def _count(figure: str, rows: DataFrame, by: str | None = None, stage: Column | None = None) -> DataFrame:
-    """(figure, stage, name, rows): the number of rows by `stage` and by the column `by`."""
-    labels = [
-        (F.lit(None) if stage is None else stage).cast("string").alias("stage"),
-        (F.lit(None) if by is None else F.col(by)).cast("string").alias("name"),
-    ]
-    return rows.groupBy(*labels).agg(F.count("*").alias("rows")).select(F.lit(figure).alias("figure"), "stage", "name", "rows")
 
 
 def _ledger(tables: Mapping[str, DataFrame]) -> DataFrame:
@@ -137,11 +128,8 @@ def _runs(runs: DataFrame) -> DataFrame:
 def _read(rows: Iterable[Row], order: Sequence[str]) -> Status:
     rows = list(rows)
 
-    def counts(figure: str) -> dict[Any, int]:
-        return _by_name([row for row in rows if row.figure == figure])
-
     def total(figure: str) -> int:
-        return sum(counts(figure).values())
+        return sum(by_name(rows, figure).values())
 
     def place(stage: str) -> tuple[int, str]:
         """In the order of the pipeline; what is not known there comes last."""
@@ -155,12 +143,12 @@ def _read(rows: Iterable[Row], order: Sequence[str]) -> Status:
         documents=total("documents"),
         refused=total("refused"),
         personas=personas,
-        duplicates_by_method=counts("duplicates"),
+        duplicates_by_method=by_name(rows, "duplicates"),
         kept=personas - total("not_kept"),
         examples=total("examples"),
-        examples_by_task=counts("examples"),
+        examples_by_task=by_name(rows, "examples"),
         example_duplicates=total("example_duplicates"),
-        personas_by_hop=dict(sorted((int(hop), rows_) for hop, rows_ in counts("personas").items())),
+        personas_by_hop=dict(sorted((int(hop), rows_) for hop, rows_ in by_name(rows, "personas").items())),
         rejects=tuple(sorted(refused, key=lambda reject: (place(reject.stage), -reject.rows, reject.reason))),
         stages=tuple(_of_stage(stage, [row for row in rows if row.stage == stage]) for stage in sorted(stages, key=place)),
     )
@@ -178,7 +166,7 @@ def _of_stage(stage: str, rows: list[Row]) -> Ledger:
 
 
 def _of_rows(stage: str, rows: list[Row]) -> Ledger:
-    final, missing = (_by_name([row for row in rows if row.figure == figure]) for figure in ("final", "missing"))
+    final, missing = by_name(rows, "final"), by_name(rows, "missing")
     spent = [row for row in rows if row.figure == "spent"]
     return Ledger(
         stage,
@@ -191,11 +179,3 @@ def _of_rows(stage: str, rows: list[Row]) -> Ledger:
         completion_tokens=sum(row.completion_tokens or 0 for row in spent),
         cost_usd=None if any(row.unpriced for row in spent) else sum(row.cost_usd or 0.0 for row in spent),
     )
-
-
-def _by_name(rows: list[Row]) -> dict[Any, int]:
-    """Rows of one figure, several purposes of a stage added up: the largest first."""
-    sums: dict[Any, int] = {}
-    for row in rows:
-        sums[row.name] = sums.get(row.name, 0) + row.rows
-    return dict(sorted(sums.items(), key=lambda item: (-item[1], str(item[0]))))

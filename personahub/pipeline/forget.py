@@ -2,10 +2,10 @@
 
 1. Tombstones, in one commit: from there on nothing of them is asked for, drawn, compared or shown as kept, and nothing of them is bought
    again. A text that is found again by another way keeps its tombstone.
-2. A persona that is a duplicate of one among them is open again: `run dedup` decides on it anew.
+2. A persona that is a duplicate of one among them is decided again by `run dedup`.
 3. With `purge` their text goes from every table, and the files of earlier versions with it.
 
-A run that dies within is made good by the same command: each step does only what is still to be done.
+A run that was killed is completed by repeating the command: each step does only what is still to be done.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.errors import InputError
-from personahub.figures.provenance import Materialise, only_from
+from personahub.figures.provenance import only_from
+from personahub.rows import Materialise
 from personahub.stages import STAGES, runner
 from personahub.stages.dedup.index import duplicates_of, reopen, same_scheme
 from personahub.stages.stage import Texts
@@ -51,13 +52,7 @@ def forget(hub: Hub, names: Sequence[str], *, dry_run: bool = False, purge: bool
     same_scheme(hub)
     if not dry_run:
         _finish(hub)
-    scratch: list[str] = []
-
-    def materialise(rows: DataFrame, name: str) -> DataFrame:
-        scratch.append(f"forget.{name}")
-        return hub.store.materialise(rows, f"forget.{name}")
-
-    try:
+    with hub.store.scope("forget") as materialise:
         documents, people = _named(hub, names)
         named = documents.unionByName(people)
         gone = materialise(only_from(hub.store.table, named, materialise), "gone")
@@ -73,8 +68,6 @@ def forget(hub: Hub, names: Sequence[str], *, dry_run: bool = False, purge: bool
         reopen(hub)
         purged = _purge(hub, materialise(named.unionByName(gone).distinct(), "sources"), examples, materialise) if purge else 0
         return Forgotten(found.documents, found.personas, found.examples, found.reopened, purged)
-    finally:
-        hub.store.drop_scratch(*scratch)
 
 
 def _finish(hub: Hub) -> None:

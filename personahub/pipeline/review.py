@@ -7,12 +7,12 @@ from pyspark.sql import functions as F
 from personahub.errors import InputError
 from personahub.figures import review
 from personahub.storage.hub import Hub
+from personahub.storage.views import live_examples
 
 
 def sheet(hub: Hub, n: int, seed: int) -> str:
     """A CSV of `n` examples with empty columns for verdict and note, always the same ones. Raises InputError if there are none."""
-    gone = hub.store.table("tombstones").where(F.col("kind") == "example").select(F.col("id").alias("example_id"))
-    examples = hub.store.table("examples").join(gone, on="example_id", how="left_anti")
+    examples = live_examples(hub.store.table)
     if examples.isEmpty():
         raise InputError("the hub has no examples to read: make some with `personahub run synthesize`")
     return review.draw(examples, hub.store.table("personas"), n, seed)

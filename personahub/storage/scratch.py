@@ -18,6 +18,7 @@ from pyspark.sql import types as T
 
 from personahub import engines
 from personahub.errors import ConfigError
+from personahub.rows import Materialise
 
 # what engines say of a table that is not there, in a catalog or behind a URI; anything else may be a table that cannot be read just now
 _ABSENT = (
@@ -52,6 +53,20 @@ class Scratch:
         writer = rows.write.mode("overwrite").option("parquet.enable.dictionary", "false")
         writer.partitionBy(*partition_by).parquet(self._scratch(name))
         return self.scratch(name, rows.schema)
+
+    @contextmanager
+    def scope(self, prefix: str) -> Iterator[Materialise]:
+        """`materialise` under names that begin with `prefix`. What it wrote is dropped at the end: insert what is made of it before."""
+        names: list[str] = []
+
+        def materialise(rows: DataFrame, name: str) -> DataFrame:
+            names.append(f"{prefix}.{name}")
+            return self.materialise(rows, names[-1])
+
+        try:
+            yield materialise
+        finally:
+            self.drop_scratch(*names)
 
     def scratch(self, name: str, schema: T.StructType) -> DataFrame:
         """A scratch table written before."""

@@ -24,6 +24,11 @@ def taken_down(table: Tables, kind: str) -> DataFrame:
     return table("tombstones").where(F.col("kind") == kind).select("id")
 
 
+def duplicates_of_kind(table: Tables, kind: str) -> DataFrame:
+    """DUPLICATES of personas or of examples."""
+    return table("duplicates").where(F.col("kind") == kind)
+
+
 def live_documents(table: Tables) -> DataFrame:
     """DOCUMENTS that were not taken down."""
     return without(table("documents"), "document_id", taken_down(table, "document"))
@@ -39,7 +44,7 @@ def documents_to_ask(table: Tables) -> DataFrame:
 def not_kept(table: Tables) -> DataFrame:
     """id: personas that are duplicates of others, were taken down, or could not be compared."""
     marks = [
-        table("duplicates").where(F.col("kind") == "persona").select("id"),
+        duplicates_of_kind(table, "persona").select("id"),
         taken_down(table, "persona"),
         table("rejects").where(F.col("stage") == "dedup").select(F.col("source_id").alias("id")),
     ]
@@ -51,8 +56,12 @@ def kept_personas(table: Tables) -> DataFrame:
     return without(table("personas"), "persona_id", not_kept(table))
 
 
+def live_examples(table: Tables) -> DataFrame:
+    """EXAMPLES that were not taken down."""
+    return without(table("examples"), "example_id", taken_down(table, "example"))
+
+
 def valid_examples(table: Tables) -> DataFrame:
     """EXAMPLES without those taken down, near-duplicates of others, and those that a reviewer found invalid."""
     invalid = table("reviews").where(F.col("verdict") == "invalid").select(F.col("example_id").alias("id"))
-    duplicates = table("duplicates").where(F.col("kind") == "example").select("id")
-    return without(table("examples"), "example_id", taken_down(table, "example"), duplicates, invalid)
+    return without(live_examples(table), "example_id", duplicates_of_kind(table, "example"), invalid)

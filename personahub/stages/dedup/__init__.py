@@ -9,7 +9,6 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, reduce
 from typing import Any
@@ -21,11 +20,12 @@ from personahub import embeddings, ids, schemas
 from personahub.config import Config, LexicalDedup
 from personahub.dedup import ByWords, by_words, represented
 from personahub.errors import ConfigError
-from personahub.rows import map_rows, storable
+from personahub.rows import Materialise, map_rows, storable
 from personahub.stages.dedup import examples, semantic
 from personahub.stages.dedup.index import indexed, indexed_ids, reopen, same_scheme, scheme_of, texts_of
 from personahub.stages.stage import Asked, Rounds, Stage, nothing, without_purchases
 from personahub.storage.hub import Estimate, Hub
+from personahub.storage.views import duplicates_of_kind, not_kept, without
 
 NAME = "dedup"
 RAW_CHARACTERS = 2000
@@ -56,8 +56,8 @@ def rounds(hub: Hub, rebuild: bool = False) -> Rounds:
         _take_back(hub)
     compared = same_scheme(hub)
     reopen(hub)
-    with _scratch(hub) as materialise:
-        new = materialise(_new(hub), "dedup.new")
+    with hub.store.scope(NAME) as materialise:
+        new = materialise(_new(hub), "new")
         counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
         if new.isEmpty():
             return counts
@@ -67,7 +67,7 @@ def rounds(hub: Hub, rebuild: bool = False) -> Rounds:
             left = _left(new, words, materialise)
             yield embeddings.batch_of(hub, left, NAME, "vectors")
             decided = semantic.decide(hub, left, materialise)
-            earlier = hub.store.table("duplicates").where(F.col("kind") == "persona")  # what vectors removed keeps its keys
+            earlier = duplicates_of_kind(hub.store.table, "persona")  # what vectors removed keeps its keys
             later = decided.duplicates.select("id", "representative").unionByName(earlier.select("id", "representative"))
             duplicates = represented(duplicates, later).unionByName(decided.duplicates)
             rejects = rejects.unionByName(decided.rejects)
@@ -86,8 +86,8 @@ def estimate(hub: Hub) -> list[Estimate]:
     if not hub.config.dedup.semantic.enabled:
         return []
     compared = same_scheme(hub)
-    with _scratch(hub, "estimate.") as materialise:  # no lease is held: a run may be at work on tables of the other names
-        new = materialise(_new(hub), "dedup.new")
+    with hub.store.scope("estimate") as materialise:  # no lease is held: a run may be at work on tables of the other names
+        new = materialise(_new(hub), "new")
         left = _left(new, _by_words(hub, new, compared, materialise), materialise)
         return embeddings.estimate(hub, embeddings.batch_of(hub, left, NAME, "vectors"))
 
@@ -124,64 +124,29 @@ def variant(rebuild: bool = False, of: str = "personas") -> Stage:
     return replace(STAGE, rounds=partial(rounds, rebuild=True), bound=partial(bound, rebuild=True)) if rebuild else STAGE
 
 
-@contextmanager
-def _scratch(hub: Hub, prefix: str = "") -> Iterator[Callable[[DataFrame, str], DataFrame]]:
-    """`materialise`, whose tables are dropped at the end."""
-    names: list[str] = []
-
-    def materialise(rows: DataFrame, name: str) -> DataFrame:
-        names.append(prefix + name)
-        return hub.store.materialise(rows, prefix + name)
-
-    try:
-        yield materialise
-    finally:
-        hub.store.drop_scratch(*names)
-
-
-def _by_words(hub: Hub, new: DataFrame, compared: bool, materialise: Callable[[DataFrame, str], DataFrame]) -> ByWords:
+def _by_words(hub: Hub, new: DataFrame, compared: bool, materialise: Materialise) -> ByWords:
     """compared: whether verdicts stand already. The rejects: id, reason, detail."""
     words = by_words(new, hub.config.dedup.lexical, materialise, indexed(hub) if compared else None)
     return words._replace(rejects=words.rejects.withColumn("detail", F.lit(None).cast("string")))
 
 
-def _left(new: DataFrame, words: ByWords, materialise: Callable[[DataFrame, str], DataFrame]) -> DataFrame:
-    gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
-    return materialise(new.join(gone, on="id", how="left_anti"), "dedup.left")
+def _left(new: DataFrame, words: ByWords, materialise: Materialise) -> DataFrame:
+    return materialise(without(new, "id", words.duplicates.select("id").unionByName(words.rejects.select("id"))), "left")
 
 
 def _new(hub: Hub) -> DataFrame:
     """id, level, text."""
     table = hub.store.table
-    of_personas = F.col("kind") == "persona"
-    decided = [
-        table("duplicates").where(of_personas).select("id"),
-        table("tombstones").where(of_personas).select("id"),
-        table("rejects").where(F.col("stage") == NAME).select(F.col("source_id").alias("id")),
-        indexed_ids(hub),
-    ]
-    texts = texts_of(table("personas"))
-    return texts.join(reduce(DataFrame.unionByName, decided), on="id", how="left_anti")
+    return without(texts_of(table("personas")), "id", not_kept(table).unionByName(indexed_ids(hub)))
 
 
 def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup, scheme: str) -> DataFrame:
     """What is held: a row for each new persona (nothing but its id), one more for each duplicate, one more for each reject."""
-    columns = {
-        "id": "string",
-        "duplicate_of": "string",
-        "representative": "string",
-        "method": "string",
-        "score": "double",
-        "round": "int",
-        "reason": "string",
-        "detail": "string",
-    }
-
-    def part(rows: DataFrame) -> DataFrame:
-        given = [F.col(name) if name in rows.columns else F.lit(None).cast(kind).alias(name) for name, kind in columns.items()]
-        return rows.select(*given, F.lit(settings.model_dump_json()).alias("settings"), F.lit(scheme).alias("scheme"))
-
-    return part(new).unionByName(part(duplicates)).unionByName(part(refused))
+    found = ["duplicate_of", "representative", "method", "score", "round"]
+    rows = new.select("id").unionByName(duplicates.select("id", *found), allowMissingColumns=True)
+    rows = rows.unionByName(refused.select("id", "reason", "detail"), allowMissingColumns=True)
+    fell_by = [F.lit(settings.model_dump_json()).alias("settings"), F.lit(scheme).alias("scheme")]
+    return rows.select("id", *found, "reason", "detail", *fell_by)
 
 
 def _held(held: DataFrame) -> tuple[DataFrame, DataFrame]:

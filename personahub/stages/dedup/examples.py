@@ -4,39 +4,31 @@ All are compared each time, those of earlier runs above those of later ones: a v
 """
 
 from collections import Counter
-from collections.abc import Callable
 from functools import reduce
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub import schemas
 from personahub.dedup import by_words
+from personahub.rows import Materialise
 from personahub.stages.synthesize.few_shot_from_hub import text_of
 from personahub.storage.hub import Hub
+from personahub.storage.views import live_examples
 
 KIND = "example"
 
 
 def run(hub: Hub) -> dict[str, int]:
     """Returns how many examples were compared, are identical to another, near one, kept, and could not be compared; all that there are."""
-    names, counts = list[str](), Counter(compared=0, identical=0, lexical=0, kept=0, rejects=0)
-    try:
-        for task in [row.task for row in hub.store.table("examples").select("task").distinct().orderBy("task").collect()]:
-
-            def materialise(rows: DataFrame, name: str, task: str = task) -> DataFrame:
-                names.append(f"examples.{task}.{name}")
-                return hub.store.materialise(rows, names[-1])
-
-            counts.update(_of_task(hub, task, materialise))
-    finally:
-        hub.store.drop_scratch(*names)
+    counts = Counter(compared=0, identical=0, lexical=0, kept=0, rejects=0)
+    for row in hub.store.table("examples").select("task").distinct().orderBy("task").collect():
+        with hub.store.scope(f"examples.{row.task}") as materialise:
+            counts.update(_of_task(hub, row.task, materialise))
     return dict(counts)
 
 
-def _of_task(hub: Hub, task: str, materialise: Callable[[DataFrame, str], DataFrame]) -> dict[str, int]:
-    gone = hub.store.table("tombstones").where(F.col("kind") == KIND).select(F.col("id").alias("example_id"))
-    examples = hub.store.table("examples").where(F.col("task") == task).join(gone, on="example_id", how="left_anti")
+def _of_task(hub: Hub, task: str, materialise: Materialise) -> dict[str, int]:
+    examples = live_examples(hub.store.table).where(F.col("task") == task)
     runs = sorted(row.run_id for row in examples.select("run_id").distinct().collect())
     level = reduce(
         lambda when, run: when.when(F.col("run_id") == run[1], run[0]), enumerate(runs[1:], 2), F.when(F.lit(False), 0)

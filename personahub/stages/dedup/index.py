@@ -7,6 +7,7 @@ from personahub.config import Config
 from personahub.errors import ConfigError
 from personahub.stages.dedup import semantic
 from personahub.storage.hub import Hub
+from personahub.storage.views import duplicates_of_kind, taken_down
 
 
 def scheme_of(config: Config) -> str:
@@ -39,13 +40,13 @@ def indexed_ids(hub: Hub) -> DataFrame:
 
 
 def indexed(hub: Hub) -> DataFrame:
-    """STORED of those that the words kept (see dedup.lexical)."""
+    """STORED of those that the words kept (see dedup/jaccard_join.py)."""
     return hub.store.table("lexical_index").withColumnRenamed("persona_ids", "ids")
 
 
 def duplicates_of(hub: Hub, removed: DataFrame) -> DataFrame:
     """removed: id, of personas that are taken down -> id of the others whose chain to their representative leads over one of them."""
-    duplicates = hub.store.table("duplicates").where(F.col("kind") == "persona")
+    duplicates = duplicates_of_kind(hub.store.table, "persona")
 
     def naming(column: str, rows: DataFrame) -> DataFrame:
         return duplicates.join(rows.select(F.col("id").alias(column)), on=column, how="left_semi").select("id")
@@ -62,7 +63,7 @@ def reopen(hub: Hub) -> None:
     """
     from personahub.dedup import jaccard_join  # here, because numba takes its time to import
 
-    gone = hub.store.table("tombstones").where(F.col("kind") == "persona").select("id")
+    gone = taken_down(hub.store.table, "persona")
     if gone.isEmpty():
         return
     same_scheme(hub)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -19,13 +18,14 @@ from personahub.config import Config
 from personahub.dedup import by_vectors
 from personahub.errors import TransientFailures
 from personahub.ids import content_id
+from personahub.rows import Materialise
 from personahub.storage.hub import Hub
+from personahub.storage.views import not_kept, without
 
 if TYPE_CHECKING:
     from personahub.dedup.ivf_index import IvfIndex
 
 OUTGROWN = 4  # clusters serve until the hub has so many times the vectors that they were trained for
-Materialise = Callable[[DataFrame, str], DataFrame]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     """
     settings = hub.config.dedup.semantic
     fit = embeddings.sendable(hub.config, left)
-    rows = materialise(fit.select("id", "level").join(embeddings.vectors(hub), on="id", how="inner"), "dedup.vectors")
+    rows = materialise(fit.select("id", "level").join(embeddings.vectors(hub), on="id", how="inner"), "vectors")
     wanted, there = fit.count(), rows.count()
     if there < wanted:
         raise TransientFailures(
@@ -85,16 +85,9 @@ def remember(hub: Hub, decided: Decided) -> None:
     _append(hub, decided.packed(), decided.search)
     if not decided.trained_on:
         return
-    centroids = decided.search.centroids
-    count, dimension = centroids.shape
-    values = pa.array(np.ascontiguousarray(centroids, np.float32).reshape(-1))
-    columns = {
-        "scheme": [_clusters(hub.config)] * count,
-        "cluster": pa.array(range(count), pa.int32()),
-        "vector": pa.ListArray.from_arrays(pa.array(range(0, count * dimension + 1, dimension), pa.int32()), values),
-        "trained_on": pa.array([decided.trained_on] * count, pa.int64()),
-    }
-    hub.store.append(hub.spark.createDataFrame(pa.Table.from_pydict(columns)), "vector_centroids")
+    centroids, scheme = decided.search.centroids, _clusters(hub.config)
+    rows = [(scheme, cluster, vector, decided.trained_on) for cluster, vector in enumerate(centroids)]
+    hub.store.record(rows, "vector_centroids")
     hub.store.delete("vector_centroids", f"trained_on < {decided.trained_on}")
     hub.store.delete("vector_index", f"clusters <> '{_name(centroids)}'")
 
@@ -131,10 +124,7 @@ def _clusters(config: Config) -> str:
 def _kept(hub: Hub, left: DataFrame) -> DataFrame:
     """id, vector of those that earlier batches kept: they have keys, and were not removed by their vectors."""
     table = hub.store.table
-    of_personas = F.col("kind") == "persona"
-    kept = table("lexical_index").select(F.explode("persona_ids").alias("id"))
-    for gone in (table("duplicates").where(of_personas), table("tombstones").where(of_personas), left):
-        kept = kept.join(gone.select("id"), on="id", how="left_anti")
+    kept = without(table("lexical_index").select(F.explode("persona_ids").alias("id")), "id", not_kept(table), left)
     mine = table("embeddings").where(
         F.col("final") & (F.col("model") == embeddings.model_key(hub.config)) & F.col("vector").isNotNull()
     )

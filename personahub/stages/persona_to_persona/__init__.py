@@ -52,13 +52,11 @@ def _one_hop(hub: Hub, hop: int) -> Rounds:
     if ended or not hub.config.persona_to_persona.min_novelty:
         yield batch
         return
-    novelty = Novelty(hub, hop)
-    try:
+    with hub.store.scope("novelty") as materialise:
+        novelty = Novelty(hub, hop, materialise)
         if not there.isEmpty():  # what a killed run has bought
             novelty(there)
         yield replace(batch, early_stop=novelty)
-    finally:
-        novelty.end()
 
 
 def _parse(hub: Hub, batch: RequestBatch, completions: DataFrame) -> DataFrame:

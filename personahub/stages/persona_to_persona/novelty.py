@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from personahub import schemas
 from personahub.dedup import by_words
+from personahub.rows import Materialise
 from personahub.stages.dedup.index import indexed
 from personahub.stages.persona_to_persona import transform
 from personahub.storage.hub import Hub
@@ -22,13 +23,12 @@ LEAST = 200  # personas that a rate is taken of: of fewer windows, of several to
 class Novelty:
     """The judge of one hop (see `buy`). Called with the requests of one window after the other."""
 
-    def __init__(self, hub: Hub, hop: int) -> None:
-        self.hub, self.hop = hub, hop
+    def __init__(self, hub: Hub, hop: int, materialise: Materialise) -> None:
+        self.hub, self.hop, self._write = hub, hop, materialise
         self.floor = hub.config.persona_to_persona.min_novelty
         self.windows = 0
         self.seen: list[DataFrame] = []  # of the windows before: id
         self.stored: list[DataFrame] = []  # and those of them that were new, as dedup stores texts
-        self.scratch: list[str] = []
 
     def __call__(self, requests: DataFrame) -> str | None:
         """Why what was bought is enough, or None."""
@@ -37,9 +37,6 @@ class Novelty:
         self.hub.store.record([row], "hop_novelty")
         self.windows += 1
         return closed(self.hub, self.hop)
-
-    def end(self) -> None:
-        self.hub.store.drop_scratch(*self.scratch)
 
     def _measured(self, requests: DataFrame) -> tuple[int, int]:
         """Personas produced, and how many of them no other one, in the hub or in a window before, has or nearly has the words of."""
@@ -64,9 +61,7 @@ class Novelty:
         return made.count(), novel.count()
 
     def _materialise(self, rows: DataFrame, name: str) -> DataFrame:
-        name = f"novelty.{self.windows}.{name}"
-        self.scratch.append(name)
-        return self.hub.store.materialise(rows, name)
+        return self._write(rows, f"{self.windows}.{name}")
 
 
 def closed(hub: Hub, hop: int) -> str | None:

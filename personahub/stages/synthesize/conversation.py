@@ -49,13 +49,8 @@ def rounds(hub: Hub, insert: Callable[[DataFrame], Counts]) -> Rounds:
 
     What was said before a turn is read from the ledger: a run that goes on buys what is missing.
     """
-    config, table, scratch = hub.config, hub.store.table, list[str]()
-
-    def materialise(rows: DataFrame, name: str) -> DataFrame:
-        scratch.append(f"conversations.{name}")
-        return hub.store.materialise(rows, scratch[-1])
-
-    try:
+    config, table = hub.config, hub.store.table
+    with hub.store.scope("conversations") as materialise:
         going, ended = materialise(begin(table("examples"), people_of(hub), config), "first"), list[DataFrame]()
         for number in range(passes(config)):
             asked = materialise(ask(going, config, number), f"asked-{number}")
@@ -67,8 +62,6 @@ def rounds(hub: Hub, insert: Callable[[DataFrame], Counts]) -> Rounds:
             going, ended = said.where("not over"), [*ended, said.where("over")]
         parsed = yield from moderated(hub, end(reduce(DataFrame.unionByName, ended, going), config))
         return insert(parsed)  # before the scratch that it is made of goes
-    finally:
-        hub.store.drop_scratch(*scratch)
 
 
 def estimates(hub: Hub, pending: PendingRequests) -> list[Estimate]:
