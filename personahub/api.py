@@ -25,9 +25,12 @@ WIDTH = 110  # columns of what is shown
 
 
 class Shown:
-    """A result that shows itself as the command line prints it, as text and in a notebook. value: the result as data."""
+    """A result that shows itself as the command line prints it, as text and in a notebook.
 
-    def __init__(self, value: Any, *views: Callable[[Console], object]) -> None:
+    value: the result as data. views: functions on a console, each with what else it takes.
+    """
+
+    def __init__(self, value: Any, *views: tuple[Any, ...]) -> None:
         self.value, self._views = value, views
 
     def __repr__(self) -> str:
@@ -41,8 +44,8 @@ class Shown:
         return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.2">{code}</pre>')
 
     def _print(self, console: Console) -> None:
-        for view in self._views:
-            view(console)
+        for view, *shown in self._views:
+            view(console, *shown)
 
 
 class HubHandle:
@@ -62,7 +65,7 @@ class HubHandle:
         chosen = pipeline.check(self.config, stages, of=of)
         with pipeline.open_hub(self.config, spend=True) as hub:
             results = list(pipeline.run(hub, chosen, rebuild=rebuild, of=of))
-        return Shown(results, *(partial(_flipped, views.result, result) for result in results))
+        return Shown(results, *((views.result, result) for result in results))
 
     def estimate(self, *stages: str) -> Shown:
         """What the stages would buy now. value: an Estimate for each stage and purpose. Buys nothing."""
@@ -77,11 +80,8 @@ class HubHandle:
         """The funnel, rejects, tokens, dollars, and what a run would still do. value: a Status."""
         with pipeline.open_hub(self.config) as hub:
             found, progress, by_hop = pipeline.status(hub), pipeline.progress(hub), pipeline.hop_report(hub)
-        place = self.config.catalog or self.config.root
-        shown = [lambda console: views.status(console, found, place, progress)]
-        if len(by_hop) > 1:
-            shown.append(lambda console: hops.hops(console, by_hop))
-        return Shown(found, *shown)
+        shown = (views.status, found, self.config.catalog or self.config.root, progress)
+        return Shown(found, shown, *([(hops.hops, by_hop)] if len(by_hop) > 1 else []))
 
     def lineage(self, persona_id: str) -> Shown:
         """Where a persona comes from and which were found through it. value: a Lineage. Raises InputError for an unknown id."""
@@ -118,7 +118,7 @@ class HubHandle:
     def _shown(self, work: Callable[[Hub], Any], view: Callable[..., object], spend: bool = False) -> Shown:
         with pipeline.open_hub(self.config, spend=spend) as hub:
             value = work(hub)
-        return Shown(value, partial(_flipped, view, value))
+        return Shown(value, (view, value))
 
 
 def open(
@@ -141,7 +141,3 @@ def open(
     if root is not None:
         found = found.model_copy(update={"root": configuration.expanded(str(root))})
     return HubHandle(found)
-
-
-def _flipped(view: Callable[..., object], value: Any, console: Console) -> None:
-    view(console, value)

@@ -15,13 +15,13 @@ import yaml
 from rich.console import Console
 
 from personahub import __version__
-from personahub import config as configuration
 from personahub.cli.dedup import dedup
 from personahub.cli.endpoints import check_models, mock_server
 from personahub.cli.lineage import forget, lineage
-from personahub.cli.options import Files, Sets, Verbose, stages_help
+from personahub.cli.options import Files, Sets, Verbose, settings_of, stages_help
 from personahub.cli.reviews import import_verdicts, sample_examples
 from personahub.cli.runs import runs
+from personahub.config import Config
 from personahub.errors import PersonahubError
 from personahub.render.terminal import TerminalUI
 
@@ -54,7 +54,7 @@ Stages = Annotated[
     list[str] | None,
     typer.Argument(metavar="STAGE", help=f"None named: all, in this order.\n\n{stages_help()}"),
 ]
-Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: take all its verdicts back, and let each fall again.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: delete all decisions on duplicates and decide again.")]
 Of = Annotated[Compared, typer.Option("--of", help="dedup: what it compares.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
 
@@ -84,7 +84,7 @@ def run(
     from personahub import pipeline
     from personahub.render import views
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     chosen = pipeline.check(settings, stages or (), of=of.value)
     ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
@@ -95,7 +95,7 @@ def run(
 @app.command()
 def validate(config: Files = None, sets: Sets = None) -> None:
     """Print the whole configuration as it would hold, or what is wrong with it."""
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
     typer.echo(f"valid (fingerprint {settings.fingerprint})", err=True)
 
@@ -106,7 +106,7 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
     from personahub import pipeline
     from personahub.render import hops, views
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     chosen = pipeline.check(settings, stages or pipeline.BUYING, spend=False)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
@@ -131,7 +131,7 @@ def preview(
     from personahub import pipeline
     from personahub.render import views
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = _ui(settings, yes=yes)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
         views.previews(ui.console, pipeline.preview(hub, stage, n))
@@ -143,7 +143,7 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
     from personahub import pipeline
     from personahub.render import hops, views
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root, pipeline.progress(hub))
@@ -172,7 +172,7 @@ def import_personas(
     from personahub import pipeline
     from personahub.render import views
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     source = pipeline.personas_file(str(file), column)
     ui = _ui(settings)
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
@@ -190,16 +190,16 @@ def demo(
     walkthrough.demo(out, Console(highlight=False), verbose=verbose)
 
 
-def _ui(settings: configuration.Config, *, yes: bool = False) -> TerminalUI:
+def _ui(settings: Config, *, yes: bool = False) -> TerminalUI:
     return TerminalUI(yes=yes, priced=all(model.cost_usd(0, 0) is not None for model in settings.models.values()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; ends the process with the exit code that `personahub.errors` draws."""
-    told(lambda: app(args=None if arguments is None else list(arguments), prog_name="personahub"))
+    """The command line; ends the process with the exit code that `personahub.errors` names."""
+    exit_on_error(lambda: app(args=None if arguments is None else list(arguments), prog_name="personahub"))
 
 
-def told(command: Callable[[], object]) -> None:
+def exit_on_error(command: Callable[[], object]) -> None:
     """Run `command`; what it raises on purpose becomes a message and an exit code, anything else a traceback and 1."""
     try:
         command()

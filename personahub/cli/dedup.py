@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from personahub import config as configuration
-from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.options import Files, Sets, Verbose, settings_of
 from personahub.errors import ConfigError
 
 
@@ -73,7 +72,7 @@ def dedup(
         f"dedup.{'lexical' if vectors is None else 'semantic'}.threshold": threshold,
     }
     given = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    settings = configuration.load(config or (), [*(sets or ()), *given])
+    settings = settings_of(config, [*(sets or ()), *given])
     if explain:
         views.explanation(console, settings.dedup, vectors is not None)
         return

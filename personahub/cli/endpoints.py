@@ -1,13 +1,15 @@
 """`personahub check-models` and `personahub mock-server`: a look at the real endpoints, and a simulated one."""
 
+import asyncio
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from personahub import config as configuration
-from personahub.cli.options import Files, Sets
+from personahub.cli.options import Files, Sets, settings_of
+from personahub.config import Model
+from personahub.errors import AuthenticationError, ConfigError, EndpointError, ErrorKind
 
 
 class Overflow(str, Enum):
@@ -19,9 +21,34 @@ class Overflow(str, Enum):
 
 def check_models(config: Files = None, sets: Sets = None) -> None:
     """Ask each configured endpoint one small question: does it answer, and which response_format does it hold?"""
-    from personahub.cli import models
+    from personahub.render import views
 
-    models.check(configuration.load(config or (), sets or ()), Console(highlight=False))
+    rows, refused, problems = [], False, []
+    for alias, model in settings_of(config, sets).models.items():
+        kind, finding = _probe(model)
+        rows.append((alias, model.model, model.base_url, finding))
+        if kind is not None:
+            key = kind is ErrorKind.AUTHENTICATION  # what is wrong with it names the endpoint
+            refused = refused or key
+            problems.append(f"models.{alias}: {finding}" if key else f"{alias} ({model.base_url}): {finding}")
+    views.models(Console(highlight=False), rows)
+    if problems:
+        raise (AuthenticationError if refused else EndpointError)("\n".join(problems))
+
+
+def _probe(model: Model) -> tuple[ErrorKind | None, str]:
+    """Why nothing can be bought there (None: it can), and a sentence about it."""
+    from personahub.llm.http import read_key
+    from personahub.llm.probe import probe
+
+    try:
+        found = asyncio.run(probe(model, read_key(model)))
+    except AuthenticationError as error:
+        return ErrorKind.AUTHENTICATION, str(error)
+    if found.response_format is None:
+        return found.kind or ErrorKind.CONNECTION, found.message or "it does not answer"
+    finding = f"answers; response_format {found.response_format}"
+    return None, finding if found.kind is None else f"{finding}, but the answer was of no use: {found.message}"
 
 
 def mock_server(
@@ -39,18 +66,30 @@ def mock_server(
     seed: Annotated[int, typer.Option(help="Same seed and request, same answer and latency.")] = 0,
 ) -> None:
     """A simulated OpenAI-compatible endpoint on loopback, to try things on without spending. It is no model."""
-    from personahub.cli import models
+    from personahub import mockserver
 
-    kinds = {"faults": tuple(kind.strip() for kind in faults.split(","))} if faults else {}
-    models.serve(
-        port=port,
-        capacity=capacity,
-        overflow=overflow.value,
-        median=median,
-        sigma=sigma,
-        fault_rate=fault_rate,
-        rpm=rpm,
-        duplicates=duplicates,
-        seed=seed,
-        **kinds,
-    )
+    console = Console(highlight=False)
+
+    def ready(base_url: str) -> None:
+        counts = f"{base_url.removesuffix('/v1')}/stats"
+        console.print(f"simulated endpoint at {base_url} (Ctrl-C ends it; its counts: {counts})", soft_wrap=True)
+
+    kinds: dict[str, Any] = {"faults": tuple(kind.strip() for kind in faults.split(","))} if faults else {}
+    try:
+        settings = mockserver.Settings(
+            port=port,
+            capacity=capacity,
+            overflow=overflow.value,
+            median=median,
+            sigma=sigma,
+            fault_rate=fault_rate,
+            rpm=rpm,
+            duplicates=duplicates,
+            seed=seed,
+            **kinds,
+        )
+        mockserver.serve(settings, ready)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    except OSError as error:
+        raise ConfigError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port") from None

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from personahub import config as configuration
-from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.options import Files, Sets, Verbose, settings_of
 from personahub.errors import Interrupted
 from personahub.render.terminal import TerminalUI
 
@@ -23,7 +22,7 @@ def lineage(
     from personahub import pipeline
     from personahub.render import views
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = TerminalUI()
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         views.lineage(ui.console, pipeline.lineage(hub, persona))
@@ -41,7 +40,7 @@ def forget(
     """Take down documents or personas, and everything that derives only from them: not kept, not shown, not bought again."""
     from personahub import pipeline
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = TerminalUI()
     with pipeline.open_hub(settings, ui, spend=not dry_run, verbose=verbose) as hub:
         if dry_run or not yes:

@@ -1,10 +1,13 @@
 """Options that several commands have."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from personahub import config as configuration
 
 Files = Annotated[
     list[Path] | None,
@@ -15,6 +18,11 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="One setting on top, e.g. inference.budget_usd=5; may be given again."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what the engine prints.")]
+
+
+def settings_of(config: Sequence[Path] | None, sets: Sequence[str] | None) -> configuration.Config:
+    """What --config and --set say, on top of the defaults. Raises ConfigError."""
+    return configuration.load(config or (), sets or ())
 
 
 def stages_help(answers: bool = False) -> str:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from personahub import config as configuration
-from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.options import Files, Sets, Verbose, settings_of
 from personahub.errors import InputError
 from personahub.render.terminal import TerminalUI
 
@@ -25,7 +24,7 @@ def sample_examples(
 
     if out.exists():
         raise InputError(f"{out} is there already, and may hold verdicts: name another file")
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = TerminalUI()
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         text = pipeline.review_sheet(hub, n, seed)
@@ -48,7 +47,7 @@ def import_verdicts(
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} can not be read: {error}") from None
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = TerminalUI()
     with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
         counts = pipeline.import_verdicts(hub, text, expert or getpass.getuser())

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from personahub import config as configuration
-from personahub.cli.options import Files, Sets, Verbose
+from personahub.cli.options import Files, Sets, Verbose, settings_of
 from personahub.render.terminal import TerminalUI, compact, dollars, duration, percent
 from personahub.render.views import new_table, plain
 
@@ -38,7 +37,7 @@ def runs(
     """
     from personahub import pipeline
 
-    settings = configuration.load(config or (), sets or ())
+    settings = settings_of(config, sets)
     ui = TerminalUI()
     with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
         view(ui.console, pipeline.runs(hub, n))

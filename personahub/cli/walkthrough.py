@@ -23,7 +23,7 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     """Lay out the corpus below `out`, run every stage with two hops, and print the counts, five personas with their text, the way of one of
     hop 2 back to its text, an example of every task, the cost.
     """
-    path, world = corpus.lay_out(out / "redpajama-v2"), corpus.world(out / "world")
+    path, topics = corpus.lay_out(out / "redpajama-v2"), corpus.topics(out / "world")
     with mockserver.start(port=0, median=0.05, sigma=0.5, capacity=32, duplicates=0.2) as endpoint:
         model = {
             "base_url": endpoint.base_url,
@@ -38,7 +38,7 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "models.default": model,
             "persona_to_persona.hops": HOPS,
             "persona_to_persona.max_frontier": FRONTIER,
-            "synthesis.tasks": _tasks(world),
+            "synthesis.tasks": _tasks(topics),
             "synthesis.conversation.turns": TURNS,
             "spark.conf": SHORT_RUN,  # where a local Spark is asked for
         }
@@ -67,9 +67,9 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     ui.say(f"The tables are in {settings.root}: a second `personahub demo --out {out}` buys none of these answers again.")
 
 
-def _tasks(world: dict[str, str]) -> list[Any]:
+def _tasks(topics: Path) -> list[Any]:
     return [
-        {"name": "math", "topic": {"file": world["topics"]}},
+        {"name": "math", "topic": {"file": str(topics)}},
         "logic",
         "conversation",  # and instruction, its first turns
         "knowledge",

@@ -29,13 +29,12 @@ def texts() -> list[dict[str, str]]:
     return [json.loads(line) for line in lines]
 
 
-def world(folder: str | Path) -> dict[str, str]:
-    """Copies topics and examples, all of our own, into `folder`; their paths: topics, examples."""
-    files = {"topics": "topics.txt", "examples": "examples.jsonl"}
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for name in files.values():
-        Path(folder, name).write_bytes(resources.files(__package__).joinpath(name).read_bytes())
-    return {key: str(Path(folder, name)) for key, name in files.items()}
+def topics(folder: str | Path) -> Path:
+    """Copies a list of topics into `folder`, and returns its path."""
+    file = Path(folder, "topics.txt")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(resources.files(__package__).joinpath(file.name).read_bytes())
+    return file
 
 
 def lay_out(folder: str | Path) -> Path:

@@ -5,27 +5,13 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from personahub.config import Documents
 from personahub.documents import generic, redpajama_v2
 from personahub.documents.files import Place
-from personahub.documents.rows import STAGE, Row, batches, first
+from personahub.documents.rows import READ, STAGE, Row, batches, first
 from personahub.errors import InputError
 from personahub.schemas import DOCUMENTS, REJECTS
-
-READ = T.StructType(
-    [
-        *DOCUMENTS.fields,
-        T.StructField("file_index", T.IntegerType()),
-        T.StructField("line", T.LongType()),
-        T.StructField("source_id", T.StringType()),
-        T.StructField("reason", T.StringType()),
-        T.StructField("detail", T.StringType()),
-        T.StructField("raw", T.StringType()),
-        T.StructField("reject_id", T.StringType()),
-    ]
-)
 
 _Batches = Iterator[pa.RecordBatch]
 _File = redpajama_v2.File | generic.File

@@ -1,34 +1,29 @@
-"""What one line of a corpus becomes: a row, a document or a reject, and Arrow batches of rows. Pure Python."""
+"""What one line of a corpus becomes: a row, a document or a reject, and Arrow batches of rows. No engine is needed."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from pyspark.sql import types as T
 
 from personahub import filters, ids
 from personahub.config import Documents
+from personahub.rows import arrow_schema
+from personahub.schemas import DOCUMENTS
 
 STAGE = "documents"
 RAW_CHARACTERS = 2000
 _BATCH_ROWS, _BATCH_CHARACTERS = 512, 4_000_000
 
-SCHEMA = pa.schema(
+READ = T.StructType(
     [
-        ("document_id", pa.string()),
-        ("source", pa.string()),
-        ("url", pa.string()),
-        ("language", pa.string()),
-        ("text", pa.string()),
-        ("quality", pa.map_(pa.string(), pa.float64())),
-        ("file_index", pa.int32()),
-        ("line", pa.int64()),
-        ("source_id", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("raw", pa.string()),
-        ("reject_id", pa.string()),
+        *DOCUMENTS.fields,
+        T.StructField("file_index", T.IntegerType()),
+        T.StructField("line", T.LongType()),
+        *(T.StructField(name, T.StringType()) for name in ("source_id", "reason", "detail", "raw", "reject_id")),
     ]
 )
+_ARROW = arrow_schema(READ)
 
 
 class Row(NamedTuple):
@@ -94,7 +89,7 @@ def first(rows: Iterable[Row], documents: int | None) -> Iterator[Row]:
 
 
 def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
-    """Rows as Arrow batches of SCHEMA, of at most 512 rows or about 4 million characters."""
+    """Rows as Arrow batches of READ, of at most 512 rows or about 4 million characters."""
     pending: list[Row] = []
     characters = 0
     for row in rows:
@@ -111,9 +106,9 @@ def _batch(rows: list[Row]) -> pa.RecordBatch:
     columns = list(zip(*rows, strict=True))
     arrays = [
         _quality(columns[position]) if field.name == "quality" else pa.array(columns[position], field.type)
-        for position, field in enumerate(SCHEMA)
+        for position, field in enumerate(_ARROW)
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(arrays, schema=_ARROW)
 
 
 def _quality(maps: tuple[dict[str, float] | None, ...]) -> pa.Array:

@@ -9,10 +9,10 @@ from pyspark.sql import functions as F
 from personahub import documents, figures, schemas, stages
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import InputError, TransientFailures
-from personahub.pipeline import consent, prices
+from personahub.pipeline import consent
 from personahub.pipeline.forget import Forgotten, forget
 from personahub.pipeline.opening import open_hub
-from personahub.pipeline.preview import Preview, estimates, preview
+from personahub.pipeline.preview import Preview, estimates, known_prices, preview
 from personahub.pipeline.review import record as import_verdicts
 from personahub.pipeline.review import sheet as review_sheet
 from personahub.pipeline.review import validity
@@ -67,7 +67,7 @@ def check(config: Config, names: Sequence[str], *, spend: bool = True, of: str =
     for stage in _values(chosen, of=of):
         stage.check(config)
     if spend:
-        prices.check(config, _values(chosen, of=of))
+        known_prices(config, _values(chosen, of=of))
     return chosen
 
 
@@ -79,7 +79,7 @@ def run(hub: Hub, names: Sequence[str], *, rebuild: bool = False, of: str = "per
     works on what there is; TransientFailures is raised at the end.
     """
     chosen = _values(names, rebuild, of)
-    prices.check(hub.config, chosen)
+    known_prices(hub.config, chosen)
     missing: dict[str, int] = {}
     asked = False
     for at, stage in enumerate(chosen):

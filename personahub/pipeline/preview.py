@@ -8,9 +8,9 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from personahub import stages
+from personahub.config import Config
 from personahub.errors import ConfigError
-from personahub.inference import RequestBatch, buy, estimate, find_pending
-from personahub.pipeline import prices
+from personahub.inference import RequestBatch, buy, check_prices, estimate, find_pending
 from personahub.prompts import Prompt
 from personahub.stages.runner import drive
 from personahub.stages.stage import Stage
@@ -28,6 +28,13 @@ class Preview:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+
+
+def known_prices(config: Config, chosen: Sequence[Stage]) -> None:
+    """Raises ConfigError where there is a budget, and the price of a model that one of these stages asks is not known."""
+    for stage in chosen:
+        for asked in dict.fromkeys(stage.models(config)):
+            check_prices(config, config.models[asked.alias], stage.name, answers=asked.answers)
 
 
 def estimates(hub: Hub, names: Sequence[str]) -> list[Estimate]:
@@ -51,7 +58,7 @@ def preview(hub: Hub, name: str, n: int) -> list[Preview]:
     if not stage.buys_answers:
         asking = [each.name for each in stages.STAGES.values() if each.buys_answers]
         raise ConfigError(f"{name!r} asks no model: preview takes one of {', '.join(asking)}")
-    prices.check(hub.config, [stage])
+    known_prices(hub.config, [stage])
     batch = _first_batch(hub, stage) if stage.preview is None else drive(hub, stage, stage.preview(hub, n), {})
     if batch is None:
         return []

@@ -34,7 +34,7 @@ def personahub(capsys, monkeypatch):
 
 
 def test_help_and_validate_and_the_mock_server_need_no_spark():
-    code = "import sys; from personahub.cli import app, main, models; assert 'pyspark' not in sys.modules"
+    code = "import sys; from personahub.cli import app, endpoints, main; assert 'pyspark' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

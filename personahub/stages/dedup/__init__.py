@@ -142,11 +142,22 @@ def _new(hub: Hub) -> DataFrame:
 
 def _verdicts(new: DataFrame, duplicates: DataFrame, refused: DataFrame, settings: LexicalDedup, scheme: str) -> DataFrame:
     """What is held: a row for each new persona (nothing but its id), one more for each duplicate, one more for each reject."""
-    found = ["duplicate_of", "representative", "method", "score", "round"]
-    rows = new.select("id").unionByName(duplicates.select("id", *found), allowMissingColumns=True)
-    rows = rows.unionByName(refused.select("id", "reason", "detail"), allowMissingColumns=True)
-    fell_by = [F.lit(settings.model_dump_json()).alias("settings"), F.lit(scheme).alias("scheme")]
-    return rows.select("id", *found, "reason", "detail", *fell_by)
+    columns = {
+        "id": "string",
+        "duplicate_of": "string",
+        "representative": "string",
+        "method": "string",
+        "score": "double",
+        "round": "int",
+    }
+    columns |= {"reason": "string", "detail": "string"}
+
+    def part(rows: DataFrame) -> DataFrame:
+        # typed nulls: of a column that `unionByName` adds the embedded engine forgets the type
+        given = [F.col(name) if name in rows.columns else F.lit(None).cast(kind).alias(name) for name, kind in columns.items()]
+        return rows.select(*given, F.lit(settings.model_dump_json()).alias("settings"), F.lit(scheme).alias("scheme"))
+
+    return part(new).unionByName(part(duplicates)).unionByName(part(refused))
 
 
 def _held(held: DataFrame) -> tuple[DataFrame, DataFrame]:
