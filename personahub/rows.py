@@ -48,6 +48,6 @@ def map_rows(rows: DataFrame, one: Callable[[Mapping[str, Any]], Iterable[dict[s
     return rows.mapInArrow(task, schema)
 
 
-def storable(text: str | None, most: int | None = None) -> str | None:
-    """The first `most` characters; a JSON escape can hold half a surrogate pair, which no table can store."""
-    return None if text is None else text[:most].encode("utf-8", "replace").decode()
+def storable(text: str | None, max_characters: int | None = None) -> str | None:
+    """The first characters, without halves of surrogate pairs: a JSON escape can hold one, and no table can store it."""
+    return None if text is None else text[:max_characters].encode("utf-8", "replace").decode()

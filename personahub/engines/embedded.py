@@ -24,7 +24,7 @@ from personahub.errors import ConfigError, PersonahubError
 
 # of Sail, for a laptop's hub
 _SETTINGS = {
-    "SAIL_SPARK__SESSION_TIMEOUT_SECS": "31536000",  # a session may wait for its user's answer as long as he likes
+    "SAIL_SPARK__SESSION_TIMEOUT_SECS": "31536000",  # a session waits as long as a question to its user
     "SAIL_PARQUET__COMPRESSION": "snappy",  # zstd takes more time than it saves of what is mostly hashes and vectors
     "RUST_LOG": "error",
     # tasks are threads already, one a core: more of BLAS's wait for each other with the cores busy, a third of the time

@@ -8,7 +8,7 @@ import signal
 
 
 def main() -> None:
-    """Run by `embedded.start` as `python -m personahub.engines.server`."""
+    """Run by `embedded.open_session` as `python -m personahub.engines.server`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     from pysail.spark import SparkConnectServer
 

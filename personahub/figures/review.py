@@ -67,7 +67,7 @@ def read(text: str) -> tuple[dict[str, dict[str, str]], int]:
 
 
 def rates(verdicts: DataFrame) -> dict[str, Validity]:
-    """VERDICTS -> by task."""
+    """example_id, task, verdict: those that count -> by task."""
     each = verdicts.groupBy("task", "example_id").agg(F.min(F.col("verdict") == "valid").alias("valid"))
     rows = (
         each.groupBy("task")

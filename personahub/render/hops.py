@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def forecast(console: Console, hops: "Sequence[Forecast]") -> None:
     """Of persona-to-persona: a hop a line, the first one counted, the others as they are likely."""
     if not hops:
-        plain(console, "persona-to-persona: nothing to ask (hops, or everybody was asked)")
+        plain(console, "nothing to buy: set persona_to_persona.hops, or every kept persona was asked already")
         return
     table = new_table("hop", ">calls", ">from", ">to", ">~tokens", ">~$", ">~time")
     for one in hops:

@@ -40,7 +40,7 @@ def indexed_ids(hub: Hub) -> DataFrame:
 
 
 def indexed(hub: Hub) -> DataFrame:
-    """STORED of those that the words kept (see dedup/jaccard_join.py)."""
+    """Keys and tokens of those that the words kept, as `jaccard_join.stored` makes them."""
     return hub.store.table("lexical_index").withColumnRenamed("persona_ids", "ids")
 
 
