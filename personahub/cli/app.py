@@ -6,9 +6,8 @@ PySpark and the pipeline are imported inside the commands that need them: `--hel
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
@@ -18,12 +17,10 @@ from personahub import __version__
 from personahub.cli.dedup import dedup
 from personahub.cli.endpoints import check_models, mock_server
 from personahub.cli.lineage import forget, lineage
-from personahub.cli.options import Files, Sets, Verbose, settings_of, stages_help
+from personahub.cli.options import Files, Sets, Verbose, opened, settings_of, stages_help
 from personahub.cli.reviews import import_verdicts, sample_examples
 from personahub.cli.runs import runs
-from personahub.config import Config
 from personahub.errors import PersonahubError
-from personahub.render.terminal import TerminalUI
 
 app = typer.Typer(
     name="personahub",
@@ -43,19 +40,12 @@ samples.command("examples")(sample_examples)
 app.command()(dedup)
 
 
-class Compared(str, Enum):
-    """What dedup compares."""
-
-    PERSONAS = "personas"
-    EXAMPLES = "examples"
-
-
 Stages = Annotated[
     list[str] | None,
     typer.Argument(metavar="STAGE", help=f"None named: all, in this order.\n\n{stages_help()}"),
 ]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="dedup: delete all decisions on duplicates and decide again.")]
-Of = Annotated[Compared, typer.Option("--of", help="dedup: what it compares.")]
+Of = Annotated[Literal["personas", "examples"], typer.Option("--of", help="dedup: what it compares.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Buy without asking.")]
 
 
@@ -77,7 +67,7 @@ def run(
     sets: Sets = None,
     yes: Yes = False,
     rebuild: Rebuild = False,
-    of: Of = Compared.PERSONAS,
+    of: Of = "personas",
     verbose: Verbose = False,
 ) -> None:
     """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
@@ -85,10 +75,9 @@ def run(
     from personahub.render import views
 
     settings = settings_of(config, sets)
-    chosen = pipeline.check(settings, stages or (), of=of.value)
-    ui = _ui(settings, yes=yes)
-    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
-        for result in pipeline.run(hub, chosen, rebuild=rebuild, of=of.value):
+    chosen = pipeline.check(settings, stages or (), of=of)
+    with opened(settings, yes=yes, spend=True, verbose=verbose) as (hub, ui):
+        for result in pipeline.run(hub, chosen, rebuild=rebuild, of=of):
             views.result(ui.console, result)
 
 
@@ -108,8 +97,7 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
 
     settings = settings_of(config, sets)
     chosen = pipeline.check(settings, stages or pipeline.BUYING, spend=False)
-    ui = _ui(settings)
-    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+    with opened(settings, verbose=verbose) as (hub, ui):
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
         if "persona-to-persona" in chosen and settings.persona_to_persona.hops:
             hops.forecast(ui.console, pipeline.forecast(hub))
@@ -132,8 +120,7 @@ def preview(
     from personahub.render import views
 
     settings = settings_of(config, sets)
-    ui = _ui(settings, yes=yes)
-    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+    with opened(settings, yes=yes, spend=True, verbose=verbose) as (hub, ui):
         views.previews(ui.console, pipeline.preview(hub, stage, n))
 
 
@@ -144,8 +131,7 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
     from personahub.render import hops, views
 
     settings = settings_of(config, sets)
-    ui = _ui(settings)
-    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+    with opened(settings, verbose=verbose) as (hub, ui):
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root, pipeline.progress(hub))
         views.validity(ui.console, pipeline.validity(hub))
         by_hop = pipeline.hop_report(hub)
@@ -174,8 +160,7 @@ def import_personas(
 
     settings = settings_of(config, sets)
     source = pipeline.personas_file(str(file), column)
-    ui = _ui(settings)
-    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+    with opened(settings, spend=True, verbose=verbose) as (hub, ui):
         views.result(ui.console, pipeline.import_personas(hub, source))
 
 
@@ -188,10 +173,6 @@ def demo(
     from personahub.cli import walkthrough
 
     walkthrough.demo(out, Console(highlight=False), verbose=verbose)
-
-
-def _ui(settings: Config, *, yes: bool = False) -> TerminalUI:
-    return TerminalUI(yes=yes, priced=all(model.cost_usd(0, 0) is not None for model in settings.models.values()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,34 +1,12 @@
 """`personahub dedup`: near-duplicates out of any file, without a hub."""
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from personahub.cli.options import Files, Sets, Verbose, settings_of
 from personahub.errors import ConfigError
-
-
-class Method(str, Enum):
-    """How pairs of texts are found."""
-
-    EXACT = "exact"
-    MINHASH = "minhash"
-
-
-class Unit(str, Enum):
-    """What a token is made of."""
-
-    WORD = "word"
-    CHARACTER = "character"
-
-
-class Format(str, Enum):
-    """How results are written."""
-
-    PARQUET = "parquet"
-    DELTA = "delta"
 
 
 def dedup(
@@ -40,14 +18,14 @@ def dedup(
         str | None, typer.Option(metavar="COLUMN", help="Distinct ids, the least is kept; none: a hash of the text.")
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Where kept, duplicates and rejects go.")] = None,
-    method: Annotated[Method | None, typer.Option(help="exact: every pair; minhash: the paper's.")] = None,
+    method: Annotated[Literal["exact", "minhash"] | None, typer.Option(help="exact: every pair; minhash: the paper's.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Jaccard similarity (with --vectors: cosine) of a duplicate.")] = None,
     ngram: Annotated[int | None, typer.Option(help="Words (or characters) in a token.")] = None,
-    unit: Annotated[Unit | None, typer.Option(help="What tokens are made of.")] = None,
+    unit: Annotated[Literal["word", "character"] | None, typer.Option(help="What tokens are made of.")] = None,
     vectors: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Compare the vectors in this column, and not the texts.")
     ] = None,
-    format: Annotated[Format, typer.Option(help="Of the results.")] = Format.PARQUET,
+    format: Annotated[Literal["parquet", "delta"], typer.Option(help="Of the results.")] = "parquet",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are in DIR.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Only show what the settings mean: what is found, and what may be missed.")
@@ -66,9 +44,9 @@ def dedup(
     if vectors is not None and (method, ngram, unit) != (None, None, None):
         raise ConfigError("--method, --ngram and --unit are about words; with --vectors none are compared")
     flags = {
-        "dedup.lexical.method": method and method.value,
+        "dedup.lexical.method": method,
         "dedup.lexical.ngram": ngram,
-        "dedup.lexical.unit": unit and unit.value,
+        "dedup.lexical.unit": unit,
         f"dedup.{'lexical' if vectors is None else 'semantic'}.threshold": threshold,
     }
     given = [f"{key}={value}" for key, value in flags.items() if value is not None]
@@ -82,7 +60,7 @@ def dedup(
 
     from personahub.dedup_tool import files
 
-    request = files.Request(input, out, text_column, id_column, vectors, format.value, overwrite, audit)
+    request = files.Request(input, out, text_column, id_column, vectors, format, overwrite, audit)
     with views.progress(console) as report:
         summary = files.run(request, settings, report, verbose=verbose)
     views.summary(console, summary, request, settings.dedup)

@@ -1,8 +1,7 @@
 """`personahub check-models` and `personahub mock-server`: a look at the real endpoints, and a simulated one."""
 
 import asyncio
-from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -10,13 +9,6 @@ from rich.console import Console
 from personahub.cli.options import Files, Sets, settings_of
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ConfigError, EndpointError, ErrorKind
-
-
-class Overflow(str, Enum):
-    """What the simulated endpoint does with requests above its capacity."""
-
-    QUEUE = "queue"
-    REJECT = "429"
 
 
 def check_models(config: Files = None, sets: Sets = None) -> None:
@@ -54,7 +46,7 @@ def _probe(model: Model) -> tuple[ErrorKind | None, str]:
 def mock_server(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
     capacity: Annotated[int, typer.Option(min=1, help="Requests worked on at once.")] = 64,
-    overflow: Annotated[Overflow, typer.Option(help="Above the capacity: wait in line, or answer 429.")] = Overflow.QUEUE,
+    overflow: Annotated[Literal["queue", "429"], typer.Option(help="Above the capacity: wait in line, or answer 429.")] = "queue",
     median: Annotated[float, typer.Option(min=0, help="Median latency in seconds (log-normal).")] = 0.4,
     sigma: Annotated[float, typer.Option(min=0, help="Sigma of the logarithm of the latency.")] = 0.9,
     fault_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of attempts that go wrong.")] = 0.0,
@@ -79,7 +71,7 @@ def mock_server(
         settings = mockserver.Settings(
             port=port,
             capacity=capacity,
-            overflow=overflow.value,
+            overflow=overflow,
             median=median,
             sigma=sigma,
             fault_rate=fault_rate,

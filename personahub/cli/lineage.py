@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from personahub.cli.options import Files, Sets, Verbose, settings_of
+from personahub.cli.options import Files, Sets, Verbose, opened, settings_of
 from personahub.errors import Interrupted
 from personahub.render.terminal import TerminalUI
 
@@ -22,9 +22,7 @@ def lineage(
     from personahub import pipeline
     from personahub.render import views
 
-    settings = settings_of(config, sets)
-    ui = TerminalUI()
-    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+    with opened(settings_of(config, sets), verbose=verbose) as (hub, ui):
         views.lineage(ui.console, pipeline.lineage(hub, persona))
 
 
@@ -40,9 +38,7 @@ def forget(
     """Take down documents or personas, and everything that derives only from them: not kept, not shown, not bought again."""
     from personahub import pipeline
 
-    settings = settings_of(config, sets)
-    ui = TerminalUI()
-    with pipeline.open_hub(settings, ui, spend=not dry_run, verbose=verbose) as hub:
+    with opened(settings_of(config, sets), spend=not dry_run, verbose=verbose) as (hub, ui):
         if dry_run or not yes:
             _say(ui, pipeline.forget(hub, names, dry_run=True), "would go")
         if dry_run:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from personahub.cli.options import Files, Sets, Verbose, settings_of
+from personahub.cli.options import Files, Sets, Verbose, opened, settings_of
 from personahub.errors import InputError
-from personahub.render.terminal import TerminalUI
 
 
 def sample_examples(
@@ -24,9 +23,7 @@ def sample_examples(
 
     if out.exists():
         raise InputError(f"{out} is there already, and may hold verdicts: name another file")
-    settings = settings_of(config, sets)
-    ui = TerminalUI()
-    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+    with opened(settings_of(config, sets), verbose=verbose) as (hub, ui):
         text = pipeline.review_sheet(hub, n, seed)
     out.write_text(text, encoding="utf-8-sig", newline="")  # with a mark by which spreadsheets know the encoding
     ui.say(f"written to {out}: fill in the column verdict, then `personahub import verdicts {out}`")
@@ -47,9 +44,7 @@ def import_verdicts(
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} can not be read: {error}") from None
-    settings = settings_of(config, sets)
-    ui = TerminalUI()
-    with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+    with opened(settings_of(config, sets), spend=True, verbose=verbose) as (hub, ui):
         counts = pipeline.import_verdicts(hub, text, expert or getpass.getuser())
         ui.say(f"{counts['verdicts']:,} verdicts, {counts['valid']:,} of them valid; {counts['blank']:,} rows without one")
         views.validity(ui.console, pipeline.validity(hub))

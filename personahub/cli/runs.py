@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from personahub.cli.options import Files, Sets, Verbose, settings_of
-from personahub.render.terminal import TerminalUI, compact, dollars, duration, percent
+from personahub.cli.options import Files, Sets, Verbose, opened, settings_of
+from personahub.render.terminal import compact, dollars, duration, percent
 from personahub.render.views import new_table, plain
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def runs(
     """
     from personahub import pipeline
 
-    settings = settings_of(config, sets)
-    ui = TerminalUI()
-    with pipeline.open_hub(settings, ui, verbose=verbose) as hub:
+    with opened(settings_of(config, sets), verbose=verbose) as (hub, ui):
         view(ui.console, pipeline.runs(hub, n))
 
 

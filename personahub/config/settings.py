@@ -148,7 +148,7 @@ class LexicalDedup(Settings):
 class SemanticDedup(Settings):
     enabled: bool = False
     model: str | None = None
-    local_model: str | None = None
+    local_model: Place | None = None
     local_revision: str | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.9
     clusters: Count | Literal["auto"] = "auto"
