@@ -47,10 +47,9 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
         with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
             for result in pipeline.run(hub, tuple(pipeline.STAGES)):
                 views.result(console, result)
-            tables = {name: hub.store.table(name) for name in ("documents", "personas", "lineage", "examples")}
-            shown, state, by_hop = figures.samples(tables), pipeline.status(hub), pipeline.hop_report(hub)
+            shown, state, by_hop = figures.samples(hub.store.table), pipeline.status(hub), pipeline.hop_report(hub)
             progress = pipeline.progress(hub)
-            last = tables["personas"].where(f"hop = {HOPS}").orderBy("persona_id").first()
+            last = hub.store.table("personas").where(f"hop = {HOPS}").orderBy("persona_id").first()
             way = pipeline.lineage(hub, last.persona_id) if last else None
     console.rule("five personas and the texts they came from")
     views.samples(console, figures.Samples(shown.personas, ()))

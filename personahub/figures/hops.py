@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.figures.counts import by_name, count
-from personahub.storage.views import duplicates_of_kind, not_kept
+from personahub.storage.views import Tables, duplicates_of_kind, not_kept
 
 STAGE = "persona-to-persona"
 
@@ -49,18 +49,18 @@ class Hop:
         return self.cost_usd / self.kept if self.kept and self.cost_usd is not None else None
 
 
-def hops(tables: Mapping[str, DataFrame]) -> tuple[Hop, ...]:
+def hops(table: Tables) -> tuple[Hop, ...]:
     """One query over the tables of `schemas.TABLES`; empty where there are no personas."""
-    hop_of = tables["personas"].select(F.col("persona_id").alias("id"), "hop")
-    requests = tables["requests"].where(F.col("stage") == STAGE)
+    hop_of = table("personas").select(F.col("persona_id").alias("id"), "hop")
+    requests = table("requests").where(F.col("stage") == STAGE)
     asked = requests.join(_next_hop(hop_of, "source_id"), on="source_id", how="inner").select("hop", "source_id", "completion_id")
-    ledger = tables["completions"].where(F.col("stage") == STAGE)
+    ledger = table("completions").where(F.col("stage") == STAGE)
     paid = ledger.join(asked.groupBy("completion_id").agg(F.min("hop").alias("hop")), on="completion_id", how="inner")
-    edges = tables["lineage"].join(requests.select("completion_id").distinct(), on="completion_id", how="left_semi")
+    edges = table("lineage").join(requests.select("completion_id").distinct(), on="completion_id", how="left_semi")
     produced = edges.join(_next_hop(hop_of, "parent_id"), on="parent_id", how="inner")
-    refused = tables["rejects"].where(F.col("stage") == STAGE).join(_next_hop(hop_of, "source_id"), on="source_id", how="inner")
-    removed = duplicates_of_kind(tables.__getitem__, "persona").join(hop_of, on="id", how="inner")
-    gone = not_kept(tables.__getitem__).join(hop_of, on="id", how="inner")
+    refused = table("rejects").where(F.col("stage") == STAGE).join(_next_hop(hop_of, "source_id"), on="source_id", how="inner")
+    removed = duplicates_of_kind(table, "persona").join(hop_of, on="id", how="inner")
+    gone = not_kept(table).join(hop_of, on="id", how="inner")
     unpriced = F.sum(F.when(F.col("cost_usd").isNull(), 1).otherwise(0)).alias("unpriced")
     parts = [
         count("personas", hop_of, per="hop"),
@@ -76,7 +76,7 @@ def hops(tables: Mapping[str, DataFrame]) -> tuple[Hop, ...]:
             F.sum("cost_usd").alias("cost_usd"),
             unpriced,
         ),
-        tables["hop_forecasts"]
+        table("hop_forecasts")
         .where(F.col("hop") == F.col("forecast_at_hop"))
         .groupBy("hop")
         .agg(F.lit("expected").alias("figure"), F.min(F.struct("created_at", "calls", "tokens", "cost_usd")).alias("first"))

@@ -1,12 +1,10 @@
 """Where a persona comes from, up to the documents, and who was found through it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.storage.views import duplicates_of_kind, taken_down
+from personahub.storage.views import Tables, duplicates_of_kind, taken_down
 
 UP, SHOWN = 12, 200  # steps up at most; of those below, rows that are shown
 
@@ -48,17 +46,17 @@ class Lineage:
     more: int
 
 
-def lineage(tables: Mapping[str, DataFrame], persona_id: str) -> Lineage | None:
+def lineage(table: Tables, persona_id: str) -> Lineage | None:
     """None: there is no such persona. Each step up or down is one query, on the rows that the one before named."""
-    own = _personas(tables, [persona_id])
+    own = _personas(table, [persona_id])
     if not own:
         return None
     text, hop = own[persona_id]
-    duplicates = duplicates_of_kind(tables.__getitem__, "persona").where(F.col("id") == persona_id).collect()
-    taken = not taken_down(tables.__getitem__, "persona").where(F.col("id") == persona_id).isEmpty()
-    below, more = _below(tables, persona_id)
+    duplicates = duplicates_of_kind(table, "persona").where(F.col("id") == persona_id).collect()
+    taken = not taken_down(table, "persona").where(F.col("id") == persona_id).isEmpty()
+    below, more = _below(table, persona_id)
     return Lineage(
-        ways=_ways(tables, Step(persona_id, None, text or "", hop)),
+        ways=_ways(table, Step(persona_id, None, text or "", hop)),
         below=below,
         duplicate_of=duplicates[0].duplicate_of if duplicates else None,
         taken_down=taken,
@@ -66,49 +64,49 @@ def lineage(tables: Mapping[str, DataFrame], persona_id: str) -> Lineage | None:
     )
 
 
-def _ways(tables: Mapping[str, DataFrame], start: Step) -> tuple[tuple[Step, ...], ...]:
+def _ways(table: Tables, start: Step) -> tuple[tuple[Step, ...], ...]:
     """Of each persona on the way the first discovery, of the first one all of them."""
-    edges = tables["lineage"].where(F.col("child_id") == start.id).orderBy("completion_id", "parent_id", "relation").collect()
+    edges = table("lineage").where(F.col("child_id") == start.id).orderBy("completion_id", "parent_id", "relation").collect()
     ways = []
     for edge in edges:
         way, seen, at = [start], {start.id}, edge
         while at is not None and at.parent_id not in seen and len(way) < UP:
             way[-1] = Step(way[-1].id, at.relation, way[-1].text, way[-1].hop)
-            above = _personas(tables, [at.parent_id])
+            above = _personas(table, [at.parent_id])
             if not above:
-                way.append(_document(tables, at.parent_id))
+                way.append(_document(table, at.parent_id))
                 break
             seen.add(at.parent_id)
             text, hop = above[at.parent_id]
             way.append(Step(at.parent_id, None, text or "", hop))
-            at = _first_discovery(tables, at.parent_id, hop)
+            at = _first_discovery(table, at.parent_id, hop)
         ways.append(tuple(way))
     return tuple(sorted(ways, key=len)) or ((start,),)
 
 
-def _first_discovery(tables: Mapping[str, DataFrame], persona_id: str, hop: int):
+def _first_discovery(table: Tables, persona_id: str, hop: int):
     """The edge by which it was found: from the hop before, the first by completion."""
-    edges = tables["lineage"].where(F.col("child_id") == persona_id).orderBy("completion_id", "parent_id", "relation").collect()
-    parents = _personas(tables, [edge.parent_id for edge in edges])
+    edges = table("lineage").where(F.col("child_id") == persona_id).orderBy("completion_id", "parent_id", "relation").collect()
+    parents = _personas(table, [edge.parent_id for edge in edges])
     for edge in edges:
         if (parents[edge.parent_id][1] if edge.parent_id in parents else -1) == hop - 1:
             return edge
     return edges[0] if edges else None
 
 
-def _below(tables: Mapping[str, DataFrame], persona_id: str) -> tuple[tuple[Below, ...], int]:
+def _below(table: Tables, persona_id: str) -> tuple[tuple[Below, ...], int]:
     found: dict[str, Below] = {}
     children: dict[str, list[str]] = {}
     level, depth = [persona_id], 0
     while level and len(found) <= SHOWN:
         depth += 1
         edges = (
-            tables["lineage"].where(F.col("parent_id").isin(level)).orderBy("parent_id", "relation", "child_id").limit(2 * SHOWN)
+            table("lineage").where(F.col("parent_id").isin(level)).orderBy("parent_id", "relation", "child_id").limit(2 * SHOWN)
         )
         rows = [row for row in edges.collect() if row.child_id not in found and row.child_id != persona_id]
         ids = sorted({row.child_id for row in rows})
-        texts = _personas(tables, ids)
-        duplicates = duplicates_of_kind(tables.__getitem__, "persona").where(F.col("id").isin(ids))
+        texts = _personas(table, ids)
+        duplicates = duplicates_of_kind(table, "persona").where(F.col("id").isin(ids))
         duplicate_of = {row.id: row.duplicate_of for row in duplicates.collect()} if ids else {}
         for row in rows:
             if row.child_id not in found:
@@ -127,16 +125,16 @@ def _below(tables: Mapping[str, DataFrame], persona_id: str) -> tuple[tuple[Belo
     return tuple(ordered[:SHOWN]), max(0, len(ordered) - SHOWN)
 
 
-def _personas(tables: Mapping[str, DataFrame], ids: list[str]) -> dict[str, tuple[str | None, int]]:
+def _personas(table: Tables, ids: list[str]) -> dict[str, tuple[str | None, int]]:
     if not ids:
         return {}
-    rows = tables["personas"].where(F.col("persona_id").isin(ids)).collect()
+    rows = table("personas").where(F.col("persona_id").isin(ids)).collect()
     return {row.persona_id: (row.persona, row.hop) for row in rows}
 
 
-def _document(tables: Mapping[str, DataFrame], document_id: str) -> Step:
+def _document(table: Tables, document_id: str) -> Step:
     rows = (
-        tables["documents"]
+        table("documents")
         .where(F.col("document_id") == document_id)
         .select("url", F.substring("text", 1, 300).alias("text"))
         .collect()

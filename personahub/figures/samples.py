@@ -1,12 +1,12 @@
 """A few rows to look at: personas beside the text they came from, examples beside their persona."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from personahub.storage.views import Tables
 
 EXCERPT = 600  # characters of a text
 
@@ -36,18 +36,18 @@ class Samples:
     examples: tuple[ExampleSample, ...]
 
 
-def samples(tables: Mapping[str, DataFrame], n: int = 5) -> Samples:
+def samples(table: Tables, n: int = 5) -> Samples:
     """Up to `n` hop-0 personas, each of another document, and an example of each task: always the same ones of the same tables."""
-    personas = tables["personas"].where(F.col("hop") == 0).select(F.col("persona_id").alias("child_id"), "persona")
-    linked = tables["lineage"].join(personas, on="child_id", how="inner")
+    personas = table("personas").where(F.col("hop") == 0).select(F.col("persona_id").alias("child_id"), "persona")
+    linked = table("lineage").join(personas, on="child_id", how="inner")
     first = linked.groupBy("parent_id").agg(F.min(F.struct("child_id", "relation", "persona")).alias("first"))
     few = first.select("parent_id", "first.*").orderBy("child_id", "parent_id").limit(n)
-    texts = tables["documents"].select(F.col("document_id").alias("parent_id"), F.substring("text", 1, EXCERPT).alias("excerpt"))
+    texts = table("documents").select(F.col("document_id").alias("parent_id"), F.substring("text", 1, EXCERPT).alias("excerpt"))
     shown = few.join(texts, on="parent_id", how="left").orderBy("child_id", "parent_id")
 
-    names = tables["personas"].select("persona_id", "persona")
+    names = table("personas").select("persona_id", "persona")
     one = F.min(F.struct("example_id", "persona_id", "content")).alias("one")
-    examples = tables["examples"].groupBy("task").agg(one).select("task", "one.*")
+    examples = table("examples").groupBy("task").agg(one).select("task", "one.*")
     made = examples.join(names, on="persona_id", how="inner").orderBy("task")
     return Samples(
         personas=tuple(PersonaSample(row.persona, row.relation, row.parent_id, row.excerpt) for row in shown.collect()),

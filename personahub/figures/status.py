@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from personahub.figures.counts import by_name, count
-from personahub.storage.views import duplicates_of_kind, not_kept
+from personahub.storage.views import Tables, duplicates_of_kind, not_kept
 
 
 @dataclass(frozen=True)
@@ -75,29 +75,29 @@ class Status:
         return sum(stage.missing for stage in self.stages)
 
 
-def status(tables: Mapping[str, DataFrame], order: Sequence[str] = ()) -> Status:
-    """Figures of the tables of `schemas.TABLES`, by name. order: the stages in theirs. One query; no row of text is read."""
+def status(table: Tables, order: Sequence[str] = ()) -> Status:
+    """Figures of the tables of `schemas.TABLES`. order: the stages in theirs. One query; no row of text is read."""
     aggregates = [
-        count("documents", tables["documents"]),
-        count("personas", tables["personas"], by="hop"),
-        count("not_kept", not_kept(tables.__getitem__)),
-        count("duplicates", duplicates_of_kind(tables.__getitem__, "persona"), by="method"),
-        count("examples", tables["examples"], by="task"),
-        count("example_duplicates", duplicates_of_kind(tables.__getitem__, "example")),
-        count("rejects", tables["rejects"], by="reason", per="stage"),
-        count("refused", tables["rejects"].where(F.col("stage") == "documents").select("source_id").distinct()),
-        *_calls(_ledger(tables)),
-        _runs(tables["runs"]),
+        count("documents", table("documents")),
+        count("personas", table("personas"), by="hop"),
+        count("not_kept", not_kept(table)),
+        count("duplicates", duplicates_of_kind(table, "persona"), by="method"),
+        count("examples", table("examples"), by="task"),
+        count("example_duplicates", duplicates_of_kind(table, "example")),
+        count("rejects", table("rejects"), by="reason", per="stage"),
+        count("refused", table("rejects").where(F.col("stage") == "documents").select("source_id").distinct()),
+        *_calls(_ledger(table)),
+        _runs(table("runs")),
     ]
     rows = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), aggregates).collect()
     return _read(rows, order)
 
 
-def _ledger(tables: Mapping[str, DataFrame]) -> DataFrame:
+def _ledger(table: Tables) -> DataFrame:
     """What was bought, of both ledgers: a text whose vector was asked for counts as a request."""
     same = ["stage", "purpose", "final", "error_kind", "prompt_tokens", "cost_usd", "attempts", "created_at"]
-    answers = tables["completions"].select("completion_id", "completion_tokens", *same)
-    bought = tables["embeddings"].where(F.col("base_url") != "local")
+    answers = table("completions").select("completion_id", "completion_tokens", *same)
+    bought = table("embeddings").where(F.col("base_url") != "local")
     text = F.concat_ws(" ", "text_id", "model").alias("completion_id")
     ledger = answers.unionByName(bought.select(text, F.lit(0).cast("long").alias("completion_tokens"), *same))
     return ledger.withColumn("purpose", F.coalesce("purpose", F.lit("")))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pyspark.sql import functions as F
 
-from personahub import documents, figures, schemas, stages
+from personahub import documents, figures, stages
 from personahub.config import Config, DocumentFilters, Documents
 from personahub.errors import InputError, TransientFailures
 from personahub.pipeline import consent
@@ -121,7 +121,7 @@ def import_personas(hub: Hub, source: Documents) -> StageResult:
 
 def status(hub: Hub) -> figures.Status:
     """Figures from the tables."""
-    return figures.status({name: hub.store.table(name) for name in schemas.TABLES}, tuple(stages.STAGES))
+    return figures.status(hub.store.table, tuple(stages.STAGES))
 
 
 def progress(hub: Hub) -> list[str]:
@@ -131,12 +131,12 @@ def progress(hub: Hub) -> list[str]:
 
 def hop_report(hub: Hub) -> tuple[figures.Hop, ...]:
     """Persona-to-persona hop by hop; of a hub that has asked no persona, hop 0 alone."""
-    return figures.hops({name: hub.store.table(name) for name in schemas.TABLES})
+    return figures.hops(hub.store.table)
 
 
 def lineage(hub: Hub, persona_id: str) -> figures.Lineage:
     """Where a persona comes from and which were found through it. Raises InputError if there is none of this id."""
-    found = figures.lineage({name: hub.store.table(name) for name in schemas.TABLES}, persona_id)
+    found = figures.lineage(hub.store.table, persona_id)
     if found is None:
         raise InputError(f"the hub has no persona {persona_id}: give a persona_id as the table personas has it")
     return found

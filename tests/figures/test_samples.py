@@ -6,7 +6,7 @@ from personahub.figures import ExampleSample, PersonaSample
 
 @pytest.fixture(scope="module")
 def tables(spark):
-    return {
+    found = {
         "documents": spark.createDataFrame(
             [("d1", "A tide table. " * 100), ("d2", "A recipe.")], "document_id string, text string"
         ),
@@ -33,6 +33,7 @@ def tables(spark):
             "example_id string, task string, persona_id string, content string",
         ),
     }
+    return found.__getitem__
 
 
 def test_personas_come_with_their_text_one_for_each_document(tables):

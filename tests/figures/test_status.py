@@ -16,7 +16,7 @@ def tables(spark):
                 [tuple(row.get(column) for column in schema.names) for row in given.get(name, [])], schema
             )
             for name, schema in schemas.TABLES.items()
-        }
+        }.__getitem__
 
     return make
 
