@@ -96,7 +96,7 @@ def test_what_is_raised_on_purpose_is_a_message_and_an_exit_code(capsys, error, 
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        app.told(command)
+        app.exit_on_error(command)
     assert ended.value.code == code
     assert capsys.readouterr().err == ("why\n" if str(error) else "interrupted: what was answered is kept; run again to go on\n")
 
@@ -107,7 +107,7 @@ def test_a_bug_is_a_traceback_and_exit_1(capsys, error):
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        app.told(command)
+        app.exit_on_error(command)
     assert ended.value.code == 1
     assert "Traceback" in capsys.readouterr().err
 
