@@ -80,8 +80,8 @@ class HubHandle:
         """The funnel, rejects, tokens, dollars, and what a run would still do. value: a Status."""
         with pipeline.open_hub(self.config) as hub:
             found, progress, by_hop = pipeline.status(hub), pipeline.progress(hub), pipeline.hop_report(hub)
-        shown = (views.status, found, self.config.catalog or self.config.root, progress)
-        return Shown(found, shown, *([(hops.hops, by_hop)] if len(by_hop) > 1 else []))
+        place = self.config.catalog or self.config.root
+        return Shown(found, (views.status, found, place, progress), (hops.hops, by_hop))
 
     def lineage(self, persona_id: str) -> Shown:
         """Where a persona comes from and which were found through it. value: a Lineage. Raises InputError for an unknown id."""

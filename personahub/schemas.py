@@ -6,24 +6,7 @@ from pyspark.sql import types as T
 
 VERSION = 2  # of all tables together: it grows when a column or its meaning changes
 # the columns that people ask by, of which tables have statistics
-QUERIED = (
-    *(
-        "stage",
-        "purpose",
-        "run_id",
-        "created_at",
-        "hop",
-        "language",
-        "source",
-        "relation",
-        "task",
-        "mode",
-        "model",
-        "kind",
-        "method",
-    ),
-    "reason",
-)
+QUERIED = tuple("stage purpose run_id created_at hop language source relation task mode model kind method reason".split())
 
 _STRING, _LONG, _INT, _DOUBLE, _BOOL = T.StringType(), T.LongType(), T.IntegerType(), T.DoubleType(), T.BooleanType()
 

@@ -134,9 +134,7 @@ def status(config: Files = None, sets: Sets = None, verbose: Verbose = False) ->
     with opened(settings, verbose=verbose) as (hub, ui):
         views.status(ui.console, pipeline.status(hub), settings.catalog or settings.root, pipeline.progress(hub))
         views.validity(ui.console, pipeline.validity(hub))
-        by_hop = pipeline.hop_report(hub)
-        if len(by_hop) > 1:
-            hops.hops(ui.console, by_hop)
+        hops.hops(ui.console, pipeline.hop_report(hub))
 
 
 app.command()(runs)

@@ -34,7 +34,7 @@ class Place:
                 cut = fixed.endswith("/") and not self.inner.endswith("/")
                 self.inner += ("/" if wild and cut else "") + path[len(fixed) :]
             else:
-                self.filesystem, self.inner = fs.LocalFileSystem(), str(Path(path).expanduser().absolute())
+                self.filesystem, self.inner = fs.LocalFileSystem(), str(Path(path).absolute())
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             raise InputError(f"{setting} {path!r} cannot be opened: {error}") from None
         self.local = isinstance(self.filesystem, fs.LocalFileSystem)

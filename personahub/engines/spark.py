@@ -18,6 +18,14 @@ from personahub.errors import ConfigError, PersonahubError
 
 DRIVER_MEMORY = "2g"
 DAEMON = "personahub.spark_daemon"
+# where there are no executors
+ONE_PROCESS = {
+    "spark.python.daemon.module": DAEMON,  # executors may have to be sent the package
+    # a sum over each row that is shuffled, for stages that run again when an executor is lost
+    "spark.sql.shuffle.orderIndependentChecksum.enabled": "false",
+    # what is sent to tasks is hashes, which do not compress, and goes no further than this process
+    "spark.broadcast.compress": "false",
+}
 # that Spark hands to a worker at once: both fill and read it while it is in the processor's cache. Spark's own measure, 10,000 rows, is
 # 15 MB of vectors, or all the bundles of a task
 BATCH_BYTES = 2 << 20
@@ -139,12 +147,7 @@ def local(config: Config, verbose: bool, job: Job | None) -> SparkSession:
         "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
         "spark.sql.parquet.columnarReaderBatchSize": "64",  # for the same reason: a stored row of dedup has 64 KB
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
-        # not for executors, which may have to be sent the package
-        **({"spark.python.daemon.module": DAEMON} if in_one_process(master) else {}),
-        # a sum over each row that is shuffled, for stages that run again when an executor is lost
-        **({"spark.sql.shuffle.orderIndependentChecksum.enabled": "false"} if in_one_process(master) else {}),
-        # what is sent to tasks is hashes, which do not compress, and goes no further than this process
-        **({"spark.broadcast.compress": "false"} if in_one_process(master) else {}),
+        **(ONE_PROCESS if in_one_process(master) else {}),
         **(LIGHT_JVM if job is None else _for(job, config)),
         **config.spark.conf,
     }

@@ -7,7 +7,7 @@ from typing import Literal
 from pyspark.sql import functions as F
 
 from personahub import documents, figures, stages
-from personahub.config import Config, DocumentFilters, Documents
+from personahub.config import Config, DocumentFilters, Documents, expanded
 from personahub.errors import InputError, TransientFailures
 from personahub.pipeline import consent
 from personahub.pipeline.forget import Forgotten, forget
@@ -97,6 +97,7 @@ def run(hub: Hub, names: Sequence[str], *, rebuild: bool = False, of: str = "per
 
 def personas_file(path: str, column: str = "persona") -> Documents:
     """A jsonl(.gz/.zst) or parquet file of personas, as something to be read. Raises InputError if it is not there; needs no engine."""
+    path = expanded(path)
     if not Path(path).exists():
         raise InputError(f"there is no file {path}: name a jsonl, jsonl.gz, jsonl.zst or parquet file")
     kind: Literal["parquet", "jsonl"] = "parquet" if ".parquet" in Path(path).name else "jsonl"

@@ -35,7 +35,12 @@ def forecast(console: Console, hops: "Sequence[Forecast]") -> None:
 
 
 def hops(console: Console, hops: "Sequence[Hop]") -> None:
-    """What became of each hop, a column each, and what had been foreseen of it. Six hops fit into 80 columns."""
+    """What became of each hop, a column each, and what had been foreseen of it; nothing where there is hop 0 alone.
+
+    Six hops fit into 80 columns.
+    """
+    if len(hops) < 2:
+        return
     table = new_table("hop", *(f">{one.hop}" for one in hops))
 
     def row(label: str, cell: Callable[["Hop"], str], *, of_asked: bool = True) -> None:
