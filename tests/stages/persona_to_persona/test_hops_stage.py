@@ -229,6 +229,6 @@ def test_a_hub_without_hops_has_hop_0_alone(config_of, tmp_path):
     imported(config, tmp_path, PERSONAS[:3])
     assert run(config) == []
     with pipeline.open_hub(config) as hub:
-        assert hop_report({name: hub.store.table(name) for name in pipeline.schemas.TABLES}) == pipeline.hop_report(hub)
+        assert hop_report(hub.store.table) == pipeline.hop_report(hub)
         assert [(one.hop, one.kept) for one in pipeline.hop_report(hub)] == [(0, 3)]
         assert hub.store.table("requests").where(F.col("stage") == STAGE).isEmpty()
