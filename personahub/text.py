@@ -5,27 +5,63 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana, Han. Each of their characters counts as a word.
-_UNSPACED = (
-    r"\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u1049\u1780-\u17d3\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30fe"
-    r"\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+import regex
+
+# What is not seen: soft hyphens, zero-width characters, marks of direction, variation selectors (Default_Ignorable_Code_Point)
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+# Hebrew and Arabic are written with or without them: points, accents, vowel signs, and the bar that lengthens a word
+_POINTS = re.compile(
+    "[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8"
+    "\u06ea-\u06ed]+"
+)
+# Letters of scripts that put no space between words: such that most words are of one or two, and such that they are of more
+IDEOGRAPH = r"[[\p{L}]&&[\p{Script=Han}\p{Script=Hiragana}]]"
+UNSPACED = r"[[\p{L}]&&[\p{Line_Break=SA}\p{Script=Javanese}\p{Script=Balinese}]]"  # Thai, Lao, Burmese, Khmer, ...
+LETTER = rf"[[\p{{L}}\p{{N}}_]--{IDEOGRAPH}--{UNSPACED}]"
+MARK = r"\p{M}"
+PAIR, TRIPLE = 2, 3  # letters of a token of IDEOGRAPH, of UNSPACED
+_WORD = regex.compile(
+    rf"(?V1)(?P<ideographs>(?:{IDEOGRAPH}{MARK}*)+)|(?P<unspaced>(?:{UNSPACED}{MARK}*)+)|{LETTER}(?:{LETTER}|{MARK})*"
+)
+_WITH_MARKS = regex.compile(rf"(?V1)[\p{{L}}]{MARK}*")
 # ASCII, folded, and a space for whatever is in no word
 _ASCII_WORDS = "".join(chr(code).lower() if re.fullmatch(r"\w", chr(code)) else " " for code in range(128))
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
 def normalise(text: str) -> str:
-    """NFKC, casefold, every run of whitespace to one space, stripped."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Without what is not seen, NFKC, casefold, every run of whitespace to one space, stripped."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    return " ".join(text.casefold().split())
+
+
+def unpointed(text: str) -> str:
+    """The normalised text without the points of Hebrew and Arabic: what is cut into words."""
+    return _POINTS.sub("", normalise(text))
 
 
 def words(text: str) -> list[str]:
-    r"""The `\w+` words of the normalised text, in order; in scripts without spaces (Chinese, Thai, ...) each character is a word."""
+    """The words of the normalised text, in order: letters, digits and underscores, each with its combining marks.
+
+    They are those of Unicode's rules (UAX 29), with two exceptions. Punctuation always ends a word: which of the apostrophes is written makes
+    no difference. Scripts without spaces, which UAX 29 leaves to dictionaries, are cut into overlapping runs of letters, shorter at both
+    ends, so that each letter is in as many: two of Chinese and hiragana, three of Thai, Lao, Burmese, Khmer and their like. Points of Hebrew
+    and Arabic count for nothing.
+    """
     if text.isascii():  # the same words, at a fifth of the cost
         return text.translate(_ASCII_WORDS).split()
-    return _WORD.findall(normalise(text))
+    found: list[str] = []
+    for match in _WORD.finditer(unpointed(text)):
+        if match.lastgroup is None:
+            found.append(match[0])
+        else:
+            letters, length = _WITH_MARKS.findall(match[0]), PAIR if match.lastgroup == "ideographs" else TRIPLE
+            found += ("".join(letters[max(0, end - length) : end]) for end in range(1, len(letters) + length))
+    return found
 
 
 def tokens(text: str, unit: str = "word", ngram: int = 1) -> frozenset[str]:

@@ -1,8 +1,21 @@
+import re
+import unicodedata
+from itertools import combinations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from many_scripts import SCRIPTS
 
+from personahub.config import Config
+from personahub.ids import persona_id
 from personahub.text import cut_at_sentence, nearest, normalise, tokens, words
+
+UNSPACED = ("Thai", "Lao", "Burmese", "Khmer", "Han", "Kana")
+
+
+def jaccard(one: str, other: str) -> float:
+    return len(tokens(one) & tokens(other)) / len(tokens(one) | tokens(other))
 
 
 @pytest.mark.parametrize(
@@ -30,11 +43,66 @@ def test_white_space_around_does_not_matter(text, space):
 
 
 def test_tokens_are_a_set_of_words():
-    assert tokens("The nurse, the NURSE's 3rd shift; café 東京") == {"the", "nurse", "s", "3rd", "shift", "café", "東", "京"}
+    assert tokens("The nurse, the NURSE's 3rd shift; café 東京") == {
+        "the",
+        "nurse",
+        "s",
+        "3rd",
+        "shift",
+        "café",
+        "東",
+        "東京",
+        "京",
+    }
 
 
 def test_words_keep_order_and_split_scripts_without_spaces():
-    assert words("Dr. Li 在北京 works") == ["dr", "li", "在", "北", "京", "works"]
+    assert words("Dr. Li 在北京 works") == ["dr", "li", "在", "在北", "北京", "京", "works"]
+    assert words("คุณยาย") == ["คุ", "คุณ", "คุณย", "ณยา", "ยาย", "าย", "ย"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_unrelated_sentences_share_few_words_in_any_script(script):
+    assert max(jaccard(*pair) for pair in combinations(script.sentences, 2)) < 0.3
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_one_other_word_makes_a_sentence_another_one_in_any_script(script):
+    first = script.sentences[0]
+    assert first.count(script.word) == 1
+    assert jaccard(first, first.replace(script.word, script.instead)) < Config().dedup.lexical.threshold
+
+
+@pytest.mark.parametrize("invisible", ["\u00ad", "\u200b", "\u200c", "\u200d", "\u200e", "\u2060", "\ufe0f", "\ufeff", "\u061c"])
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_what_is_not_seen_makes_no_difference(script, invisible):
+    for sentence in script.sentences:
+        marked = invisible.join(unicodedata.normalize("NFC", sentence))
+        assert words(marked) == words(sentence)
+        assert persona_id(marked) == persona_id(sentence)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_composition_makes_no_difference(script, form):
+    for sentence in script.sentences:
+        assert words(unicodedata.normalize(form, sentence)) == words(sentence)
+        assert persona_id(unicodedata.normalize(form, sentence)) == persona_id(sentence)
+
+
+@pytest.mark.parametrize(
+    ("pointed", "plain"),
+    [("סַבְתָּא שֶׁשָּׁרָה", "סבתא ששרה"), ("جَدَّةٌ تُغَنِّي", "جدة تغني"), ("مـــرشـــد", "مرشد")],
+)
+def test_points_of_hebrew_and_arabic_make_no_other_word(pointed, plain):
+    assert words(pointed) == words(plain)
+    assert len(words(plain)) == len(plain.split())
+
+
+@pytest.mark.parametrize("script", [script for name, script in SCRIPTS.items() if name not in UNSPACED], ids=str)
+def test_marks_belong_to_their_letters(script):
+    for sentence in script.sentences:
+        assert len(words(sentence)) == len(re.split(r"[ ་,]+", sentence))
 
 
 @given(st.text(st.characters(codec="ascii")))

@@ -24,7 +24,7 @@ from personahub.dedup.arrow_columns import larger_batches
 from personahub.dedup.kernels import minhash
 
 MAX_PAIRS = 8  # of each text, in the first search: in families of texts that are all alike, each has as many
-VERSION = 2  # of the keys: to be raised when tokens, hashes or keys come out differently, or are stored differently
+VERSION = 3  # of the keys: to be raised when tokens, hashes or keys come out differently, or are stored differently
 
 
 def scheme(config: LexicalDedup) -> str:

@@ -115,7 +115,7 @@ def test_the_scheme_names_what_stored_keys_must_share():
     exact = LexicalDedup()
     assert jaccard_join.scheme(exact) == jaccard_join.scheme(LexicalDedup(num_perm=64, seed=5, min_recall=0.5))
     minhash = LexicalDedup(method="minhash")
-    assert jaccard_join.scheme(minhash) == "2 minhash 0.9 word 1 128 16x8 1"
+    assert jaccard_join.scheme(minhash) == "3 minhash 0.9 word 1 128 16x8 1"
     others = [{"threshold": 0.8}, {"unit": "character"}, {"ngram": 2}, {"num_perm": 64}, {"seed": 2}, {"min_recall": 0.9}]
     assert (
         len({jaccard_join.scheme(minhash.model_copy(update=change)) for change in others} | {jaccard_join.scheme(minhash)}) == 7

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from personahub import text
-from personahub.dedup.kernels import compiled
+from personahub.dedup.kernels import compiled, unicode_words
 from personahub.dedup.kernels.tokenize import fold_table, hash_runs, mix, tokenise
 
 TOKEN_BYTES = 8
@@ -39,7 +39,8 @@ class TokenSets:
 def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int = 1) -> TokenSets:
     """Set i is the hashes of `text.tokens(texts[i], unit, ngram)`; null = empty text. texts: string or large_string.
 
-    Texts of ASCII are tokenised by a compiled kernel, others by that function itself: some twenty times slower.
+    Words are found by compiled kernels, one for ASCII and one for any script; runs of characters or of several words in texts that are not
+    ASCII by that function itself: some twenty times slower.
     """
     if ngram < 1:
         raise ValueError(f"ngram is {ngram}, yet a token is a run of one {unit} at least")
@@ -117,6 +118,9 @@ def buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tokenised(texts: Sequence[str], unit: str, ngram: int) -> TokenSets:
+    if unit == "word" and ngram == 1:
+        offsets, data = buffers(pa.array(map(text.unpointed, texts), pa.large_string()))
+        return TokenSets(*unicode_words.tokenise(data, offsets, unicode_words.classes()))
     tokens = [text.tokens(one, unit, ngram) for one in texts]
     sizes = np.array([len(one) for one in tokens], np.int64)
     hashes = hash_tokens([token.encode() for one in tokens for token in one])
