@@ -47,9 +47,9 @@ def unpointed(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of the normalised text, in order: letters, digits and underscores, each with its combining marks.
 
-    They are those of Unicode's rules (UAX 29), with two exceptions. Punctuation always ends a word: which of the apostrophes is written makes
+    They are those of Unicode's rules (UAX 29), with two exceptions. Punctuation always ends a word: which apostrophe is written makes
     no difference. Scripts without spaces, which UAX 29 leaves to dictionaries, are cut into overlapping runs of letters, shorter at both
-    ends, so that each letter is in as many: two of Chinese and hiragana, three of Thai, Lao, Burmese, Khmer and their like. Points of Hebrew
+    ends, so that each letter is in as many: two of Chinese and hiragana, three of Thai, Lao, Burmese, Khmer and the like. Points of Hebrew
     and Arabic count for nothing.
     """
     if text.isascii():  # the same words, at a fifth of the cost

@@ -83,7 +83,7 @@ def _name_main_module() -> None:
 def _wanted(config: Config) -> str:
     engine = os.environ.get(VARIABLE) or config.spark.engine
     if engine not in ENGINES:
-        raise ConfigError(f"{VARIABLE} is {engine!r}: one of {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
+        raise ConfigError(f"{VARIABLE} is {engine!r}, which is no engine{nearest(engine, ENGINES)}")
     return engine
 
 

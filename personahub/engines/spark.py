@@ -3,12 +3,15 @@
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pyspark.sql import SparkSession
 
@@ -26,6 +29,7 @@ ONE_PROCESS = {
     # what is sent to tasks is hashes, which do not compress, and goes no further than this process
     "spark.broadcast.compress": "false",
 }
+CONNECT_SECONDS = 10
 # that Spark hands to a worker at once: both fill and read it while it is in the processor's cache. Spark's own measure, 10,000 rows, is
 # 15 MB of vectors, or all the bundles of a task
 BATCH_BYTES = 2 << 20
@@ -111,9 +115,7 @@ def delta_package() -> str:
     try:
         delta, spark = version("delta-spark"), version("pyspark")
     except PackageNotFoundError as error:
-        raise ConfigError(
-            f"{error.name} is not installed: pip install 'personahub[spark]', or leave spark.engine at auto"
-        ) from None
+        raise ConfigError(f"{error.name} is not installed: pip install 'personahub[spark]'") from None
     minor = ".".join(spark.split(".")[:2])
     return f"io.delta:delta-spark_2.13:{delta}" if delta.startswith("4.0.") else f"io.delta:delta-spark_{minor}_2.13:{delta}"
 
@@ -124,9 +126,14 @@ def local(config: Config, verbose: bool, job: Job | None) -> SparkSession:
     """
     if os.environ.get("SPARK_REMOTE"):
         raise ConfigError("spark.engine: spark is a Spark of this process, yet SPARK_REMOTE is set: leave one of them out")
-    package = delta_package()
+    missing = [] if find_spec("delta") else ["its packages (pip install 'personahub[spark]')"]
     if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
-        raise ConfigError("local-mode Spark needs Java 17 or 21, on the PATH or in JAVA_HOME; the embedded engine needs none")
+        missing.append("Java 17 or 21, on the PATH or in JAVA_HOME")
+    if missing:
+        raise ConfigError(
+            f"local-mode Spark lacks {' and '.join(missing)}. The embedded engine needs neither (PERSONAHUB_ENGINE=embedded)"
+        )
+    package = delta_package()
     master = config.spark.master or (_local_master(config) if job is None else "local[*]")
     if master.startswith("local"):
         # without it workers run the PATH's python3 and miss every package
@@ -179,11 +186,32 @@ def _for(job: Job, config: Config) -> dict[str, str]:
 
 
 def connected(config: Config) -> SparkSession:
-    """A session of Spark Connect. Its server brings Delta and the Python packages."""
+    """A session of Spark Connect. Its server brings Delta and the Python packages. Raises ConfigError where none answers."""
+    if not (remote := os.environ["SPARK_REMOTE"]).startswith("local"):
+        _check_server(remote)
     spark = SparkSession.builder.getOrCreate()
     for key, value in config.spark.conf.items():
         spark.conf.set(key, value)
     return spark
+
+
+def _check_server(remote: str) -> None:
+    """Connect's client would try for ten minutes, and say nothing. What follows the port may be a secret."""
+    try:
+        parts = urlsplit(remote.partition(";")[0])
+        host, port = parts.hostname, parts.port or 15002
+    except ValueError:
+        host = None
+    if not host or parts.scheme != "sc":
+        raise ConfigError(
+            "SPARK_REMOTE is no address of a Spark Connect server: it looks like sc://HOST:15002. Mend it or unset it"
+        )
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(
+            f"no Spark Connect server answers at {host}:{port} ({error}): start it, or unset SPARK_REMOTE"
+        ) from None
 
 
 def send_package(session: SparkSession) -> None:

@@ -37,10 +37,12 @@ def test_a_job_gets_a_virtual_machine_by_what_it_reads():
 
 
 def test_without_java_it_says_so_in_one_line(monkeypatch):
-    monkeypatch.setattr(engine, "delta_package", lambda: "delta")
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ConfigError, match=r"^local-mode Spark needs Java 17 or 21.*needs none$"):
+    with pytest.raises(
+        ConfigError, match=r"^local-mode Spark lacks its packages \(.*personahub\[spark\]'\) and Java 17 or 21, .*needs neither"
+    ):
         engine.local(load(), verbose=False, job=None)
 
 
@@ -48,6 +50,21 @@ def test_a_local_spark_is_not_mixed_up_with_a_remote_one(monkeypatch):
     monkeypatch.setenv("SPARK_REMOTE", "sc://somewhere")
     with pytest.raises(ConfigError, match="SPARK_REMOTE is set"):
         engine.local(load(), verbose=False, job=None)
+
+
+@pytest.mark.parametrize(
+    ("remote", "says"),
+    [
+        ("sc://127.0.0.1:1/;token=secret", "no Spark Connect server answers at 127.0.0.1:1 "),
+        ("spark://host", "sc://HOST:15002"),
+        ("sc://host:port", "sc://HOST:15002"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_named_at_once(monkeypatch, remote, says):
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    with pytest.raises(ConfigError, match=says) as error:
+        engine.connected(load())
+    assert "secret" not in str(error.value)
 
 
 def test_a_local_master_has_room_for_every_paid_task_and_for_delta(monkeypatch):
