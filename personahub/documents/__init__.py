@@ -1,5 +1,6 @@
 """The front door of corpora: files become one DataFrame of documents and rejects. One file a task, streamed, never held."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
@@ -127,9 +128,8 @@ def _table_task(documents: Documents) -> Callable[[_Batches], _Batches]:
 
     def rows(records: _Batches) -> Iterator[Row]:
         for batch in records:
-            for record in batch.to_pylist():
-                row = generic.record_row(record, names, wanted, documents, 0, 0, None)
-                if row is not None:
+            for record, _ in generic.records(batch):
+                if row := generic.record_row(record, names, wanted, documents, 0, 0, None, Counter()):
                     yield row
 
     def task(input_batches: _Batches) -> _Batches:

@@ -1,6 +1,8 @@
 """Finding files and streaming their lines: URIs (s3://, gs://, hdfs://, ...) through pyarrow.fs, local paths plainly."""
 
 import bz2
+import lzma
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,7 +16,11 @@ from pyarrow import fs
 from personahub.errors import InputError
 
 # what tells that the bytes of a file are damaged, or cannot be had. FileNotFoundError is an OSError: catch it first
-DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError, pa.ArrowInvalid)
+DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, pa.ArrowInvalid)
+# endings of names, whatever their case
+JSONL = tuple(name + packed for name in (".jsonl", ".ndjson", ".json") for packed in ("", ".gz", ".bz2", ".xz", ".zst", ".zstd"))
+PARQUET = (".parquet", ".parq", ".pq")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COMPRESSED_CHUNK = 64 * 1024
 _PLAIN_CHUNK = 1024 * 1024
 _WILDCARD = re.compile(r"[*?\[]")
@@ -45,9 +51,10 @@ class Place:
         return {fs.FileType.File: "file", fs.FileType.Directory: "directory"}.get(kind, "missing")
 
     def below(self, folder: str) -> list[str]:
-        """All files below a folder, sorted."""
+        """All files below a folder, sorted, with links to what is not there."""
         found = self.filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-        return sorted(info.path for info in found if info.type == fs.FileType.File)
+        files = [info.path for info in found if info.type == fs.FileType.File]
+        return sorted(files + _dangling(folder) if self.local else files)
 
     def open(self, path: str) -> Any:
         """The raw bytes, a file object."""
@@ -56,6 +63,12 @@ class Place:
     def open_parquet(self, path: str) -> Any:
         """A file object that can seek."""
         return self.filesystem.open_input_file(path)
+
+
+def _dangling(folder: str) -> list[str]:
+    """Links below a local folder to what is not there, which file systems leave out."""
+    names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    return [name for name in names if not os.path.exists(name)]
 
 
 def select(path: str, setting: str = "documents.path") -> tuple[str, list[str]]:
@@ -90,7 +103,7 @@ def _glob(pattern: str) -> str:
 
 
 def lines(place: Place, path: str) -> Iterator[bytes]:
-    r"""The lines of a plain, .gz, .bz2 or .zst file without their \n, streamed.
+    r"""The lines of a plain, .gz, .bz2, .xz or .zst file without their \n, streamed.
 
     Raises FileNotFoundError, or one of DAMAGE after every whole line that stands before the damage.
     """
@@ -127,12 +140,25 @@ def line_blocks(place: Place, path: str, size: int) -> Iterator[bytes]:
 
 
 def _blocks(place: Place, path: str) -> Iterator[bytes]:
+    blocks = _unpacked(place, path)
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= len(_BYTE_ORDER_MARK):
+            break
+    yield head.removeprefix(_BYTE_ORDER_MARK)
+    yield from blocks
+
+
+def _unpacked(place: Place, path: str) -> Iterator[bytes]:
     ending = path.lower()
     with place.open(path) as stream:
         if ending.endswith(".gz"):
             yield from _inflate(stream)
         elif ending.endswith(".bz2"):
             yield from _members(stream, bz2.BZ2Decompressor, _decompress)
+        elif ending.endswith(".xz"):
+            yield from _members(stream, lzma.LZMADecompressor, _decompress)
         elif ending.endswith((".zst", ".zstd")):
             yield from _members(stream, lambda: zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj(), _decompress)
         else:
@@ -145,7 +171,7 @@ def _inflate(stream: Any) -> Iterator[bytes]:
 
 
 def _members(stream: Any, new: Callable[[], Any], decompress: Callable[[Any, bytes], Iterator[bytes]]) -> Iterator[bytes]:
-    """The members of a gzip or bzip2 file, or the frames of a zstandard one, one after another."""
+    """The members of a gzip, bzip2 or xz file, or the frames of a zstandard one, one after another."""
     decoder, empty = new(), True
     while chunk := stream.read(_COMPRESSED_CHUNK):
         empty = False

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from personahub.config import Documents
 from personahub.documents.files import DAMAGE, Place, lines, select
+from personahub.documents.json_lines import parse
 from personahub.documents.rows import Row, judge, reject
 from personahub.errors import InputError
 
@@ -132,11 +133,9 @@ def read_file(place: Place, file: File, file_index: int, settings: Documents) ->
 
 def _row(settings: Documents, file_index: int, number: int, document_id: str, line: bytes, quality: dict[str, float]) -> Row:
     try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        document = parse(line)
+    except ValueError as error:
         return reject(file_index, number, document_id, "bad_json", str(error), line[:8000].decode("utf-8", "replace"))
-    if not isinstance(document, dict):
-        return reject(file_index, number, document_id, "bad_json", "not a JSON object", line[:8000].decode("utf-8", "replace"))
     get = document.get
     text = get(settings.text_column or "raw_content")
     return judge(settings, file_index, number, document_id, text, quality, get("url"), get("language"))

@@ -1,4 +1,6 @@
+import bz2
 import json
+import lzma
 
 import pyarrow as pa
 import pytest
@@ -33,6 +35,52 @@ def test_the_fallback_id_is_relative_to_the_folder_before_a_wildcard(tmp_path):
     gz(tmp_path / "one.jsonl.gz", [{"text": "zero"}])
     for path in (tmp_path, tmp_path / "*.gz", tmp_path / "one.jsonl.gz"):
         assert ids(rows(settings(path, format="jsonl"))) == ["one.jsonl.gz/0"]
+
+
+@pytest.mark.parametrize(("ending", "packed"), [("JSONL", bytes), ("jsonl.bz2", bz2.compress), ("json.XZ", lzma.compress)])
+def test_endings_in_any_case_and_of_any_packing(tmp_path, ending, packed):
+    (tmp_path / f"data.{ending}").write_bytes(packed(b"\xef\xbb\xbf" + LINES.encode()))
+    assert ids(rows(settings(tmp_path, format="jsonl"))) == ["a", "7", f"data.{ending}/2", f"data.{ending}/3"]
+
+
+def test_what_is_not_read_is_told(tmp_path):
+    (tmp_path / "data.jsonl").write_text(LINES)
+    (tmp_path / "notes.docx").write_text("x")
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
+    found = rows(settings(tmp_path, format="jsonl"))
+    assert rejects(found) == [("gone.jsonl", "missing_file"), ("notes.docx", "unknown_ending")]
+
+
+def test_nan_and_large_numbers_are_no_reason_to_lose_a_line(tmp_path):
+    lines = [
+        f'{{"id": {2**127 + n}, "text": "{n}", "perplexity": {number}}}' for n, number in enumerate(["NaN", "-Infinity", "1e400"])
+    ]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    found = rows(settings(tmp_path, format="jsonl"))
+    assert (ids(found), texts(found)) == ([str(2**127 + n) for n in range(3)], ["0", "1", "2"])
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [("de", 5), ("deu", 5), ("zh", 1), ("cmn", 1), ("Klingon", 1)])
+def test_languages_by_any_of_their_codes(tmp_path, wanted, kept):
+    codes = ["de", "deu", "ger", "DE-at", "deu_Latn", "cmn_Hani", "klingon", "en"]
+    gz(tmp_path / "data.jsonl.gz", [{"text": code, "language": code} for code in codes])
+    assert len(texts(rows(settings(tmp_path, format="jsonl", languages=(wanted,))))) == kept
+
+
+def test_a_file_of_which_nothing_is_kept_says_what_languages_are_there(tmp_path):
+    gz(tmp_path / "data.jsonl.gz", [{"text": "x", "language": code} for code in ("deu", "fra", "deu")])
+    (reject,) = rows(settings(tmp_path, format="jsonl", languages=("en",)))
+    assert (reject.source_id, reject.reason) == ("data.jsonl.gz", "wrong_language")
+    assert "['en']" in reject.detail
+    assert "deu 2, fra 1" in reject.detail
+
+
+def test_a_string_that_is_no_utf_8_is_a_reject(tmp_path):
+    raw = pa.array([b"zero", b"caf\xe9", b"two"], pa.binary())
+    column = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    parquet.write_table(pa.table({"id": ["a", "b", "c"], "text": column}), tmp_path / "data.parquet")
+    found = rows(settings(tmp_path, format="parquet"))
+    assert (texts(found), rejects(found)) == (["zero", "two"], [("data.parquet/1", "bad_utf8")])
 
 
 def test_a_truncated_zst_is_corrupt(tmp_path):
@@ -79,8 +127,10 @@ def test_presets(tmp_path):
 
 @pytest.mark.parametrize("format_", ["jsonl", "parquet"])
 def test_a_file_without_the_text_column_is_one_reject(tmp_path, format_):
-    gz(tmp_path / "a.jsonl.gz", [{"body": "x"}] * 1500)
-    parquet.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
+    if format_ == "jsonl":
+        gz(tmp_path / "a.jsonl.gz", [{"body": "x"}] * 1500)
+    else:
+        parquet.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
     found = rows(settings(tmp_path, format=format_))
     assert [(row.reason, row.detail) for row in found] == [
         ("missing_column", "no column 'text'; the file has: body; set documents.text_column")
