@@ -3,7 +3,7 @@
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 
 import regex
 
@@ -29,6 +29,7 @@ _WORD = regex.compile(
 _WITH_MARKS = regex.compile(rf"(?V1)[\p{{L}}]{MARK}*")
 # ASCII, folded, and a space for whatever is in no word
 _ASCII_WORDS = "".join(chr(code).lower() if re.fullmatch(r"\w", chr(code)) else " " for code in range(128))
+COPIED_WORDS = 12  # so many consecutive words of another text are a quotation
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
@@ -74,6 +75,28 @@ def tokens(text: str, unit: str = "word", ngram: int = 1) -> frozenset[str]:
     if len(units) < ngram:
         return frozenset([joint.join(units)] if units else [])
     return frozenset(joint.join(units[start : start + ngram]) for start in range(len(units) - ngram + 1))
+
+
+def copied_run(words: Sequence[str], source: Sequence[str], shared: Set[str]) -> str | None:
+    """The first run of COPIED_WORDS of `words` that also stands in `source`, joined by spaces; in time linear in both.
+
+    shared: the words that occur in both, or all that occur in `source`.
+    """
+    runs: Set[tuple[str, ...]] | None = None  # made for the few texts that share all words of some run
+    start = 0
+    while start <= len(words) - COPIED_WORDS:
+        last = start + COPIED_WORDS - 1
+        while last >= start and words[last] in shared:
+            last -= 1
+        if last >= start:  # no run contains a word that is not shared
+            start = last + 1
+            continue
+        if runs is None:
+            runs = {tuple(source[at : at + COPIED_WORDS]) for at in range(len(source) - COPIED_WORDS + 1)}
+        if (run := tuple(words[start : start + COPIED_WORDS])) in runs:
+            return " ".join(run)
+        start += 1
+    return None
 
 
 def cut_at_sentence(text: str, limit: int) -> str:

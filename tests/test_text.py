@@ -9,7 +9,7 @@ from many_scripts import SCRIPTS
 
 from personahub.config import Config
 from personahub.ids import persona_id
-from personahub.text import cut_at_sentence, nearest, normalise, tokens, words
+from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, nearest, normalise, tokens, words
 
 UNSPACED = ("Thai", "Lao", "Burmese", "Khmer", "Han", "Kana")
 
@@ -172,3 +172,12 @@ def test_nearest(word, prefix, expected):
 
 def test_nothing_is_near_where_nothing_is_known():
     assert nearest("a", []) == ""
+
+
+@given(st.lists(st.sampled_from("ab"), max_size=40), st.lists(st.sampled_from("abc"), max_size=40))
+def test_a_copied_run_is_the_first_that_stands_in_the_source(text, source):
+    def runs(of):
+        return [" ".join(of[at : at + COPIED_WORDS]) for at in range(len(of) - COPIED_WORDS + 1)]
+
+    expected = next((run for run in runs(text) if run in runs(source)), None)
+    assert copied_run(text, source, set(source)) == copied_run(text, source, set(source) & set(text)) == expected

@@ -8,7 +8,9 @@ each is a person's full name, some of them public figures'. It misses single nam
 
 import re
 
-_LATIN, _CYRILLIC = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŃŘŚŞŠŤŹŽ][a-zß-ɏ'’-]*[A-Za-zß-ɏ]+", r"[А-ЯЁ][а-яё-]*[А-Яа-яё]+"
+# one way only to match each name, or a long word takes time quadratic in its length
+_LATIN = r"[A-ZÀ-ÖØ-ÞĆČĐĞİŁŃŘŚŞŠŤŹŽ][a-zß-ɏ'’-]*(?:[a-zß-ɏ]|[A-Z][A-Za-zß-ɏ]*)"
+_CYRILLIC = r"[А-ЯЁ][а-яё-]*(?:[а-яё]|[А-Я][А-Яа-яё]*)"
 _PARTICLE = r"(?:[A-Z]\.|de|da|dos|del|della|di|van|von|der|den|ten|bin|bint|ibn|al|el|la|le|y)"
 _PART = rf"(?:{_LATIN}|{_CYRILLIC})"
 _FULL = rf"(?:{_LATIN}\s+(?:{_PARTICLE}\s+){{0,2}}{_LATIN}|{_CYRILLIC}\s+{_CYRILLIC})"

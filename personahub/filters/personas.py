@@ -7,12 +7,11 @@ from functools import lru_cache
 
 from personahub.config import PersonaFilters
 from personahub.filters.names import person_named
-from personahub.text import normalise
+from personahub.text import COPIED_WORDS, copied_run, normalise
 
 Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
 
 MIN_LANGUAGE_CHARACTERS = 40  # shorter texts get no verdict: the identifier guesses there
-COPIED_WORDS = 12  # so many consecutive words of the parent are a quotation, not a description
 
 _PLACEHOLDER = re.compile(
     r"(?:n/?\.?a\.?|none|null|nil|unknown|undefined|not (?:applicable|available|specified)|no persona\w*|nobody|no one|"
@@ -63,14 +62,15 @@ _REFUSAL = re.compile(
 )
 _TEMPLATE = re.compile(
     r"\{\{|\}\}|\{%|%\}|<\|\w+|</?\s*(?:personas?|text|document|source|instructions?|input|output|think|relation)\b[^<>]*>|"
-    r"\[(?:insert|your|name|text|persona|placeholder)\b[^\]]*\]|[\"']personas?[\"']\s*:|"
+    r"\[(?:insert|your|name|text|persona|placeholder)\b[^\]]{0,1000}\]|[\"']personas?[\"']\s*:|"
     r"\b(?:is|are|would be)?\s*likely to (?:read|write|like|dislike) (?:the|this) (?:following |given )?(?:text|document)\b|"
     r"\bdescription of (?:one|a) hypothetical person\b|\bunderstood without the text\b|"
     r"\b(?:your (?:response|answer|output)|the personas?) (?:should|must) (?:be|start|begin|always)\b|"
     r"\b(?:here (?:is|are)|below (?:is|are)) (?:a|the|some|\w+)?\s*(?:possible |likely |fine-grained )*personas?\b",
     re.I,
 )
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b", re.I)
+# the lookbehind: one try a word, not one from each of its letters
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}\b", re.I)
 _PHONE = re.compile(
     r"(?<![\w.+])(?:\+\d[\d\s().-]{7,}\d|\(\d{2,5}\)\s?\d{3,4}[\s.-]?\d{3,4}|\d{3}[\s.-]\d{3}[\s.-]\d{4}|"
     r"0\d{1,4}[\s/-]\d{3,4}[\s-]?\d{3,5})(?![\w-])|\b(?:phone|tel|telephone|whatsapp|mobile|call)\b\D{0,12}\d[\d\s().-]{6,}\d",
@@ -170,19 +170,14 @@ def _copied_prompt(persona: str, parent_text: str, filters: PersonaFilters) -> V
     if found := _TEMPLATE.search(persona):
         return "copied_prompt", found.group().strip()
     words = _WORD.findall(normalise(persona))
-    if len(words) < COPIED_WORDS:
-        return None
-    parent = _spaced_words(parent_text)
-    for start in range(len(words) - COPIED_WORDS + 1):
-        run = " ".join(words[start : start + COPIED_WORDS])
-        if f" {run} " in parent:
-            return "copied_prompt", f"{COPIED_WORDS} words of the parent: {run}"
-    return None
+    run = copied_run(words, *_words_of(parent_text)) if len(words) >= COPIED_WORDS else None
+    return ("copied_prompt", f"{COPIED_WORDS} words of the parent: {run}") if run else None
 
 
 @lru_cache(maxsize=16)  # the personas of one text come one after another
-def _spaced_words(text: str) -> str:
-    return f" {' '.join(_WORD.findall(normalise(text)))} "
+def _words_of(text: str) -> tuple[list[str], frozenset[str]]:
+    words = _WORD.findall(normalise(text))
+    return words, frozenset(words)
 
 
 def _contact(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:

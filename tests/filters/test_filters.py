@@ -128,6 +128,20 @@ def test_twelve_consecutive_words_of_the_parent_are_a_copy():
     assert persona(f"A person who {eleven} be", parent) == "copied_prompt"
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ha" * 150_000, "too_short"),
+        ("H" + "a" * 300_000, "too_short"),
+        ("a.b+" * 75_000, "too_short"),
+        ("Ж" + "а" * 300_000, "too_short"),
+    ]
+    + [("A baker who paints " * 15_000, "copied_prompt"), ("[name " * 50_000, "too_long")],
+)
+def test_a_text_of_300_000_letters_is_refused_in_linear_time(text, reason):
+    assert persona(text, "A baker who paints " * 15_000) == reason  # quadratic time would be hours
+
+
 def test_language_is_asked_only_of_longer_texts_and_only_if_configured():
     french = "Une enseignante de lycée qui aime lire de vieux livres"
     assert filters.language(french) == "fr"

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -14,12 +14,11 @@ from personahub import filters
 from personahub.errors import ConfigError
 from personahub.filters.personas import count_words, language
 from personahub.llm import json_answers
-from personahub.text import nearest, normalise, words
+from personahub.text import COPIED_WORDS, copied_run, nearest, normalise, words
 
-LEAST_CHARACTERS = 20
-COPIED_WORDS = 12  # so many consecutive words of an example are a copy
+MIN_CHARACTERS = 20
 ALIKE = 0.8  # Jaccard similarity of the words with an example's, from which on it is a variation
-FEWEST_LORE_WORDS = 3  # names of the lore that a character of its world must use
+MIN_LORE_NAMES = 3  # names of the lore that a character of its world must use
 _ASKS = re.compile(
     r"[?？؟]|求|计算|計算|证明|証明|"
     r"\b(?:find|determine|calculate|compute|evaluate|prove|show that|solve|derive|estimate|maximi[sz]e|minimi[sz]e|express|simplify|"
@@ -82,7 +81,7 @@ def not_blank(answer: Answer) -> Verdict:
 def not_short(answer: Answer) -> Verdict:
     """no_question: what is that short asks nothing."""
     count = len(answer.text.strip())
-    return ("no_question", f"{count} characters < {LEAST_CHARACTERS}") if count < LEAST_CHARACTERS else None
+    return ("no_question", f"{count} characters < {MIN_CHARACTERS}") if count < MIN_CHARACTERS else None
 
 
 def at_least_words(answer: Answer, value: int) -> Verdict:
@@ -105,7 +104,7 @@ def safe(answer: Answer) -> Verdict:
 def not_the_persona(answer: Answer) -> Verdict:
     """The persona and next to nothing else."""
     persona, said = normalise(answer.persona), normalise(answer.text)
-    copied = persona and persona in said and len(said) - len(persona) < LEAST_CHARACTERS
+    copied = persona and persona in said and len(said) - len(persona) < MIN_CHARACTERS
     return ("copied_persona", "the text is the persona's description") if copied else None
 
 
@@ -116,45 +115,21 @@ def not_an_example(answer: Answer) -> Verdict:
     own = words(answer.text)
     mine = frozenset(own)
     for number, example in enumerate(answer.examples, start=1):
-        told, theirs = _told(example)
-        shared = mine & theirs
-        alike = len(shared) / max(1, len(mine) + len(theirs) - len(shared))
+        example_words, example_set = _words_of(example)
+        shared = mine & example_set
+        alike = len(shared) / max(1, len(mine) + len(example_set) - len(shared))
         if alike >= ALIKE:
             return "copied_example", f"{alike:.2f} of the words of example {number}"
-        run = _copied_run(own, told, shared)
-        if run is not None:
-            return "copied_example", f"{COPIED_WORDS} words of example {number}: {' '.join(run)}"
+        if run := copied_run(example_words, own, shared):
+            return "copied_example", f"{COPIED_WORDS} words of example {number}: {run}"
     return None
 
 
 @lru_cache(maxsize=4096)
-def _told(example: str) -> tuple[list[str], frozenset[str]]:
-    """Its words, and each once; one example is shown to many."""
-    told = words(example)
-    return told, frozenset(told)
-
-
-def _copied_run(own: Sequence[str], told: Sequence[str], shared: Collection[str]) -> tuple[str, ...] | None:
-    """The first run of COPIED_WORDS words of `told` that stands in `own`; shared: the words that both have."""
-    mine: Set[tuple[str, ...]] | None = None  # made for the few texts that have all words of some run
-    start = 0
-    while start <= len(told) - COPIED_WORDS:
-        last = start + COPIED_WORDS - 1
-        while last >= start and told[last] in shared:
-            last -= 1
-        if last >= start:  # no run goes over a word that only one of them has
-            start = last + 1
-            continue
-        mine = set(_runs(own)) if mine is None else mine
-        run = tuple(told[start : start + COPIED_WORDS])
-        if run in mine:
-            return run
-        start += 1
-    return None
-
-
-def _runs(own: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    return (tuple(own[at : at + COPIED_WORDS]) for at in range(len(own) - COPIED_WORDS + 1))
+def _words_of(example: str) -> tuple[list[str], frozenset[str]]:
+    """Its words, and each once; one example is shown with many personas."""
+    found = words(example)
+    return found, frozenset(found)
 
 
 def in_language(answer: Answer) -> Verdict:
@@ -181,9 +156,11 @@ def of_the_lore(answer: Answer) -> Verdict:
     for field in ("race", "class"):
         if normalise(answer.content[field]) not in lore:
             return "not_of_the_lore", f"the lore knows no {field} {answer.content[field]!r}"
-    told = set(words(" ".join(_strings([value for field, value in answer.content.items() if field not in ("race", "class")]))))
-    least = min(FEWEST_LORE_WORDS, len(named))
-    used = len(list(islice((name for name in named if name <= told), least)))
+    used_words = set(
+        words(" ".join(_strings([value for field, value in answer.content.items() if field not in ("race", "class")])))
+    )
+    least = min(MIN_LORE_NAMES, len(named))
+    used = len(list(islice((name for name in named if name <= used_words), least)))
     return ("not_of_the_lore", f"{used} names of the lore, fewer than {least}") if used < least else None
 
 
