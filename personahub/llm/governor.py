@@ -8,14 +8,14 @@ reserved counts as spent.
 import math
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from personahub.errors import ErrorKind
 from personahub.llm.adaptive_limit import AdaptiveLimit, fair_shares
 from personahub.llm.token_bucket import Pace, Permits
-from personahub.llm.types import Grant, Limits, Report, Snapshot
+from personahub.llm.types import Counts, Grant, Limits, Report, Snapshot
 
 REPORT_SECONDS = 0.25
 LEASE_SECONDS = 10.0  # a task unheard for longer starts no call, and its share goes to the others
@@ -43,19 +43,6 @@ class _Task:
     done: bool = False
 
 
-@dataclass(slots=True)
-class _Totals:
-    answered: int = 0
-    failed: int = 0
-    requests: int = 0
-    answers: int = 0  # requests that gave one, good for a row or not
-    settled_tokens: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float = 0.0
-    errors: Counter[str] = field(default_factory=Counter)
-
-
 class Governor:
     """Takes `Report`s, gives `Grant`s. Thread-safe."""
 
@@ -71,7 +58,7 @@ class Governor:
         self._requests = Pace(limits.requests_per_minute, now) if limits.requests_per_minute else None
         self._tokens = Pace(limits.tokens_per_minute, now) if limits.tokens_per_minute else None
         self._tasks: dict[str, _Task] = {}
-        self._totals = _Totals()
+        self._totals = Counts()
         self._lost_usd = 0.0
         self._recent: deque[tuple[int, int]] = deque()  # attempts that failed, that did not, of each report
         self._minute: deque[tuple[float, int, int]] = deque()  # time, requests, tokens
@@ -112,11 +99,9 @@ class Governor:
                 done=done,
                 total=self.total,
                 failed=totals.failed,
-                requests=totals.requests,
+                requests=totals.started,
                 requests_per_minute=sum(n for _, n, _ in self._minute) * 60 / span,
                 tokens_per_minute=sum(n for _, _, n in self._minute) * 60 / span,
-                prompt_tokens=totals.prompt_tokens,
-                completion_tokens=totals.completion_tokens,
                 cost_usd=totals.usd,
                 errors=dict(totals.errors),
                 in_flight=sum(task.in_flight for task in self._tasks.values()),
@@ -129,40 +114,32 @@ class Governor:
     # -- arithmetic ----------------------------------------------------------------------------------------------------------------
 
     def _settle(self, task: _Task, report: Report, now: float) -> None:
-        unused = max(0, task.granted - report.started)
-        for pace, taken, amount in self._paces(task, report):
+        counts = report.counts
+        unused = max(0, task.granted - counts.started)
+        for pace, taken, amount in self._paces(task, counts):
             pace.advance(now)
             pace.give_back(taken, unused)
-            pace.settle(taken, report.settled, amount)
+            pace.settle(taken, counts.settled, amount)
         task.granted = 0
-        task.open = max(0, task.open + report.started - report.settled)
+        task.open = max(0, task.open + counts.started - counts.settled)
         task.heard, task.wants, task.in_flight, task.done = now, report.wants, report.in_flight, report.done
-        totals = self._totals
-        totals.answered += report.answered
-        totals.failed += report.failed
-        totals.requests += report.started
-        totals.answers += max(0, report.settled - sum(report.errors.values()))
-        totals.settled_tokens += report.settled_tokens
-        totals.prompt_tokens += report.prompt_tokens
-        totals.completion_tokens += report.completion_tokens
-        totals.usd += report.settled_usd
-        totals.errors.update(report.errors)
-        if report.started or report.settled_tokens:
-            self._minute.append((now, report.started, report.settled_tokens))
+        self._totals.add(counts)
+        if counts.started or counts.tokens:
+            self._minute.append((now, counts.started, counts.tokens))
             self._forget_old_minutes(now)
 
     def _learn(self, report: Report, now: float) -> None:
         """The concurrency limit and the circuit breaker."""
-        throttled = sum(report.errors.get(kind.value, 0) for kind in _THROTTLED)
+        counts = report.counts
+        throttled = sum(counts.errors.get(kind.value, 0) for kind in _THROTTLED)
         wants = sum(task.wants for task in self._live(now).values())
         in_flight = sum(task.in_flight for task in self._live(now).values())
-        self._adaptive.observe(now, report.settled, throttled, in_flight, wants >= self._adaptive.limit)
+        self._adaptive.observe(now, counts.settled, throttled, in_flight, wants >= self._adaptive.limit)
         if report.fatal:
             self._halt(report.fatal, report.fatal_kind or "fatal")
-        errors = sum(count for kind, count in report.errors.items() if kind not in _NO_FAILURE)
-        good = max(0, report.settled - sum(report.errors.values()))
-        if errors or good:
-            self._recent.append((errors, good))
+        errors = sum(count for kind, count in counts.errors.items() if kind not in _NO_FAILURE)
+        if errors or counts.good:
+            self._recent.append((errors, counts.good))
         while sum(map(sum, self._recent)) - sum(self._recent[0] if self._recent else ()) >= ERROR_WINDOW:
             self._recent.popleft()
         failures, attempts = sum(bad for bad, _ in self._recent), sum(map(sum, self._recent))
@@ -214,15 +191,15 @@ class Governor:
 
         The upper estimate itself, with all of max_tokens for an answer, may be many times that, and would leave the minute unused.
         """
-        most, totals = max(1, self.limits.tokens_each), self._totals
-        return min(most, max(1.0, totals.settled_tokens / totals.answers)) if totals.answers >= LEARNED else most
+        highest, good = max(1, self.limits.tokens_each), self._totals.good
+        return min(highest, max(1.0, self._totals.tokens / good)) if good >= LEARNED else highest
 
-    def _paces(self, task: _Task, report: Report) -> Iterator[tuple[Pace, deque[Permits], int]]:
+    def _paces(self, task: _Task, counts: Counts) -> Iterator[tuple[Pace, deque[Permits], int]]:
         """Each limit per minute that there is, what the task has taken of it, and what the settled requests took."""
         if self._requests:
-            yield self._requests, task.requests, report.settled
+            yield self._requests, task.requests, counts.settled
         if self._tokens:
-            yield self._tokens, task.tokens, report.settled_tokens
+            yield self._tokens, task.tokens, counts.tokens
 
     def _committed_usd(self) -> float:
         reserved = sum(task.granted + task.open for task in self._tasks.values())

@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import secrets
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from personahub.llm.governor import Governor
-from personahub.llm.types import Grant, Report
+from personahub.llm.types import Counts, Grant, Report
 
 
 class Link(Protocol):
@@ -55,7 +55,7 @@ class HttpLink:
 
     async def report(self, report: Report) -> Grant | None:
         try:
-            async with self._session.post(self._url, data=orjson.dumps(asdict(report))) as response:
+            async with self._session.post(self._url, data=orjson.dumps(report)) as response:
                 return Grant(**orjson.loads(await response.read())) if response.status == 200 else None
         except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, TypeError):
             return None
@@ -131,8 +131,9 @@ class GovernorServer:
     async def _report(self, request: web.Request) -> web.Response:
         if not self._allowed(request):
             return web.Response(status=401)
-        grant = self._governor.report(Report(**orjson.loads(await request.read())))
-        return web.Response(body=orjson.dumps(asdict(grant)), content_type="application/json")
+        sent = orjson.loads(await request.read())
+        grant = self._governor.report(Report(**{**sent, "counts": Counts(**sent["counts"])}))
+        return web.Response(body=orjson.dumps(grant), content_type="application/json")
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(status=200 if self._allowed(request) else 401)

@@ -15,8 +15,8 @@ from personahub.errors import ErrorKind
 from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
 from personahub.llm.governor_server import Link
 from personahub.llm.retry import FATAL, Decision, decide
-from personahub.llm.tracked_calls import TrackedCall, Unreported
-from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Grant, Outcome, Report
+from personahub.llm.tracked_calls import TrackedCall
+from personahub.llm.types import Attempt, ChatCall, Counts, EmbeddingCall, Grant, Outcome, Report
 
 ASK_AGAIN = 0.05  # seconds: the least time between two reports
 GIVE_UP = 120.0  # seconds without a word from the governor: no driver waits for this task any more
@@ -53,7 +53,7 @@ class Caller:
         self._starts = 0
         self._stop = False
         self._fatal: tuple[ErrorKind, str] | None = None
-        self._since = Unreported()
+        self._since = Counts()
         self._wake = asyncio.Event()
         self._out: deque[Outcome] = deque()
         self._enough, self._ended = 1, False
@@ -136,26 +136,17 @@ class Caller:
         self._wake.clear()
 
     async def _report(self, done: bool = False) -> None:
-        since, self._since = self._since, Unreported()
+        since, self._since = self._since, Counts()
         wants = self._in_flight + len(self._new) + len(self._again) + (OPEN_INPUT if self._input_open else 0)
-        usd = self._model.cost_usd(since.prompt_tokens, since.completion_tokens) or 0.0
         grant = await self._link.report(
             Report(
                 task=self._task,
                 attempt=self._attempt,
                 wants=0 if done or self._stop else min(wants, OPEN_INPUT),
                 in_flight=self._in_flight,
-                started=since.started,
-                settled=since.settled,
-                settled_tokens=since.prompt_tokens + since.completion_tokens,
-                settled_usd=usd,
-                answered=since.answered,
-                failed=since.failed,
-                errors=dict(since.errors),
+                counts=since,
                 fatal=self._fatal[1] if self._fatal else None,
                 fatal_kind=self._fatal[0].value if self._fatal else None,
-                prompt_tokens=since.prompt_tokens,
-                completion_tokens=since.completion_tokens,
                 done=done,
             )
         )
@@ -201,7 +192,10 @@ class Caller:
                 self._in_flight -= 1
                 self._since.settled += 1
             row.count(attempt)
-            self._since.count(attempt)
+            self._since.tokens += attempt.prompt_tokens + attempt.completion_tokens
+            self._since.usd += self._model.cost_usd(attempt.prompt_tokens, attempt.completion_tokens) or 0.0
+            if attempt.kind is not None:
+                self._since.errors[attempt.kind.value] += 1
             decision = decide(attempt.kind, row.tries, self._model, time.monotonic() - row.first_send, attempt.retry_after)
             self._follow(row, attempt, decision)
         except BaseException as error:  # a bug or a full disk: the task must end, not hang

@@ -1,14 +1,11 @@
-"""A call on its way to its outcome, and what a task has to report of its calls."""
+"""A call on its way to its outcome."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from personahub.llm.retry import Decision, Tries
 from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
-
-_SUMS = ("started", "settled", "answered", "failed", "prompt_tokens", "completion_tokens")
 
 
 @dataclass(slots=True)
@@ -54,28 +51,3 @@ class TrackedCall:
             created_at=time.time(),
             vectors=attempt.vectors,
         )
-
-
-@dataclass(slots=True)
-class Unreported:
-    """Counts since the last report to the governor."""
-
-    started: int = 0
-    settled: int = 0
-    answered: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-
-    def count(self, attempt: Attempt) -> None:
-        self.prompt_tokens += attempt.prompt_tokens
-        self.completion_tokens += attempt.completion_tokens
-        if attempt.kind is not None:
-            self.errors[attempt.kind.value] += 1
-
-    def add(self, other: "Unreported") -> None:
-        """Of a report that did not arrive: its counts are reported next time."""
-        for name in _SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.errors.update(other.errors)

@@ -1,5 +1,6 @@
 """The values that travel through `llm`: what is asked (an answer or vectors), what one try gave, what one call became."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,31 +83,48 @@ class Outcome:
     vectors: tuple[str, ...] = ()  # of EmbeddingCall, in their order; none where there was no answer
 
 
+@dataclass(slots=True)
+class Counts:
+    """What became of requests: of one task since its last report, or of all tasks."""
+
+    started: int = 0
+    settled: int = 0  # requests that ended, however they ended
+    tokens: int = 0  # that the settled ones were billed, and dollars
+    usd: float = 0.0
+    answered: int = 0  # rows that ended final
+    failed: int = 0  # rows that ended not final
+    errors: Counter[str] = field(default_factory=Counter)  # ErrorKind -> attempts that ended so
+
+    @property
+    def good(self) -> int:
+        """Requests that gave an answer, good for a row or not."""
+        return max(0, self.settled - sum(self.errors.values()))
+
+    def add(self, other: "Counts") -> None:
+        self.started += other.started
+        self.settled += other.settled
+        self.tokens += other.tokens
+        self.usd += other.usd
+        self.answered += other.answered
+        self.failed += other.failed
+        self.errors.update(other.errors)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a task tells the governor, about twice a second. Counts are since its last report.
+    """What a task sends the governor, about every 0.25 s: what it wants, and its counts since its last report.
 
-    `task` names window and slot; `attempt` grows with each retry of the task: an older one is fenced.
-    `usd` and `tokens` are the upper estimates of *one* request of this task, reserved for each start that is granted.
+    `task` names window and slot. `attempt` grows with each retry of the task; the counts of an older attempt are ignored, and the reply
+    stops it.
     """
 
     task: str
     attempt: int
     wants: int  # requests it could have in flight now
     in_flight: int
-    started: int = 0
-    tokens: int = 0
-    usd: float = 0.0
-    settled: int = 0  # requests that ended, however they ended
-    settled_tokens: int = 0  # what they really used
-    settled_usd: float = 0.0
-    answered: int = 0  # rows that ended final
-    failed: int = 0  # rows that ended not final
-    errors: dict[str, int] = field(default_factory=dict)  # ErrorKind -> attempts that ended so
+    counts: Counts = field(default_factory=Counts)
     fatal: str | None = None  # a message: authentication, quota, unknown model
     fatal_kind: str | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
     done: bool = False
 
 
@@ -160,8 +178,6 @@ class Snapshot:
     requests: int
     requests_per_minute: float
     tokens_per_minute: float
-    prompt_tokens: int
-    completion_tokens: int
     cost_usd: float
     errors: dict[str, int]
     in_flight: int

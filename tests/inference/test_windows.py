@@ -13,7 +13,7 @@ from personahub.inference import executor, windows
 from personahub.inference.pending import RequestBatch, find_pending
 from personahub.inference.windows import Staged, WindowLayout, layout_of, stage
 from personahub.llm.governor import Governor
-from personahub.llm.types import Limits, Report
+from personahub.llm.types import Counts, Limits, Report
 from personahub.stages.synthesize import tasks
 from personahub.storage.delta import Store
 
@@ -158,7 +158,7 @@ class Tables:
 def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_path, monkeypatch, journal, wants, opened):
     monkeypatch.setattr(windows, "OPENING_SECONDS", 0.0)
     governor = Governor(Limits(4), total=5)
-    governor.report(Report("0/0", 0, wants=wants, in_flight=1, started=2, settled=1, answered=1))
+    governor.report(Report("0/0", 0, wants=wants, in_flight=1, counts=Counts(started=2, settled=1, answered=1)))
     tables, lease = Tables(5), SimpleNamespace(lost=threading.Event())
     plan = executor.TaskPlan(
         "s", "examples", "run", None, executor.Chats("none", {}), Limits(1), journal_folder=journal and str(tmp_path)

@@ -1,11 +1,13 @@
 """The governor on a clock of its own."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from personahub.llm.governor import LEASE_SECONDS, UNLIMITED, Governor, Limits
-from personahub.llm.types import Report
+from personahub.llm.types import Counts, Report
 
 
 class Clock:
@@ -75,8 +77,8 @@ def simulate(governor: Governor, clock: Clock, seconds: float, latency=lambda no
             started = pending.pop(name, 0)
             grant = governor.report(
                 Report(
-                    name, 1, wants=1000, in_flight=len(ends), started=started, settled=len(ended),
-                    settled_tokens=len(ended) * tokens, settled_usd=len(ended) * usd, answered=len(ended),
+                    name, 1, wants=1000, in_flight=len(ends),
+                    counts=Counts(started, len(ended), len(ended) * tokens, len(ended) * usd, answered=len(ended)),
                 )
             )  # fmt: skip
             if grant.stop and not ends:
@@ -134,7 +136,7 @@ def test_the_budget_is_never_overspent_and_stops_the_stage(clock):
 def test_what_a_lost_task_had_reserved_counts_as_spent(clock):
     governor = Governor(Limits(concurrency=4, budget_usd=0.05, usd_each=0.01), clock=clock)
     assert governor.report(Report("a", 1, wants=4, in_flight=0)).starts == 4
-    governor.report(Report("a", 1, wants=4, in_flight=4, started=4))
+    governor.report(Report("a", 1, wants=4, in_flight=4, counts=Counts(started=4)))
     clock.now = 10 * LEASE_SECONDS  # never heard again
     assert governor.report(Report("b", 1, wants=4, in_flight=0)).starts == 1
 
@@ -142,7 +144,7 @@ def test_what_a_lost_task_had_reserved_counts_as_spent(clock):
 def test_an_endpoint_that_never_answers_stops_the_stage_early(clock):
     governor = Governor(Limits(concurrency=64, max_error_rate=0.6), clock=clock)
     governor.report(Report("a", 1, wants=64, in_flight=0))
-    grant = governor.report(Report("a", 1, wants=64, in_flight=0, settled=20, errors={"connection": 20}))
+    grant = governor.report(Report("a", 1, wants=64, in_flight=0, counts=Counts(settled=20, errors=Counter(connection=20))))
     assert governor.stop_kind == "error_rate"
     assert "20 of the last 20" in grant.stop
 
@@ -151,9 +153,9 @@ def test_thirty_percent_of_faults_is_no_reason_to_stop_and_waiting_is_no_failure
     governor = Governor(Limits(concurrency=64, max_error_rate=0.6), clock=clock)
     for _ in range(50):
         clock.now += 0.25
-        report = Report("a", 1, wants=64, in_flight=64, settled=100, errors={"server": 20, "rate_limit": 40})
+        report = Report("a", 1, wants=64, in_flight=64, counts=Counts(settled=100, errors=Counter(server=20, rate_limit=40)))
         assert governor.report(report).stop is None
-    report = Report("a", 1, wants=64, in_flight=64, settled=400, errors={"server": 300})
+    report = Report("a", 1, wants=64, in_flight=64, counts=Counts(settled=400, errors=Counter(server=300)))
     assert governor.report(report).stop is not None
 
 
@@ -171,8 +173,8 @@ def test_the_snapshot_adds_up(clock):
     clock.now = 30.0
     governor.report(
         Report(
-            "a", 1, wants=4, in_flight=2, started=7, settled=5, settled_tokens=500, settled_usd=0.5, answered=4, failed=1,
-            errors={"server": 1}, prompt_tokens=300, completion_tokens=200,
+            "a", 1, wants=4, in_flight=2,
+            counts=Counts(started=7, settled=5, tokens=500, usd=0.5, answered=4, failed=1, errors=Counter(server=1)),
         )
     )  # fmt: skip
     shot = governor.snapshot()
