@@ -46,8 +46,3 @@ def map_rows(rows: DataFrame, one: Callable[[Mapping[str, Any]], Iterable[dict[s
                 yield pa.RecordBatch.from_pylist(made, schema=arrow)
 
     return rows.mapInArrow(task, schema)
-
-
-def storable(text: str | None, max_characters: int | None = None) -> str | None:
-    """The first characters, without halves of surrogate pairs: a JSON escape can hold one, and no table can store it."""
-    return None if text is None else text[:max_characters].encode("utf-8", "replace").decode()

@@ -8,6 +8,7 @@ VERSION = 2  # of all tables together: it grows when a column or its meaning cha
 # the columns that people ask by, of which tables have statistics
 QUERIED = tuple("stage purpose run_id created_at hop language source relation task mode model kind method reason".split())
 
+RAW_CHARACTERS = 2000  # of rejects.raw, at most
 _STRING, _LONG, _INT, _DOUBLE, _BOOL = T.StringType(), T.LongType(), T.IntegerType(), T.DoubleType(), T.BooleanType()
 
 
@@ -92,7 +93,7 @@ REJECTS = _table(
     completion_id=_STRING,
     reason=_STRING,
     detail=_STRING,
-    raw=_STRING,  # at most 2,000 characters
+    raw=_STRING,  # at most RAW_CHARACTERS
     run_id=_STRING,
 )
 

@@ -4,6 +4,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence, Set
+from typing import overload
 
 import regex
 
@@ -43,6 +44,19 @@ def normalise(text: str) -> str:
 def unpointed(text: str) -> str:
     """The normalised text without the points of Hebrew and Arabic: what is cut into words."""
     return _POINTS.sub("", normalise(text))
+
+
+@overload
+def storable(text: str, max_characters: int | None = None) -> str: ...
+
+
+@overload
+def storable(text: None, max_characters: int | None = None) -> None: ...
+
+
+def storable(text: str | None, max_characters: int | None = None) -> str | None:
+    """The first `max_characters`; half a surrogate pair, which a JSON escape can hold and no table or journal can, becomes a "?"."""
+    return None if text is None else text[:max_characters].encode("utf-8", "replace").decode()
 
 
 def words(text: str) -> list[str]:

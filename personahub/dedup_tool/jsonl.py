@@ -20,7 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from personahub.dedup_tool.parquet import partitions
 from personahub.documents.files import DAMAGE, Place, line_blocks, select
 from personahub.errors import InputError
-from personahub.rows import storable
+from personahub.text import storable
 
 UNREADABLE = "_personahub_unreadable"  # the text of a line that is no JSON object
 BLOCK_BYTES = 8 << 20

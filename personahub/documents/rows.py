@@ -9,10 +9,9 @@ from pyspark.sql import types as T
 from personahub import filters, ids
 from personahub.config import Documents
 from personahub.rows import arrow_schema
-from personahub.schemas import DOCUMENTS
+from personahub.schemas import DOCUMENTS, RAW_CHARACTERS
 
 STAGE = "documents"
-RAW_CHARACTERS = 2000
 _BATCH_ROWS, _BATCH_CHARACTERS = 512, 4_000_000
 
 READ = T.StructType(

@@ -108,11 +108,11 @@ _WORD = re.compile(r"\w+")
 _LEADING = " \t\r\n\"'“”‘’«»*-–—•:：#`("
 
 
-def persona_reason(persona: str, parent_text: str, relation: str | None, filters: PersonaFilters) -> Verdict:
+def persona_reason(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
     """Why a persona is refused, as (reason, detail), or None.
 
-    parent_text: what the persona was made from, a text or another persona. relation: read, write, colleague, ...; no predicate
-    depends on it yet. A word is what stands between spaces; in scripts without spaces, two characters count as one.
+    parent_text: what the persona was made from, a text or another persona. A word is what stands between spaces; in scripts without
+    spaces, two characters count as one.
     """
     for check in PERSONA_CHECKS:
         verdict = check(persona, parent_text, filters)
@@ -124,7 +124,7 @@ def persona_reason(persona: str, parent_text: str, relation: str | None, filters
 def language(text: str) -> str | None:
     """The ISO 639-1 code of the text by py3langid, offline; None below 40 characters. The model loads once a process (0.2 s).
 
-    Nigerian Pidgin (pcm) is told as English: the identifier takes short English for it, 10 times in 2,500 real personas.
+    Nigerian Pidgin (pcm) counts as English: the identifier takes short English for it, 10 times in 2,500 real personas.
     """
     text = text.strip()
     if len(text) < MIN_LANGUAGE_CHARACTERS:

@@ -16,6 +16,7 @@ import orjson
 
 from personahub.llm.embeddings import key_of
 from personahub.llm.types import ChatCall, EmbeddingCall, Outcome
+from personahub.text import storable
 
 Row = dict[str, Any]
 KEY, KEY_OF_VECTOR = "completion_id", "text_id"  # by which a ledger knows a row of `completions`, of `embeddings`
@@ -34,11 +35,11 @@ def row_of(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) 
         "base_url": model.base_url,
         "prompt_name": call.prompt_name,
         "prompt_version": call.prompt_version,
-        "text": _storable(outcome.text),
+        "text": storable(outcome.text),
         "finish_reason": outcome.finish_reason,
         "final": outcome.final,
         "error_kind": None if outcome.kind is None else outcome.kind.value,
-        "error_message": _storable(outcome.message),
+        "error_message": storable(outcome.message),
         "prompt_tokens": outcome.prompt_tokens,
         "completion_tokens": outcome.completion_tokens,
         "cost_usd": model.cost_usd(outcome.prompt_tokens, outcome.completion_tokens),
@@ -60,7 +61,7 @@ def embedding_rows(outcome: Outcome, stage: str, purpose: str, run_id: str, mode
         "model": key_of(model),
         "final": outcome.final,
         "error_kind": None if outcome.kind is None else outcome.kind.value,
-        "error_message": _storable(outcome.message),
+        "error_message": storable(outcome.message),
         "latency_s": outcome.latency_s,
         "attempts": outcome.attempts,
         "base_url": model.base_url,
@@ -79,11 +80,6 @@ def shares(total: int, weights: Sequence[int]) -> list[int]:
     weights = [max(1, weight) for weight in weights]
     ends = [round(total * end / sum(weights)) for end in accumulate(weights)]
     return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _storable(text: str | None) -> str | None:
-    """A JSON escape can hold half a surrogate pair, which neither a journal nor a table can store."""
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
 class Writer:

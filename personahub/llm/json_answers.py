@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastjsonschema
 import json_repair
@@ -59,6 +59,34 @@ def extract(text: str) -> Any:
         if (repaired := _repair(part)) is not None:
             return repaired
     raise NoJson("the answer holds no JSON" if text else "the answer is blank")
+
+
+class Reading(NamedTuple):
+    """What a final completion says: a value, or (None and) the reason why it is a reject, with a detail."""
+
+    value: Any = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+def read(
+    text: str | None,
+    error_kind: str | None,
+    error_message: str | None,
+    why_not: Callable[[Any], str | None] = lambda value: None,
+) -> Reading:
+    """A final row of `completions` -> its JSON value, if `why_not` (see `check`) does not object to it. Never raises.
+
+    Reasons: the row's error_kind; empty; invalid (no JSON, or what `why_not` says).
+    """
+    if error_kind is not None or text is None:
+        return Reading(None, error_kind or "empty", error_message)
+    try:
+        value = extract(text)
+    except NoJson as error:
+        return Reading(None, "invalid", str(error))
+    problem = why_not(value)
+    return Reading(value) if problem is None else Reading(None, "invalid", problem)
 
 
 def describe(schema: Mapping[str, Any]) -> str:

@@ -42,11 +42,11 @@ def decide(kind: ErrorKind | None, tries: Tries, model: Model, elapsed: float, r
             return Decision(None, final=False, kind=kind)
         # the first retry goes at once; the later ones back off
         wait = 0.0 if tries.transient == 1 else min(8.0, 0.25 * 2 ** (tries.transient - 2))
-        return _wait(max(wait, retry_after or 0.0), elapsed, model, kind)
+        return _wait(max(wait, retry_after or 0.0), elapsed, model)
     if kind is ErrorKind.RATE_LIMIT:
         tries.throttled += 1
         wait = retry_after if retry_after is not None else min(8.0, 0.5 * 2 ** (tries.throttled - 1))
-        return _wait(wait, elapsed, model, kind)
+        return _wait(wait, elapsed, model)
     if kind in BAD_ANSWER:
         tries.bad_answers += 1
         if tries.bad_answers == 1 and elapsed < model.deadline_seconds:
@@ -54,7 +54,7 @@ def decide(kind: ErrorKind | None, tries: Tries, model: Model, elapsed: float, r
     return Decision(None, final=True, kind=kind)
 
 
-def _wait(seconds: float, elapsed: float, model: Model, kind: ErrorKind) -> Decision:
+def _wait(seconds: float, elapsed: float, model: Model) -> Decision:
     if elapsed + seconds > model.deadline_seconds:
         return Decision(None, final=False, kind=ErrorKind.DEADLINE)
     # jitter: rows that failed together do not come back together

@@ -17,7 +17,6 @@ from the content and does not occur in it, so that no text can close its own del
 is defused too.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from personahub import ids
 from personahub.config import Model
 from personahub.errors import ConfigError
+from personahub.text import nearest
 
 _KEYS = {"name", "version", "system", "user", "variables", "data", "schema"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -98,10 +98,8 @@ def load(name: str, folder: str | Path | None = None) -> Prompt:
     home: Any = Path(folder) if folder is not None else resources.files(__name__)
     file = home / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not file.is_file():
-        known = sorted(entry.name.removesuffix(".yaml") for entry in home.iterdir() if entry.name.endswith(".yaml"))
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
-        raise ConfigError(f"there is no prompt {name!r} in {home}; {hint}")
+        known = (entry.name.removesuffix(".yaml") for entry in home.iterdir() if entry.name.endswith(".yaml"))
+        raise ConfigError(f"there is no prompt {name!r} in {home}{nearest(name, known)}")
     try:
         entry = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -110,6 +108,11 @@ def load(name: str, folder: str | Path | None = None) -> Prompt:
         return compiled(name, entry)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
+
+
+def by_name(name: str) -> dict[str, Prompt]:
+    """One prompt of the package, under its name: as a batch of requests takes its prompts."""
+    return {name: load(name)}
 
 
 def compiled(name: str, entry: Any, constants: Mapping[str, Any] | None = None) -> Prompt:

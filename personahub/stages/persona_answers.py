@@ -14,9 +14,9 @@ from pyspark.sql import types as T
 from personahub import filters, ids, schemas
 from personahub.config import PersonaFilters
 from personahub.llm import json_answers
-from personahub.rows import storable
+from personahub.schemas import RAW_CHARACTERS
+from personahub.text import storable
 
-RAW_CHARACTERS = 2000
 WRITES = ("personas", "lineage", "rejects")  # what `split` gives the rows of
 
 _STRING, _INT = T.StringType(), T.IntegerType()
@@ -66,12 +66,9 @@ def parse_answer(
     invalid (no JSON, or of another shape); no_personas; per persona invalid, unknown_relation or a reason of filters.persona_reason;
     missing_relation.
     """
-    if error_kind is not None or text is None:
-        return [_refused(0, error_kind or "empty", error_message, text)]
-    try:
-        value = json_answers.extract(text)
-    except json_answers.NoJson as error:
-        return [_refused(0, "invalid", str(error), text)]
+    value, reason, detail = json_answers.read(text, error_kind, error_message)
+    if reason is not None:
+        return [_refused(0, reason, detail, text)]
     listed = value.get("personas") if isinstance(value, dict) else value
     if not isinstance(listed, list):
         return [_refused(0, "invalid", 'the answer has no list "personas"', text)]
@@ -117,7 +114,7 @@ def _item(position: int, entry: Any, asked: Iterable[str], parent_text: str, set
 
 def judged(position: int, relation: str, persona: str, parent_text: str, settings: PersonaFilters) -> Item:
     """A persona as it is written, by the filters."""
-    verdict = filters.persona_reason(persona, parent_text, relation, settings)
+    verdict = filters.persona_reason(persona, parent_text, settings)
     if verdict is not None:
         return _refused(position, *verdict, persona, relation)
     return Item(position, relation, persona, filters.language(persona))
@@ -149,8 +146,8 @@ def row_of(stage: str, source_id: str, completion_id: str | None, item: Item, ho
 
 
 def clean(persona: str) -> str:
-    """Whitespace runs to one space. A JSON escape can hold half a surrogate pair, which no table can store."""
-    return " ".join(persona.encode("utf-8", "replace").decode().split())
+    """Whitespace runs to one space, and what a table can store."""
+    return " ".join(storable(persona).split())
 
 
 def _shown(entry: Any) -> str:

@@ -26,11 +26,6 @@ PROMPT = "text_to_persona"
 RELATIONS = ("read", "write", "like", "dislike")  # the canonical order: that of the config changes no id
 
 
-def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
-    """The prompts that this stage's requests name."""
-    return {PROMPT: prompts.load(PROMPT)}
-
-
 def build(documents: DataFrame, config: Config) -> DataFrame:
     """Documents (document_id, text) -> REQUESTS: one row per document and group of relations. A blank text makes no row.
 
@@ -78,7 +73,7 @@ def variables_of(text: str | None, settings: TextToPersona) -> Iterator[tuple[in
         )
 
 
-def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: str) -> DataFrame:
+def parse(requests: DataFrame, completions: DataFrame, config: Config) -> DataFrame:
     """REQUESTS and COMPLETIONS, joined on completion_id (final rows only) -> PARSED: a row per persona or reject.
 
     Every (source, final completion) gives at least one row; two sources that share a completion get rows each. A request without a final
@@ -116,7 +111,7 @@ def rounds(hub: Hub) -> Rounds:
 def batch(hub: Hub) -> RequestBatch:
     config = hub.config
     requests = build(live_documents(hub.store.table), config)
-    return RequestBatch(NAME, "personas", requests, config.models[config.text_to_persona.model], prompts_of(config))
+    return RequestBatch(NAME, "personas", requests, config.models[config.text_to_persona.model], prompts.by_name(PROMPT))
 
 
 def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
@@ -139,7 +134,7 @@ STAGE = Stage(
     reads=("documents", "tombstones"),
     writes=WRITES,
     rounds=rounds,
-    parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config, hub.run_id),
+    parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config),
     split=split,
     parsed=("lineage", "parent_id"),
     models=lambda config: [Asked(config.text_to_persona.model)],

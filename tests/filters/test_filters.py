@@ -17,7 +17,7 @@ def document(text, quality=None, on=True, **settings):
 
 
 def persona(text, parent="", **settings):
-    verdict = filters.persona_reason(text, parent, "read", PersonaFilters(**settings))
+    verdict = filters.persona_reason(text, parent, PersonaFilters(**settings))
     return verdict and verdict[0]
 
 
@@ -135,8 +135,9 @@ def test_twelve_consecutive_words_of_the_parent_are_a_copy():
         ("H" + "a" * 300_000, "too_short"),
         ("a.b+" * 75_000, "too_short"),
         ("Ж" + "а" * 300_000, "too_short"),
-    ]
-    + [("A baker who paints " * 15_000, "copied_prompt"), ("[name " * 50_000, "too_long")],
+        ("A baker who paints " * 15_000, "copied_prompt"),
+        ("[name " * 50_000, "too_long"),
+    ],
 )
 def test_a_text_of_300_000_letters_is_refused_in_linear_time(text, reason):
     assert persona(text, "A baker who paints " * 15_000) == reason  # quadratic time would be hours
@@ -162,7 +163,7 @@ def test_few_real_personas_are_refused(shared_data):
     import orjson
 
     personas = [orjson.loads(line)["persona"] for line in (shared_data / "personas.jsonl").read_bytes().splitlines()]
-    refused = [(verdict, text) for text in personas if (verdict := filters.persona_reason(text, "", "read", PersonaFilters()))]
+    refused = [(verdict, text) for text in personas if (verdict := filters.persona_reason(text, "", PersonaFilters()))]
     named = [verdict for verdict, _ in refused if verdict[0] == "names_a_person"]
     assert 0 < len(named) <= 0.015 * len(personas), named
     assert len(refused) - len(named) <= 0.01 * len(personas), refused

@@ -89,7 +89,7 @@ def test_two_ids_with_one_text_are_one_call_two_lineage_rows_and_one_persona(spa
     shouted = BAKER.upper()
     text = answer(("read", BAKER), ("write", MILLER), ("like", shouted), ("dislike", "N/A"))
     ledger = completions(spark, (one, text, None, True), (other, "late", "timeout", False))
-    parsed = ttp.parse(requests, ledger, config, "run-1")
+    parsed = ttp.parse(requests, ledger, config)
     assert parsed.schema == persona_answers.PARSED
     people, lineage, rejects = persona_answers.split(parsed, "run-1")
 
@@ -117,7 +117,7 @@ def test_a_persona_found_twice_keeps_the_surface_form_of_its_first_discovery(spa
     by_id = sorted(row.completion_id for row in requests.collect())
     forms = [("read", BAKER.upper()), ("write", BAKER.lower())]
     ledger = completions(spark, (by_id[0], answer(*forms), None, True), (by_id[1], answer(("read", BAKER)), None, True))
-    people, lineage, _ = persona_answers.split(ttp.parse(requests, ledger, config, "run-1"), "run-1")
+    people, lineage, _ = persona_answers.split(ttp.parse(requests, ledger, config), "run-1")
     assert [row.persona for row in people.collect()] == [BAKER.upper()]
     assert lineage.count() == 3
 
@@ -132,7 +132,7 @@ def test_every_final_completion_leads_to_a_row(spark):
         (names[1], None, "refused", True),
         (names[2], "x" * 5000, None, True),
     )
-    rows = ttp.parse(requests, ledger, config, "run-1").collect()
+    rows = ttp.parse(requests, ledger, config).collect()
     assert {row.completion_id: row.reason for row in rows} == {names[0]: None, names[1]: "refused", names[2]: "invalid"}
     assert max(len(row.raw or "") for row in rows) == 2000
 

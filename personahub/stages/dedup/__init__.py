@@ -20,15 +20,16 @@ from personahub import embeddings, ids, schemas
 from personahub.config import Config, LexicalDedup
 from personahub.dedup import ByWords, by_words, represented
 from personahub.errors import ConfigError
-from personahub.rows import Materialise, map_rows, storable
+from personahub.rows import Materialise, map_rows
+from personahub.schemas import RAW_CHARACTERS
 from personahub.stages.dedup import examples, semantic
 from personahub.stages.dedup.index import indexed, indexed_ids, reopen, same_scheme, scheme_of, texts_of
 from personahub.stages.stage import Asked, Rounds, Stage, nothing, without_purchases
 from personahub.storage.hub import Estimate, Hub
 from personahub.storage.views import duplicates_of_kind, not_kept, without
+from personahub.text import storable
 
 NAME = "dedup"
-RAW_CHARACTERS = 2000
 TOKENS_OF_A_PERSONA = 40  # for an upper bound: some 30 words
 COUNTS = ("compared", "identical", "lexical", "kept", "rejects")
 COUNTS_WITH_VECTORS = ("compared", "identical", "lexical", "semantic", "kept", "rejects", "vectors")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from personahub import prompts
 from personahub.config import Config
 from personahub.inference import RequestBatch, estimate_at_most
 from personahub.stages import dedup
@@ -74,8 +75,8 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
         calls, more = calls + more, more * children
     if not calls:
         return [], incoming
-    model, prompts = config.models[settings.model], transform.prompts_of(config)
-    found = [estimate_at_most(hub.store, NAME, "hops", model, prompts, calls), *dedup.vectors_at_most(hub, calls * children)]
+    model, asked_by = config.models[settings.model], prompts.by_name(transform.PROMPT)
+    found = [estimate_at_most(hub.store, NAME, "hops", model, asked_by, calls), *dedup.vectors_at_most(hub, calls * children)]
     return found, incoming + calls * children
 
 

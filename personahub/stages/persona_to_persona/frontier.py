@@ -3,6 +3,7 @@
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from personahub import prompts
 from personahub.inference import RequestBatch, find_pending
 from personahub.stages.persona_to_persona import transform
 from personahub.stages.persona_to_persona.transform import NAME
@@ -13,7 +14,7 @@ from personahub.storage.views import kept_personas, taken_down, without
 def batch_of(hub: Hub, hop: int, requests: DataFrame) -> RequestBatch:
     config = hub.config
     model = config.models[config.persona_to_persona.model]
-    return RequestBatch(NAME, f"hop {hop}", requests, model, transform.prompts_of(config), counts={"hop": hop})
+    return RequestBatch(NAME, f"hop {hop}", requests, model, prompts.by_name(transform.PROMPT), counts={"hop": hop})
 
 
 def hop_of(batch: RequestBatch) -> int:

@@ -67,11 +67,6 @@ def load_relations(path: str | None) -> tuple[Relation, ...]:
     return tuple(found.values())
 
 
-def prompts_of(config: Config) -> dict[str, prompts.Prompt]:
-    """The prompts that this stage's requests name."""
-    return {PROMPT: prompts.load(PROMPT)}
-
-
 def relations_of(persona_id: str, relations: Iterable[Relation], count: int, asked: Iterable[str] = ()) -> list[Relation]:
     """The first `count` relations of a persona, in its own order, without those it was asked for before.
 

@@ -18,13 +18,14 @@ from personahub import filters, ids, prompts, schemas
 from personahub.config import Config
 from personahub.inference import PendingRequests, RequestBatch, estimate_at_most
 from personahub.llm import json_answers
-from personahub.rows import map_rows, storable
+from personahub.rows import map_rows
 from personahub.stages.stage import Counts, Rounds
 from personahub.stages.synthesize.moderation import moderated
 from personahub.stages.synthesize.persona_selection import people_of
 from personahub.stages.synthesize.results import NAME, PARSED, number_of, refused
 from personahub.stages.synthesize.tasks import CONVERSATION, FIRST_TURN, choose
 from personahub.storage.hub import Estimate, Hub
+from personahub.text import storable
 
 USER, ASSISTANT = "user_turn", "assistant_turn"
 
@@ -113,8 +114,7 @@ def model_of(config: Config, number: int) -> str:
 
 
 def prompts_of(number: int) -> dict[str, prompts.Prompt]:
-    name = USER if number % 2 else ASSISTANT
-    return {name: prompts.load(name)}
+    return prompts.by_name(USER if number % 2 else ASSISTANT)
 
 
 def begin(examples: DataFrame, personas: DataFrame, config: Config) -> DataFrame:
@@ -198,17 +198,14 @@ def _after(row: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 def _message(row: Mapping[str, Any], number: int) -> tuple[str | None, str | None, str | None]:
     """What was said (None: the user has all that was wanted), or a reason and its detail."""
-    text = row["text"]
-    if row["error_kind"] is not None or text is None:
-        return None, row["error_kind"] or "empty", row["error_message"]
-    if number % 2 == 0:
-        return (text.strip(), None, None) if text.strip() else (None, "empty", None)
-    try:
-        value = json_answers.extract(text)
-    except json_answers.NoJson as error:
-        return None, "invalid", str(error)
-    if problem := json_answers.check(prompts.load(USER).schema or {})(value):
-        return None, "invalid", problem
+    answer = row["text"], row["error_kind"], row["error_message"]
+    if number % 2 == 0:  # free text
+        text, error_kind, error_message = answer
+        said = text.strip() if text is not None and error_kind is None else ""
+        return (said, None, None) if said else (None, error_kind or "empty", error_message)
+    value, reason, detail = json_answers.read(*answer, json_answers.check(prompts.load(USER).schema or {}))
+    if reason is not None:
+        return None, reason, detail
     if value["done"] or not value["message"].strip():
         return None, None, None
     if declined := filters.refusal_in(value["message"]):

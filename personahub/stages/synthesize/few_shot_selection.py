@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub import embeddings
+from personahub import embeddings, prompts
 from personahub.config import Config
 from personahub.errors import TransientFailures
 from personahub.ids import content_id
@@ -39,7 +39,7 @@ def examples(hub: Hub) -> Rounds:
         return pool
     batch = _batch(hub, pool)
     yield batch
-    parsed = text_to_persona.parse(batch.requests, hub.store.table("completions"), _by_writers(hub.config), hub.run_id)
+    parsed = text_to_persona.parse(batch.requests, hub.store.table("completions"), _by_writers(hub.config))
     good = parsed.where(F.col("reason").isNull()).groupBy("source_id")
     first = good.agg(F.min_by("persona", "position").alias("persona")).collect()
     personas = {row.source_id: row.persona for row in first}
@@ -122,8 +122,8 @@ def _batch(hub: Hub, pool: list[Example]) -> RequestBatch:
     texts = {content_id(one.text): one.text for one in pool if one.persona is None}
     documents = frame(hub.spark, [(name, "few_shot", None, None, text, None) for name, text in texts.items()], DOCUMENTS)
     requests = text_to_persona.build(documents, config).withColumn("stage", F.lit(NAME))
-    model, prompts = config.models[config.text_to_persona.model], text_to_persona.prompts_of(config)
-    return RequestBatch(NAME, PERSONAS, requests, model, prompts, parse=False)
+    model = config.models[config.text_to_persona.model]
+    return RequestBatch(NAME, PERSONAS, requests, model, prompts.by_name(text_to_persona.PROMPT), parse=False)
 
 
 def _by_writers(config: Config) -> Config:

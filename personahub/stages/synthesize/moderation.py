@@ -36,7 +36,7 @@ def moderated(hub: Hub, parsed: DataFrame) -> Rounds:
     asked = hub.store.materialise(ask(parsed, hub.config), SCRATCH[1])
     if asked.isEmpty():
         return parsed
-    result = yield RequestBatch(NAME, PURPOSE, requests(asked), hub.config.models[name], prompts_of(), parse=False)
+    result = yield RequestBatch(NAME, PURPOSE, requests(asked), hub.config.models[name], prompts.by_name(PROMPT), parse=False)
     if result.failed:
         raise TransientFailures(f"{NAME}: {result.failed:,} calls of moderation failed in passing: run again to ask for those")
     return judged(asked, hub.store.table("completions")).unionByName(parsed.where(F.col("reason").isNotNull()))
@@ -48,11 +48,7 @@ def estimates(hub: Hub, answers: Estimate) -> list[Estimate]:
     if name is None:
         return []
     tokens = answers.completion_tokens / answers.calls if answers.calls else 0
-    return [estimate_at_most(hub.store, NAME, PURPOSE, hub.config.models[name], prompts_of(), answers.calls, tokens)]
-
-
-def prompts_of() -> dict[str, prompts.Prompt]:
-    return {PROMPT: prompts.load(PROMPT)}
+    return [estimate_at_most(hub.store, NAME, PURPOSE, hub.config.models[name], prompts.by_name(PROMPT), answers.calls, tokens)]
 
 
 def ask(parsed: DataFrame, config: Config) -> DataFrame:
@@ -94,12 +90,7 @@ def judged(asked: DataFrame, completions: DataFrame) -> DataFrame:
 def _verdict(text: str | None, error_kind: str | None) -> tuple[str | None, str | None]:
     if error_kind == "content_filter":
         return "unsafe", "the moderation model's own filter objects"
-    if error_kind is not None or text is None:
-        return "not_judged", error_kind or "empty"
-    try:
-        value = json_answers.extract(text)
-    except json_answers.NoJson as error:
-        return "not_judged", str(error)
-    if problem := json_answers.check(prompts.load(PROMPT).schema or {})(value):
-        return "not_judged", problem
+    value, reason, detail = json_answers.read(text, error_kind, None, json_answers.check(prompts.load(PROMPT).schema or {}))
+    if reason is not None:
+        return "not_judged", detail or reason
     return ("unsafe", value["why"]) if value["unsafe"] else (None, None)

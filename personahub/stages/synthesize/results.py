@@ -7,10 +7,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from personahub import ids, schemas
-from personahub.rows import storable
+from personahub.schemas import RAW_CHARACTERS
+from personahub.text import storable
 
 NAME = "synthesize"
-RAW_CHARACTERS = 2000
 
 _STRING = T.StringType()
 PARSED = T.StructType(

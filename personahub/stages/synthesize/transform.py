@@ -16,11 +16,12 @@ from pyspark.sql import functions as F
 from personahub import ids, prompts, schemas
 from personahub.config import Config
 from personahub.llm import json_answers
-from personahub.rows import map_rows, storable
+from personahub.rows import map_rows
 from personahub.stages.synthesize import few_shot, tasks
 from personahub.stages.synthesize.checks import Answer
 from personahub.stages.synthesize.results import NAME, PARSED, refused, split
 from personahub.stages.synthesize.tasks import CONVERSATION, FIRST_TURN, Task, choose
+from personahub.text import storable
 
 __all__ = [
     "CONVERSATION",
@@ -111,7 +112,7 @@ def build(
     return map_rows(personas.select(*columns), requests, schemas.REQUESTS)
 
 
-def parse(requests: DataFrame, completions: DataFrame, config: Config, run_id: str) -> DataFrame:
+def parse(requests: DataFrame, completions: DataFrame, config: Config) -> DataFrame:
     """REQUESTS and COMPLETIONS, joined on completion_id (final rows only) -> PARSED: one row per request that has a final completion.
 
     Evaluate the result once: each evaluation parses again.
@@ -139,15 +140,9 @@ def parse_answer(
 
     Reasons of rejects: the completion's error_kind; invalid (no JSON, or not by the task's schema); those of the task's checks.
     """
-    if error_kind is not None or text is None:
-        return Item(reason=error_kind or "empty", detail=error_message, raw=text)
-    try:
-        value = json_answers.extract(text)
-    except json_answers.NoJson as error:
-        return Item(reason="invalid", detail=str(error), raw=text)
-    problem = _why_not(task)(value)
-    if problem is not None:
-        return Item(reason="invalid", detail=problem, raw=text)
+    value, reason, detail = json_answers.read(text, error_kind, error_message, _why_not(task))
+    if reason is not None:
+        return Item(reason=reason, detail=detail, raw=text)
     content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
     shown, constants = variables.get("examples", ()), task.prompts[mode].constants
     answer = Answer(content, content[task.text_field], variables["persona"], shown, settings_of(task, variables), constants)

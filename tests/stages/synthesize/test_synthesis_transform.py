@@ -116,7 +116,7 @@ def test_from_personas_to_examples_and_rejects(spark):
         ],
         schemas.COMPLETIONS,
     )
-    parsed = transform.parse(requests, ledger, config, "run-1")
+    parsed = transform.parse(requests, ledger, config)
     assert parsed.schema == transform.PARSED
     examples, rejects = transform.split(parsed, "run-1")
     (example,), (refused,) = examples.collect(), rejects.collect()
