@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import orjson
 
 from personahub.config import Model
 from personahub.errors import ErrorKind
@@ -89,10 +88,7 @@ def judge(body: Any, count: int, dimensions: int | None = None) -> Attempt:
     MALFORMED: not that, which may pass. INVALID: a vector that no further try makes better (not finite, or not of `dimensions`).
     """
     if isinstance(body, str):
-        try:
-            body = orjson.loads(body)
-        except ValueError:
-            return Attempt(ErrorKind.MALFORMED, message="the response is not JSON")
+        return Attempt(ErrorKind.MALFORMED, message="the response is not JSON")
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a list of embeddings")
     tokens = responses.billed(body, "prompt_tokens") or responses.billed(body, "total_tokens")

@@ -151,10 +151,11 @@ def _parsed(content: bytes) -> Any:
         return orjson.loads(content)
     except ValueError:
         pass
+    text = content.decode("utf-8-sig", errors="replace")  # a byte that is no UTF-8 spoils a character, not the answer
     try:
-        return json.loads(content)  # which takes half a surrogate pair and NaN
+        return json.loads(text)  # which takes half a surrogate pair and NaN
     except (ValueError, RecursionError):
-        return content.decode(errors="replace")
+        return text
 
 
 def _failed(error: Exception, model: Model) -> Attempt:

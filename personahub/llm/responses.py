@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import orjson
-
 from personahub.errors import ErrorKind
 from personahub.llm import json_answers
 from personahub.llm.types import Attempt
@@ -36,12 +34,9 @@ _CUT = ("length", "max_tokens", "model_length")
 
 
 def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
-    """The Attempt that a 200 with this body is. `body` is parsed JSON, or a str where the server did not say it is JSON."""
+    """The Attempt that a 200 with this body is. `body`: parsed JSON, or the text where it is no JSON."""
     if isinstance(body, str):
-        try:
-            body = orjson.loads(body)
-        except ValueError:
-            return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {_line(body)}")
+        return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {_line(body)}")
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a chat completion")
     tokens: dict[str, Any] = {name: billed(body, name) for name in ("prompt_tokens", "completion_tokens")}
@@ -64,28 +59,22 @@ def _judge_message(
     message: Mapping[str, Any], reason: str | None, schema: Mapping[str, Any] | None, tokens: dict[str, Any]
 ) -> Attempt:
     text = _text(message.get("content"))
-    told: dict[str, Any] = {"text": text, "finish_reason": reason, **tokens}
+    common: dict[str, Any] = {"text": text, "finish_reason": reason, **tokens}
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal.strip():
-        return Attempt(ErrorKind.REFUSED, message=f"the model declined: {_line(refusal)}", **(told | {"text": text or refusal}))
+        return Attempt(ErrorKind.REFUSED, message=f"the model declined: {_line(refusal)}", **(common | {"text": text or refusal}))
     if reason == "content_filter":
-        return Attempt(ErrorKind.CONTENT_FILTER, message="the provider's content filter stopped the answer", **told)
+        return Attempt(ErrorKind.CONTENT_FILTER, message="the provider's content filter stopped the answer", **common)
     if reason in _CUT:
-        return Attempt(ErrorKind.TRUNCATED, message="the answer was cut at max_tokens (or the model's context): raise it", **told)
+        return Attempt(
+            ErrorKind.TRUNCATED, message="the answer was cut at max_tokens (or the model's context): raise it", **common
+        )
     if not text or not text.strip():
         thought = next((name for name in ("reasoning", "reasoning_content") if message.get(name)), None)
         why = f"the model gave no answer, only {thought}" if thought else "the model gave no text"
-        return Attempt(ErrorKind.EMPTY, message=f"{why} (finish_reason {reason})", **told)
-    wrong = _why_invalid(text, schema) if schema is not None else None
-    return Attempt(ErrorKind.INVALID if wrong else None, message=wrong, **told)
-
-
-def _why_invalid(text: str, schema: Mapping[str, Any]) -> str | None:
-    satisfies = json_answers.check(schema)
-    try:
-        return satisfies(json_answers.extract(text))
-    except json_answers.NoJson as error:
-        return str(error)
+        return Attempt(ErrorKind.EMPTY, message=f"{why} (finish_reason {reason})", **common)
+    wrong = json_answers.read(text, None, None, json_answers.check(schema)).detail if schema is not None else None
+    return Attempt(ErrorKind.INVALID if wrong else None, message=wrong, **common)
 
 
 def judge_error(status: int, body: Any, headers: Mapping[str, str]) -> Attempt:
@@ -127,13 +116,13 @@ def _kind(status: int, words: str) -> ErrorKind:
 
 
 def error_inside(error: Any, **tokens: Any) -> Attempt:
-    """An error that came with status 200: its code may be a status, or words that tell."""
+    """An error that came with status 200: its code may be a status, or words that name it."""
     code, said = _words(error)
     number = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
     status = int(number) if isinstance(number, int | str) and re.fullmatch(r"[45]\d\d", str(number)) else None
     words = f"{code} {said}".lower()
-    told = next((kind for pattern, kind in _CODES if pattern.search(words)), ErrorKind.MALFORMED)
-    kind = told if status is None else _kind(status, words)
+    by_words = next((kind for pattern, kind in _CODES if pattern.search(words)), ErrorKind.MALFORMED)
+    kind = by_words if status is None else _kind(status, words)
     return Attempt(kind, message=f"an error inside a 200: {code} {_line(said)}", **tokens)
 
 

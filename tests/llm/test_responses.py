@@ -6,7 +6,7 @@ from email.utils import formatdate
 import pytest
 
 from personahub.errors import ErrorKind
-from personahub.llm import responses
+from personahub.llm import http, responses
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
 
@@ -56,8 +56,20 @@ def test_what_is_no_chat_completion_is_malformed(response):
     assert attempt.message
 
 
-def test_json_that_is_sent_as_text_is_read():
-    assert responses.judge('{"choices": [{"message": {"content": "hello"}}]}', None).text == "hello"
+@pytest.mark.parametrize(
+    ("sent", "content"),
+    [
+        (b'\xef\xbb\xbf{"content": "hi"}', "hi"),
+        (b'{"content": "a \xff byte"}', "a \ufffd byte"),
+        (b'{"content": "half \\ud83d"}', "half \ud83d"),
+    ],
+)
+def test_a_body_that_is_nearly_json_is_read(sent, content):
+    assert http._parsed(sent) == {"content": content}
+
+
+def test_a_body_that_is_no_json_stays_text():
+    assert http._parsed(b"<html>") == "<html>"
 
 
 @pytest.mark.parametrize(
