@@ -1,4 +1,4 @@
-"""`python -m personahub.mockserver --port 8000`."""
+"""A simulated endpoint as the child process of `mockserver.start`."""
 
 from personahub.mockserver.server import main
 

@@ -6,7 +6,6 @@ Answers and latency depend on (seed, body) only, faults also on how often that b
     POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /health, GET /stats, POST /stats/reset
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -17,7 +16,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aiohttp import web
@@ -39,7 +38,7 @@ async def _main(settings: Settings, ready: Callable[[str], None]) -> None:
 
 
 def serve(settings: Settings, ready: Callable[[str], None] = lambda base_url: None) -> None:
-    """Blocks until SIGINT or SIGTERM. `ready` is told the base_url once the server accepts connections."""
+    """Blocks until SIGINT or SIGTERM. `ready` gets the base_url once the server accepts connections."""
     asyncio.run(_main(settings, ready))
 
 
@@ -66,53 +65,38 @@ class Running:
 def start(settings: Settings | None = None, **changes: Any) -> Iterator[Running]:
     """Runs a server in a child process, on any free port unless `port` is given; it ends with the block, or with this process.
 
-    `changes` are fields of Settings. The expected key travels in the child's environment, never in its arguments.
+    `changes` are fields of Settings; they travel through its stdin, so that no argument shows the expected key.
     """
     settings = replace(settings or Settings(port=0), **changes)
-    command = [sys.executable, "-m", "personahub.mockserver", "--until-stdin-closes"]
-    for field in fields(Settings):
-        value = getattr(settings, field.name)
-        if field.name != "key" and value is not None:
-            command += [f"--{field.name.replace('_', '-')}", ",".join(value) if field.name == "faults" else str(value)]
-    environment = dict(os.environ)
-    if settings.key is not None:
-        command += ["--require-key-env", "PERSONAHUB_MOCK_KEY"]
-        environment["PERSONAHUB_MOCK_KEY"] = settings.key
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "personahub.mockserver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
     try:
-        line = child.stdout.readline() if child.stdout else ""
+        child.stdin.write(json.dumps(asdict(settings)) + "\n")
+        child.stdin.flush()
+        line = child.stdout.readline()
         if not line:
             raise RuntimeError(f"the mock server did not start (exit code {child.wait()}): is port {settings.port} in use?")
-        yield Running(base_url=line.split()[-1], pid=child.pid)
+        yield Running(base_url=line.strip(), pid=child.pid)
     finally:
         child.terminate()
         child.communicate()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """`python -m personahub.mockserver --port 8000 ...`: prints its base_url as the last word of its first line."""
-    parser = argparse.ArgumentParser(description="A simulated OpenAI-compatible endpoint on loopback.")
-    types = {"port": int, "capacity": int, "rpm": int, "seed": int, "overflow": str, "response_formats": str, "faults": str}
-    for field in fields(Settings):
-        if field.name != "key":
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=types.get(field.name, float))
-    parser.add_argument(
-        "--require-key-env", metavar="NAME", help="answer 401 unless the key in this environment variable is sent"
-    )
-    parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    if given.pop("until_stdin_closes"):
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-    if name := given.pop("require_key_env", None):
-        given["key"] = os.environ[name]
-    if "faults" in given:
-        given["faults"] = tuple(given["faults"].split(","))
+def main() -> None:
+    """`python -m personahub.mockserver`, as `start` runs it: takes Settings as JSON from the first line of stdin, prints its base_url, and
+    ends when stdin does. For a terminal there is `personahub mock-server`.
+    """
+    given = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
 
     def ready(base_url: str) -> None:
-        sys.stdout.write(f"simulated endpoint at {base_url}\n")
+        sys.stdout.write(f"{base_url}\n")
         sys.stdout.flush()
 
-    serve(Settings(**given), ready)
+    serve(Settings(**{**given, "faults": tuple(given["faults"])}), ready)
 
 
 def _end_with_stdin() -> None:
