@@ -10,11 +10,12 @@ import orjson
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import ids, prompts, schemas
+from personahub import prompts, schemas
 from personahub.config import Config, TextToPersona
 from personahub.inference import RequestBatch, estimate, find_pending
 from personahub.rows import map_rows
 from personahub.stages.persona_answers import PARSED, WRITES, clean, judged, parse_answer, row_of, split
+from personahub.stages.requests import request_row
 from personahub.stages.stage import Asked, Rounds, Stage, Texts
 from personahub.storage.hub import Estimate, Hub
 from personahub.storage.views import documents_to_ask, live_documents
@@ -37,15 +38,7 @@ def build(documents: DataFrame, config: Config) -> DataFrame:
 
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for index, variables in variables_of(row["text"], settings):
-            told = ids.canonical_json(variables)
-            yield {
-                "stage": NAME,
-                "source_id": row["document_id"],
-                "sample_index": index,
-                "completion_id": completion_id(told, index),
-                "prompt_name": PROMPT,
-                "variables": told,
-            }
+            yield request_row(NAME, row["document_id"], index, PROMPT, completion_id, variables)
 
     return map_rows(documents.select("document_id", "text"), requests, schemas.REQUESTS)
 
@@ -131,7 +124,6 @@ def progress(hub: Hub) -> Iterator[str]:
 STAGE = Stage(
     name=NAME,
     about="buys for each document the personas of those who are likely to read, write, like or dislike it",
-    reads=("documents", "tombstones"),
     writes=WRITES,
     rounds=rounds,
     parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config),

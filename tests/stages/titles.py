@@ -6,10 +6,11 @@ import sys
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from personahub import ids, pipeline, prompts, schemas, stages
+from personahub import pipeline, prompts, schemas, stages
 from personahub.config import load
 from personahub.inference import RequestBatch
 from personahub.rows import map_rows
+from personahub.stages.requests import request_row
 from personahub.stages.stage import Asked, Stage, Texts
 from personahub.storage import views
 
@@ -24,9 +25,7 @@ def rounds(hub):
     completion_id = PROMPT.completion_ids(model)
 
     def request(row):
-        variables = ids.canonical_json({"text": row["text"]})
-        same = {"stage": NAME, "source_id": row["document_id"], "sample_index": 0, "prompt_name": PROMPT.name}
-        yield {**same, "completion_id": completion_id(variables, 0), "variables": variables}
+        yield request_row(NAME, row["document_id"], 0, PROMPT.name, completion_id, {"text": row["text"]})
 
     documents = views.live_documents(hub.store.table).select("document_id", "text")
     yield RequestBatch(NAME, "titles", map_rows(documents, request, schemas.REQUESTS), model, {PROMPT.name: PROMPT})
@@ -47,7 +46,7 @@ def progress(hub):
 
 stages.register(
     Stage(
-        NAME, "names each document", rounds, reads=("documents",), writes=("titles",), parse=parse,
+        NAME, "names each document", rounds, writes=("titles",), parse=parse,
         split=lambda parsed, run_id: (parsed.select(*TITLES.names),), parsed=("titles", "document_id"), progress=progress,
         models=lambda config: [Asked("default")], texts=(Texts("titles", "document_id", ("title",)),),
         tables={"titles": schemas.Table(TITLES, ("document_id",))},

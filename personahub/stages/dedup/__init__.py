@@ -242,7 +242,6 @@ def _take_back(hub: Hub) -> None:
 STAGE = Stage(
     name=NAME,
     about="removes near-duplicate personas: by their words, and with `dedup.semantic` by vectors, which it buys",
-    reads=("personas", "duplicates", "tombstones", "rejects", "lexical_index", "embeddings", "vector_centroids", "vector_index"),
     writes=("duplicates", "rejects", "lexical_index", "vector_centroids", "vector_index"),
     rounds=rounds,
     finish=finish,

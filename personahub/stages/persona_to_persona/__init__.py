@@ -95,9 +95,9 @@ def models(config: Config) -> Iterator[Asked]:
 def _without_cycles(hub: Hub, parsed: DataFrame, hop: int) -> DataFrame:
     """PARSED, where a persona that its own parent descends from is a reject, own_ancestor. Descent goes from a lower to a higher hop."""
     parsed = hub.store.materialise(parsed, f"{NAME}.parsed")
-    people = hub.store.table("personas").select("persona_id", "hop")
+    personas = hub.store.table("personas").select("persona_id", "hop")
     lineage = hub.store.table("lineage").select("child_id", "parent_id")
-    known = people.where(F.col("hop") < hop - 1).select("persona_id")
+    known = personas.where(F.col("hop") < hop - 1).select("persona_id")
     suspects = (
         parsed.where(F.col("reason").isNull()).select("persona_id", "source_id").join(known, on="persona_id", how="left_semi")
     )
@@ -105,7 +105,7 @@ def _without_cycles(hub: Hub, parsed: DataFrame, hop: int) -> DataFrame:
         return parsed
     at, found = suspects.distinct().withColumn("at", F.col("source_id")), None
     for above in range(hop - 2, -1, -1):
-        parents = people.where(F.col("hop") <= above).select(F.col("persona_id").alias("parent_id"))
+        parents = personas.where(F.col("hop") <= above).select(F.col("persona_id").alias("parent_id"))
         up = lineage.join(parents, on="parent_id", how="left_semi").withColumnRenamed("child_id", "at")
         at = at.join(up, on="at", how="inner").select("persona_id", "source_id", F.col("parent_id").alias("at")).distinct()
         met = at.where(F.col("at") == F.col("persona_id")).select("persona_id", "source_id")
@@ -119,7 +119,6 @@ def _without_cycles(hub: Hub, parsed: DataFrame, hop: int) -> DataFrame:
 STAGE = Stage(
     name=NAME,
     about="buys related personas of each kept one, hop by hop; each hop is deduplicated before the next is paid for",
-    reads=("personas", "lineage", "duplicates", "tombstones", "rejects"),
     writes=WRITES,
     rounds=rounds,
     parse=_parse,
@@ -127,7 +126,7 @@ STAGE = Stage(
     parsed=("lineage", "parent_id"),
     check=lambda config: transform.load_relations(config.persona_to_persona.relations_file),
     models=models,
-    estimate=lambda hub: [],  # `forecast` tells hop by hop
+    estimate=lambda hub: [],  # `forecast` says it hop by hop
     bound=bound,
     preview=_preview,
 )

@@ -10,7 +10,7 @@ from personahub.inference import estimate, find_pending
 from personahub.stages.persona_to_persona import frontier, transform
 from personahub.storage.hub import Estimate, Hub
 
-UNKNOWN_SHARE = (0.5, 0.8, 1.0)  # of the personas asked for that are kept, where no hop has told yet: least, likely, most
+UNKNOWN_SHARE = (0.5, 0.8, 1.0)  # of the personas asked for that are kept, where no hop was measured yet: least, likely, most
 SIGMAS = 2.0
 
 
@@ -18,7 +18,7 @@ SIGMAS = 2.0
 class Forecast:
     """One hop. calls, tokens (in and out), dollars (None without prices) and hours as they are likely; least and most: calls.
 
-    Tokens, dollars and hours go with the calls. exact: the calls are counted, not foretold.
+    Tokens, dollars and hours go with the calls. Of the first hop the calls are counted, not estimated.
     """
 
     hop: int
@@ -28,7 +28,6 @@ class Forecast:
     tokens: int
     cost_usd: float | None
     hours: float | None
-    exact: bool
     note: str = ""
 
 
@@ -78,7 +77,6 @@ def _from(hub: Hub, hop: int, first: Estimate, reused: int) -> list[Forecast]:
             first.prompt_tokens + first.completion_tokens,
             first.cost_usd,
             _hours(hub, first.calls, first.prompt_tokens + first.completion_tokens, rates.seconds),
-            exact=True,
             note=first.note,
         )
     ]
@@ -102,7 +100,6 @@ def _from(hub: Hub, hop: int, first: Estimate, reused: int) -> list[Forecast]:
                 tokens=tokens,
                 cost_usd=cost,
                 hours=hours,
-                exact=False,
                 note="",
             )
         )

@@ -22,6 +22,7 @@ from personahub.errors import ConfigError
 from personahub.filters import language
 from personahub.rows import map_rows
 from personahub.stages.persona_answers import PARSED, Item, parse_answer, row_of
+from personahub.stages.requests import request_row
 from personahub.text import tokens
 
 NAME = "persona-to-persona"
@@ -36,7 +37,6 @@ class Relation:
 
     name: str
     who: str
-    group: str
 
 
 def load_relations(path: str | None) -> tuple[Relation, ...]:
@@ -56,7 +56,7 @@ def load_relations(path: str | None) -> tuple[Relation, ...]:
                 or not all(isinstance(v, str) for v in entry.values())
             ):
                 raise ConfigError(f"{where}: {group}: {entry!r} is not of the form {{name: ..., who: ...}}")
-            relation = Relation(entry["name"].strip().lower(), entry["who"].strip(), str(group))
+            relation = Relation(entry["name"].strip().lower(), entry["who"].strip())
             if not relation.name or not relation.who or relation.name in found:
                 raise ConfigError(f"{where}: {group}: {entry['name']!r} is empty or stands twice")
             if relation.name in OF_TEXTS:
@@ -73,8 +73,8 @@ def relations_of(persona_id: str, relations: Iterable[Relation], count: int, ask
     A relation that is added to the file takes its place in the order and moves no other past another.
     """
     ranked = sorted(relations, key=lambda relation: ids.content_id(f"{persona_id}/{relation.name}"))
-    gone = set(asked)
-    return [relation for relation in ranked[:count] if relation.name not in gone]
+    asked_before = set(asked)
+    return [relation for relation in ranked[:count] if relation.name not in asked_before]
 
 
 def build(frontier: DataFrame, config: Config) -> DataFrame:
@@ -96,15 +96,7 @@ def build(frontier: DataFrame, config: Config) -> DataFrame:
             "relations": [{"name": relation.name, "who": relation.who} for relation in chosen],
             "children_per_relation": settings.personas_per_relation,
         }
-        told = ids.canonical_json(variables)
-        yield {
-            "stage": NAME,
-            "source_id": row["persona_id"],
-            "sample_index": len(asked),
-            "completion_id": completion_id(told, len(asked)),
-            "prompt_name": PROMPT,
-            "variables": told,
-        }
+        yield request_row(NAME, row["persona_id"], len(asked), PROMPT, completion_id, variables)
 
     return map_rows(frontier.select("persona_id", "persona", "asked"), requests, schemas.REQUESTS)
 
@@ -141,19 +133,19 @@ def refuse_ancestors(parsed: DataFrame) -> DataFrame:
 
 
 def _another_person(item: Item, parent: str) -> Item:
-    """repeats_parent: a child that is described by its parent's words. other_language: it is told in another language than the parent.
+    """repeats_parent: a child that is described by its parent's words. other_language: it is written in another language than the parent.
 
     Of 2,370 real personas that are long enough for a verdict on their language, 3 get a wrong one.
     """
-    told = item.raw if item.reason == "copied_prompt" else item.persona
+    persona = item.raw if item.reason == "copied_prompt" else item.persona
     spoken = language(parent)
-    if told is not None and _jaccard(tokens(told), tokens(parent)) >= SAME:
+    if persona is not None and _jaccard(tokens(persona), tokens(parent)) >= SAME:
         reason, detail = "repeats_parent", "the words of the persona that was asked about"
     elif item.persona is not None and None not in (spoken, item.language) and spoken != item.language:
         reason, detail = "other_language", f"{item.language}, and its parent {spoken}"
     else:
         return item
-    return replace(item, persona=None, language=None, reason=reason, detail=detail, raw=told)
+    return replace(item, persona=None, language=None, reason=reason, detail=detail, raw=persona)
 
 
 def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:

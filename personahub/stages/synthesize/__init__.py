@@ -142,7 +142,6 @@ def _if_refused(hub: Hub, examples: Estimate) -> Estimate:
 STAGE = Stage(
     name=NAME,
     about="buys examples of the chosen tasks, each with a kept persona",
-    reads=("personas", "duplicates", "tombstones", "rejects", "examples", "few_shot_pool", "embeddings", "reviews"),
     writes=("examples", "rejects"),
     rounds=rounds,
     parse=lambda hub, batch, completions: transform.parse(batch.requests, completions, hub.config),

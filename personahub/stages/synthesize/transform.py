@@ -17,6 +17,7 @@ from personahub import ids, prompts, schemas
 from personahub.config import Config
 from personahub.llm import json_answers
 from personahub.rows import map_rows
+from personahub.stages.requests import request_row
 from personahub.stages.synthesize import few_shot, tasks
 from personahub.stages.synthesize.checks import Answer
 from personahub.stages.synthesize.results import NAME, PARSED, refused, split
@@ -99,15 +100,7 @@ def build(
                 variables["examples"] = [one.text for one in drawn]
                 if mode == "persona_few_shot":
                     variables["example_personas"] = [one.persona for one in drawn]
-            told, sample_index = ids.canonical_json(variables), numbers[key] + sample
-            yield {
-                "stage": NAME,
-                "source_id": row["persona_id"],
-                "sample_index": sample_index,
-                "completion_id": completion_ids[key](told, sample_index),
-                "prompt_name": key,
-                "variables": told,
-            }
+            yield request_row(NAME, row["persona_id"], numbers[key] + sample, key, completion_ids[key], variables)
 
     return map_rows(personas.select(*columns), requests, schemas.REQUESTS)
 

@@ -71,7 +71,7 @@ def test_two_hops_ask_the_kept_alone_and_once_and_a_second_run_buys_nothing(conf
     endpoint.reset()
     with pipeline.open_hub(config) as hub:
         foreseen = pipeline.forecast(hub)
-    assert [(one.hop, one.calls, one.exact) for one in foreseen] == [(1, 20, True), (2, CAP, False)]
+    assert [(one.hop, one.calls) for one in foreseen] == [(1, 20), (2, CAP)]
     assert endpoint.stats()["requests"] == 0
     told = run(config)
     assert [stage for stage, _ in told] == ["dedup", STAGE, "dedup", STAGE, "dedup"]

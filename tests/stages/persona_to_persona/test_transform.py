@@ -16,11 +16,8 @@ COLLEAGUE = "A porter who wheels patients past the sea windows and knows each of
 ITALIAN = "Un giovane pescatore che ripara le reti di notte e ascolta le previsioni del tempo alla radio."
 
 
-def test_our_relations_are_of_eight_kinds_and_read_as_sentences():
+def test_our_relations_are_many_and_read_as_sentences():
     relations = ptp.load_relations(None)
-    assert {relation.group for relation in relations} == {
-        *("family", "care", "work", "trade", "service", "learning", "community", "conflict")
-    }
     assert len({relation.name for relation in relations}) == len(relations) >= 40
     assert not [relation for relation in relations if relation.who.startswith("someone") or relation.who.endswith(".")]
 
