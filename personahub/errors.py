@@ -3,7 +3,7 @@
 PersonahubError            1   a bug, if it is nothing more special
 +-- ConfigError            2   a key, a value or the usage is wrong
 |   +-- InputError         2   an input path is missing or holds nothing readable
-+-- TransientFailures      3   done, but some calls failed in passing: run again
++-- TransientFailures      3   done, but some calls failed transiently: run again
 +-- BudgetExceeded         4   inference.budget_usd leaves no room for another call
 +-- EndpointError          5   the endpoint is down or fails too often
 |   +-- AuthenticationError 5   the key is missing, unreadable or refused
@@ -52,7 +52,7 @@ class InputError(ConfigError):
 
 
 class TransientFailures(PersonahubError):
-    """The run is done but for calls that failed in passing; running again asks only for those."""
+    """The run is done but for calls that failed transiently; running again asks only for those."""
 
     exit_code = 3
 

@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, and one of those may be a key
     help="Web text -> personas -> synthetic data, on PySpark and Delta Lake (arXiv 2406.20094).",
-    epilog="Exit codes: 0 done, 1 a bug, 2 config or usage, 3 done but for calls that failed in passing, 4 budget, 5 endpoint or key, "
+    epilog="Exit codes: 0 done, 1 a bug, 2 config or usage, 3 done but for calls that failed transiently, 4 budget, 5 endpoint or key, "
     "6 the root is in use, 130 interrupted.",
 )
 imports = typer.Typer(no_args_is_help=True, help="Bring in what is there already.")

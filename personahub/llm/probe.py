@@ -55,10 +55,10 @@ _PROBE_SCHEMA = {
     "required": ["rainbow_colour_7f"],
     "additionalProperties": False,
 }
-_PROBE_TRIES = 6  # requests per format; only failures in passing, and odd answers once, are asked again
+_PROBE_TRIES = 6  # requests per format; only transient failures, and odd answers once, are asked again
 _PROBE_WAIT = 30.0  # seconds; the longest wait between two of them
 _ANSWERED_ODDLY = (ErrorKind.INVALID, ErrorKind.EMPTY, ErrorKind.TRUNCATED, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER)
-_IN_PASSING = (
+_TRANSIENT = (
     ErrorKind.RATE_LIMIT,
     ErrorKind.OVERLOADED,
     ErrorKind.SERVER,
@@ -78,7 +78,7 @@ async def probe(model: Model, key: str | None) -> Probe:
     """Finds out with a few tiny requests what `response_format` the endpoint holds: json_schema, else json_object, else none.
 
     Steps down on a 400 or 422, on a 5xx that names the field, and on an answer that ignores the format twice. A `response_format`
-    other than auto in the config is tried alone. Failures in passing are asked again a few times. Raises nothing but CancelledError.
+    other than auto in the config is tried alone. Transient failures are asked again a few times. Raises nothing but CancelledError.
     """
     formats: tuple[ResponseFormat, ...] = ("json_schema", "json_object", "none")
     if model.response_format != "auto":
@@ -140,7 +140,7 @@ async def _probe_format(client: ChatClient | _OneText, call: ChatCall, made: lis
         attempt = await client.attempt(call)
         made.append((call, attempt))
         odd += attempt.kind in _ANSWERED_ODDLY
-        waits = attempt.kind in _IN_PASSING and not _steps_down(attempt)
+        waits = attempt.kind in _TRANSIENT and not _steps_down(attempt)
         last = number + 1 == _PROBE_TRIES or (attempt.kind is ErrorKind.TIMEOUT and number > 0)
         if last or odd > 1 or not (waits or attempt.kind in _ANSWERED_ODDLY):
             break

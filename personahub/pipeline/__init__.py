@@ -75,7 +75,7 @@ def run(hub: Hub, names: Sequence[str], *, rebuild: bool = False, of: str = "per
     """Each stage in order, a result as it ends; persona-to-persona gives one for each hop and for each dedup between hops.
 
     rebuild: `dedup` takes its verdicts back first. of: personas or examples, what `dedup` compares. The user agrees once, before the first
-    stage that may buy. Raises what ended a stage, after it was committed. Calls that failed in passing stop no stage behind them, which
+    stage that may buy. Raises what ended a stage, after it was committed. Calls that failed transiently stop no stage behind them, which
     works on what there is; TransientFailures is raised at the end.
     """
     chosen = _values(names, rebuild, of)
@@ -92,7 +92,7 @@ def run(hub: Hub, names: Sequence[str], *, rebuild: bool = False, of: str = "per
                 missing[result.stage] = missing.get(result.stage, 0) + result.transient
     if missing:
         calls = ", ".join(f"{count} of {stage}" for stage, count in missing.items())
-        raise TransientFailures(f"done, but calls failed in passing ({calls}): run again to ask for those")
+        raise TransientFailures(f"done, but calls failed transiently ({calls}): run again to ask for those")
 
 
 def personas_file(path: str, column: str = "persona") -> Documents:

@@ -87,7 +87,7 @@ def _previewed(batch: RequestBatch, request: Any, answer: Any) -> Preview:
     prompt: Prompt = batch.prompts[request.prompt_name]
     messages = prompt.render(json.loads(request.variables))
     if answer is None:
-        return Preview(request.source_id, messages, None, "no answer: the call failed in passing", 0, 0, None)
+        return Preview(request.source_id, messages, None, "no answer: the call failed transiently", 0, 0, None)
     return Preview(
         request.source_id,
         messages,

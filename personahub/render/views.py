@@ -173,7 +173,7 @@ def _missing(status: "Status") -> list[str]:
             sentences.append(f"{stage.stage}: final, but of no use: {by_kind(dict(stage.not_answered))}")
         if stage.missing:
             kinds = by_kind({kind or "unknown": count for kind, count in (stage.missing_because or {}).items()})
-            sentences.append(f"{stage.stage}: {stage.missing:,} calls failed in passing ({kinds}): run again to ask for those")
+            sentences.append(f"{stage.stage}: {stage.missing:,} calls failed transiently ({kinds}): run again to ask for those")
         if stage.status not in (None, "done"):
             sentences.append(f"{stage.stage}: its last run ended with {stage.status}")
     return sentences

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one stage did. transient: calls that failed in passing and are missing still. utilisation: see `figures.Spent`."""
+    """What one stage did. transient: calls that failed transiently and are missing still. utilisation: see `figures.Spent`."""
 
     stage: str
     counts: dict[str, int]

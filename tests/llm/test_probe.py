@@ -46,7 +46,7 @@ def test_probe_says_what_is_fatal(mock_server):
     assert (found.response_format, found.kind) == (None, ErrorKind.QUOTA)
 
 
-def test_probe_outlives_failures_in_passing(mock_server):
+def test_probe_outlives_transient_failures(mock_server):
     passing = ("500", "reset", "truncated", "garbage", "empty_choices", "null_content")
     for seed in range(3):
         running = mock_server(fault_rate=0.4, faults=passing, seed=seed)

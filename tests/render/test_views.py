@@ -49,7 +49,7 @@ def test_status_tells_the_funnel_and_what_is_missing():
         assert part in shown
     for sentence in (
         "text-to-persona: final, but of no use: refused 1",
-        "text-to-persona: 1 calls failed in passing (timeout 1): run again to ask for those",
+        "text-to-persona: 1 calls failed transiently (timeout 1): run again to ask for those",
         "synthesize: its last run ended with BudgetExceeded",
         *PROGRESS,
     ):

@@ -51,7 +51,7 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     """Rows (id, level, text), which the words kept and which are written already, against each other and those that stand.
 
     Nothing is decided before all vectors are there, as a vector that comes later could have decided otherwise: raises
-    TransientFailures if some failed in passing, and what ended buying early.
+    TransientFailures if some failed transiently, and what ended buying early.
     """
     settings = hub.config.dedup.semantic
     fit = embeddings.sendable(hub.config, left)
@@ -59,7 +59,7 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     wanted, there = fit.count(), rows.count()
     if there < wanted:
         raise TransientFailures(
-            f"dedup: {wanted - there:,} of {wanted:,} vectors failed in passing, and nothing is decided without them: "
+            f"dedup: {wanted - there:,} of {wanted:,} vectors failed transiently, and nothing is decided without them: "
             "run again to ask for those"
         )
     with_vector = rows.where(F.col("vector").isNotNull()).select("id", "level", "vector")

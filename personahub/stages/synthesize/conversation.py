@@ -168,7 +168,7 @@ def requests(asked: DataFrame, number: int) -> DataFrame:
 
 
 def advance(asked: DataFrame, completions: DataFrame, number: int) -> DataFrame:
-    """ASKED of pass `number` and COMPLETIONS -> STATE. What failed in passing is left out: the next run goes on with it."""
+    """ASKED of pass `number` and COMPLETIONS -> STATE. What failed transiently is left out: the next run goes on with it."""
     final = completions.where("final").select("completion_id", "text", "error_kind", "error_message")
     return map_rows(asked.join(final, on="completion_id", how="inner"), lambda row: iter([_after(row, number)]), STATE)
 

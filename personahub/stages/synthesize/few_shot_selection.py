@@ -58,7 +58,7 @@ def with_placeholders(hub: Hub) -> list[Example]:
 def with_vectors(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
     """People (persona_id, persona) and examples, each with its vector where prompts show the nearest; null where the endpoint gives none.
 
-    Raises TransientFailures where some failed in passing: with them other examples would be shown.
+    Raises TransientFailures where some failed transiently: with them other examples would be shown.
     """
     if not nearest(hub.config):
         return people, pool
@@ -67,7 +67,7 @@ def with_vectors(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
     missing = wanted.join(embeddings.vectors(hub).select("id"), on="id", how="left_anti").count()
     if missing:
         raise TransientFailures(
-            f"{NAME}: {missing:,} vectors failed in passing, and what is nearest is not known: run again to ask for those"
+            f"{NAME}: {missing:,} vectors failed transiently, and what is nearest is not known: run again to ask for those"
         )
     return known_vectors(hub, people, pool)
 

@@ -26,7 +26,7 @@ ASKED = T.StructType([*PARSED, *(T.StructField(name, _STRING) for name in ("judg
 def moderated(hub: Hub, parsed: DataFrame) -> Rounds:
     """PARSED -> PARSED, where what the model finds unsafe is a reject; as it came where no model is configured.
 
-    Raises TransientFailures where some calls failed in passing: those answers are neither accepted nor refused, and no other is asked for
+    Raises TransientFailures where some calls failed transiently: those answers are neither accepted nor refused, and no other is asked for
     in their place.
     """
     name = hub.config.synthesis.moderation_model
@@ -38,7 +38,7 @@ def moderated(hub: Hub, parsed: DataFrame) -> Rounds:
         return parsed
     result = yield RequestBatch(NAME, PURPOSE, requests(asked), hub.config.models[name], prompts.by_name(PROMPT), parse=False)
     if result.failed:
-        raise TransientFailures(f"{NAME}: {result.failed:,} calls of moderation failed in passing: run again to ask for those")
+        raise TransientFailures(f"{NAME}: {result.failed:,} calls of moderation failed transiently: run again to ask for those")
     return judged(asked, hub.store.table("completions")).unionByName(parsed.where(F.col("reason").isNotNull()))
 
 
