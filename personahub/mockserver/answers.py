@@ -217,7 +217,7 @@ class _Writer:
         return value[: schema["maxLength"]] if "maxLength" in schema else value
 
     def persona(self) -> str:
-        known = self.world.person(self.rng) if self.world.share else None
+        known = self.world.persona(self.rng) if self.world.share else None
         if known is not None:
             return known
         who = _with_article(f"{self.rng.choice(ADJECTIVES)} {self.rng.choice(OCCUPATIONS)}")

@@ -21,7 +21,7 @@ from personahub.mockserver.stats import MINUTE, Stats
 from personahub.mockserver.world import World
 
 _HEADERS = {"x-simulated": "true"}
-MOST_TEXTS, MOST_TOKENS_OF_TEXT, MOST_TOKENS = 2048, 8191, 300_000  # in one request for vectors
+MAX_TEXTS, MAX_TOKENS_OF_TEXT, MAX_TOKENS = 2048, 8191, 300_000  # in one request for vectors
 _RESET = 444  # seen in the counts only: the connection is gone
 
 
@@ -248,12 +248,12 @@ def _problem(body: Any, response_formats: str) -> str | None:
 def _problem_of_texts(texts: Any) -> str | None:
     """The limits that OpenAI sets to its embedding models; a token is four characters here."""
     texts = [texts] if isinstance(texts, str) else texts
-    if not isinstance(texts, list) or not 1 <= len(texts) <= MOST_TEXTS or not all(isinstance(t, str) and t for t in texts):
-        return f"input is not 1 to {MOST_TEXTS} texts"
+    if not isinstance(texts, list) or not 1 <= len(texts) <= MAX_TEXTS or not all(isinstance(t, str) and t for t in texts):
+        return f"input is not 1 to {MAX_TEXTS} texts"
     tokens = [math.ceil(len(text) / 4) for text in texts]
-    if max(tokens) > MOST_TOKENS_OF_TEXT:
-        return f"a text of {max(tokens)} tokens: this model reads at most {MOST_TOKENS_OF_TEXT}"
-    return f"{sum(tokens)} tokens in one request: at most {MOST_TOKENS}" if sum(tokens) > MOST_TOKENS else None
+    if max(tokens) > MAX_TOKENS_OF_TEXT:
+        return f"a text of {max(tokens)} tokens: this model reads at most {MAX_TOKENS_OF_TEXT}"
+    return f"{sum(tokens)} tokens in one request: at most {MAX_TOKENS}" if sum(tokens) > MAX_TOKENS else None
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -1,5 +1,7 @@
-"""Fields of simulated answers that a task judges by more than their type: a character of the world that the prompt tells of, a tool, a long
-text. Each is written by the writer of the answer (mock_answers), from the prompt's words and names.
+"""Values for fields of simulated answers that must pass a task's checks, not only its schema: a race and class from the prompt's lore
+(npc), a function with parameters, code and tests (tool), a text that is long enough (knowledge).
+
+WRITTEN maps a field's name to a function of the `Writer` (answers.py), which offers the prompt's words and names.
 """
 
 import re

@@ -1,11 +1,11 @@
-"""Personas that the mock server's answers repeat: duplicates at a known rate, as a small world makes them. A simulation, too."""
+"""Personas that the mock server's answers repeat: duplicates at a known rate, for dedup to find."""
 
 import random
 from dataclasses import dataclass
 
 from personahub.mockserver.words import ADJECTIVES, OCCUPATIONS, PURSUITS, SETTINGS
 
-PEOPLE = 40
+DISTINCT = 40
 _ONE_WORD = [adjective for adjective in ADJECTIVES if adjective.isalpha()]
 _SUBJECTS = (
     "old maps|night trains|river floods|folk songs|school gardens|broken clocks|salt marshes|street markets|wooden boats|weather records"
@@ -14,19 +14,20 @@ _SUBJECTS = (
 
 @dataclass(frozen=True)
 class World:
-    """`share` of all personas are one of PEOPLE, told in the same words, in the same words in another order, or with one word changed.
+    """share: of the personas in answers, the part that are drawn from DISTINCT fixed ones, and so repeat.
 
-    From the first PEOPLE of these on nearly each is a duplicate: near enough for a Jaccard similarity of 0.9 of any two that tell of one.
+    A repetition has the same words, its clauses in reverse order, or another adjective. Any two texts of one persona have a Jaccard
+    similarity of at least 0.9, so that dedup finds them.
     """
 
     seed: int = 0
     share: float = 0.0
 
-    def person(self, rng: random.Random) -> str | None:
-        """None: somebody new, for the rest of the personas."""
+    def persona(self, rng: random.Random) -> str | None:
+        """One of the fixed personas, or None: the caller makes a new one."""
         if rng.random() >= self.share:
             return None
-        one = random.Random(f"{self.seed}/{rng.randrange(PEOPLE)}")
+        one = random.Random(f"{self.seed}/{rng.randrange(DISTINCT)}")
         adjective, occupation = one.choice(_ONE_WORD), one.choice(OCCUPATIONS)
         clauses = [
             f"{pursuit} {subject}" for pursuit, subject in zip(one.sample(PURSUITS, 3), one.sample(_SUBJECTS, 3), strict=True)
