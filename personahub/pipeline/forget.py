@@ -20,15 +20,15 @@ from personahub.figures.provenance import only_from
 from personahub.rows import Materialise
 from personahub.stages import STAGES, runner
 from personahub.stages.dedup.index import duplicates_of, reopen, same_scheme
-from personahub.stages.stage import Texts
+from personahub.stages.stage import TextColumns
 from personahub.storage.hub import Hub
 
 OF_ALL_STAGES = (
-    Texts("completions", "completion_id", ("text", "error_message"), "completion"),
-    Texts("requests", "source_id", ("variables",)),
-    Texts("rejects", "source_id", ("raw", "detail")),
-    Texts("rejects", "completion_id", ("raw", "detail"), "completion"),
-    Texts("embeddings", "text_id", ("vector", "error_message")),
+    TextColumns("completions", "completion_id", ("text", "error_message"), "completion"),
+    TextColumns("requests", "source_id", ("variables",)),
+    TextColumns("rejects", "source_id", ("raw", "detail")),
+    TextColumns("rejects", "completion_id", ("raw", "detail"), "completion"),
+    TextColumns("embeddings", "text_id", ("vector", "error_message")),
 )
 NAMED, DERIVED = "named in a takedown", "derives only from what was taken down"
 

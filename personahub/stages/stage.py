@@ -32,7 +32,7 @@ Rounds = Generator[Batch | RunStage, PurchaseResult, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelUse:
     """A model that a stage may ask: its name under `models`, and whether it gives answers or vectors."""
 
     alias: str
@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextColumns:
     """Columns of a table that hold text of a source, for `forget --purge`. of: what the column `key` names."""
 
     table: str
@@ -56,24 +56,30 @@ def nothing(*_: Any) -> Any:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the pipeline.
+    """One stage of the pipeline. Only the first three fields are required.
 
-    name: in the CLI, the ledgers and the docs; about: one line of help. reads, writes: tables.
-    rounds(hub): yields batches; returns counts for the stage's result, if it has more than those of its purchases.
-    parse(hub, batch, completions): the requests of a batch and the ledger -> PARSED rows, pure; split(parsed, run_id): the rows of each of
-    `writes`; parsed: the table and the column of the source by which a (source, completion) is known to be parsed.
-    review(hub, parsed): rounds that judge parsed rows before they are inserted; returns the rows.
-    finish(hub): inserts what a killed run held; by default the held rows of `split`.
-    check(config): raises ConfigError. models(config): the models that it may ask. tables: those that only this stage knows.
-    estimate(hub): what it would buy now, by default its first batch; bound(hub, incoming): at most, where so many more personas may come,
-    and how many personas at most come of it. preview(hub, n): rounds that return a batch with n requests or more.
-    progress(hub): sentences for `status` about what a run would do. texts: see `Texts`.
+    name: in the command line, the ledgers and the docs.
+    about: one line of help.
+    rounds(hub): yields batches, or a RunStage; returns counts for the stage's result beyond those of its purchases, or None.
+    writes: the tables of `split`'s frames.
+    parse(hub, batch, completions): the requests of a batch and the ledger -> a frame of parsed rows, pure. None: the stage buys no answers.
+    split(parsed, run_id): parsed rows -> a frame for each of `writes`, pure.
+    parsed: (table, column of the source): a pair (source, completion) in it, or in `rejects`, is parsed already.
+    review(hub, parsed): rounds that judge parsed rows before they are inserted, and return them. None: no review.
+    finish(hub): inserts what a killed run held. None: the held rows of `split`.
+    check(config): raises ConfigError or InputError for what can be known to be wrong before anything starts.
+    models(config): the models that it may ask, a ModelUse each.
+    estimate(hub): what it would buy now. None: its first batch.
+    bound(hub, incoming): what it buys at most where `incoming` personas more may come, and how many come of it. None: `estimate`.
+    preview(hub, n): rounds that return a batch of n requests or more. None: the first batch.
+    progress(hub): sentences for `status` about what a run would still do.
+    texts: the columns that `forget --purge` blanks.
+    tables: those that only this stage knows, by name.
     """
 
     name: str
     about: str
     rounds: Callable[[Hub], Rounds]
-    reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     parse: Callable[[Hub, RequestBatch, DataFrame], DataFrame] | None = None
     split: Callable[[DataFrame, str], tuple[DataFrame, ...]] | None = None
@@ -81,12 +87,12 @@ class Stage:
     review: Callable[[Hub, DataFrame], Rounds] | None = None
     finish: Callable[[Hub], None] | None = None
     check: Callable[[Config], Any] = nothing
-    models: Callable[[Config], Iterable[Asked]] = nothing
+    models: Callable[[Config], Iterable[ModelUse]] = nothing
     estimate: Callable[[Hub], list[Estimate]] | None = None
     bound: Callable[[Hub, int], tuple[list[Estimate], int]] | None = None
     preview: Callable[[Hub, int], Rounds] | None = None
     progress: Callable[[Hub], Iterable[str]] = nothing
-    texts: tuple[Texts, ...] = ()
+    texts: tuple[TextColumns, ...] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
 
     @property

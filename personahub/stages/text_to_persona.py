@@ -16,7 +16,7 @@ from personahub.inference import RequestBatch, estimate, find_pending
 from personahub.rows import map_rows
 from personahub.stages.persona_answers import PARSED, WRITES, clean, judged, parse_answer, row_of, split
 from personahub.stages.requests import request_row
-from personahub.stages.stage import Asked, Rounds, Stage, Texts
+from personahub.stages.stage import ModelUse, Rounds, Stage, TextColumns
 from personahub.storage.hub import Estimate, Hub
 from personahub.storage.views import documents_to_ask, live_documents
 from personahub.text import cut_at_sentence
@@ -129,8 +129,8 @@ STAGE = Stage(
     parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config),
     split=split,
     parsed=("lineage", "parent_id"),
-    models=lambda config: [Asked(config.text_to_persona.model)],
+    models=lambda config: [ModelUse(config.text_to_persona.model)],
     bound=bound,
     progress=progress,
-    texts=(Texts("documents", "document_id", ("text", "url")), Texts("personas", "persona_id", ("persona",))),
+    texts=(TextColumns("documents", "document_id", ("text", "url")), TextColumns("personas", "persona_id", ("persona",))),
 )

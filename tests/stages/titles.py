@@ -11,7 +11,7 @@ from personahub.config import load
 from personahub.inference import RequestBatch
 from personahub.rows import map_rows
 from personahub.stages.requests import request_row
-from personahub.stages.stage import Asked, Stage, Texts
+from personahub.stages.stage import ModelUse, Stage, TextColumns
 from personahub.storage import views
 
 NAME = "titles"
@@ -48,7 +48,7 @@ stages.register(
     Stage(
         NAME, "names each document", rounds, writes=("titles",), parse=parse,
         split=lambda parsed, run_id: (parsed.select(*TITLES.names),), parsed=("titles", "document_id"), progress=progress,
-        models=lambda config: [Asked("default")], texts=(Texts("titles", "document_id", ("title",)),),
+        models=lambda config: [ModelUse("default")], texts=(TextColumns("titles", "document_id", ("title",)),),
         tables={"titles": schemas.Table(TITLES, ("document_id",))},
     )
 )  # fmt: skip

@@ -24,7 +24,7 @@ from personahub.rows import Materialise, map_rows
 from personahub.schemas import RAW_CHARACTERS
 from personahub.stages.dedup import examples, semantic
 from personahub.stages.dedup.index import indexed, indexed_ids, reopen, same_scheme, scheme_of, texts_of
-from personahub.stages.stage import Asked, Rounds, Stage, nothing, without_purchases
+from personahub.stages.stage import ModelUse, Rounds, Stage, nothing, without_purchases
 from personahub.storage.hub import Estimate, Hub
 from personahub.storage.views import duplicates_of_kind, not_kept, without
 from personahub.text import storable
@@ -111,11 +111,11 @@ def vectors_at_most(hub: Hub, texts: int) -> list[Estimate]:
     return [Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, note, texts=texts)]
 
 
-def models(config: Config) -> Iterator[Asked]:
+def models(config: Config) -> Iterator[ModelUse]:
     """The model of vectors, if they are bought."""
     settings = config.dedup.semantic
     if settings.enabled and settings.model is not None:
-        yield Asked(settings.model, answers=False)
+        yield ModelUse(settings.model, answers=False)
 
 
 def variant(rebuild: bool = False, of: str = "personas") -> Stage:

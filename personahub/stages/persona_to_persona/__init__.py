@@ -19,9 +19,9 @@ from personahub.inference import RequestBatch, estimate_at_most
 from personahub.stages import dedup
 from personahub.stages.persona_answers import WRITES, split
 from personahub.stages.persona_to_persona import forecast, frontier, transform
-from personahub.stages.persona_to_persona.novelty import Novelty, closed
+from personahub.stages.persona_to_persona.novelty import Novelty, stop_reason
 from personahub.stages.persona_to_persona.transform import NAME
-from personahub.stages.stage import Asked, Rounds, RunStage, Stage
+from personahub.stages.stage import ModelUse, Rounds, RunStage, Stage
 from personahub.storage.hub import Estimate, Hub
 
 
@@ -31,13 +31,13 @@ def rounds(hub: Hub) -> Rounds:
     if hops:
         yield RunStage(dedup.STAGE)
     for hop in range(1, hops + 1):
-        if closed(hub, hop) is None:
+        if stop_reason(hub, hop) is None:
             frontier.freeze(hub, hop)
         if frontier.requests(hub, hop).isEmpty():
             return
         yield from _one_hop(hub, hop)
         yield RunStage(dedup.STAGE)
-        if reason := closed(hub, hop):
+        if reason := stop_reason(hub, hop):
             hub.ui.say(f"{NAME} ends with hop {hop}: {reason}")
             return
 
@@ -47,7 +47,7 @@ def _one_hop(hub: Hub, hop: int) -> Rounds:
     asked = frontier.requests(hub, hop)
     answered = hub.store.table("completions").where("final").select("completion_id")
     there = asked.join(answered, on="completion_id", how="left_semi")
-    ended = closed(hub, hop) is not None
+    ended = stop_reason(hub, hop) is not None
     # of a hop that has ended, what is there is parsed, and nothing bought
     batch = frontier.batch_of(hub, hop, there if ended else asked)
     if ended or not hub.config.persona_to_persona.min_novelty:
@@ -85,10 +85,10 @@ def _preview(hub: Hub, n: int) -> Rounds:
     yield
 
 
-def models(config: Config) -> Iterator[Asked]:
+def models(config: Config) -> Iterator[ModelUse]:
     """Each hop is deduplicated, so dedup's too."""
     if config.persona_to_persona.hops:
-        yield Asked(config.persona_to_persona.model)
+        yield ModelUse(config.persona_to_persona.model)
         yield from dedup.STAGE.models(config)
 
 

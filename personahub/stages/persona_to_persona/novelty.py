@@ -1,7 +1,7 @@
 """How many of a hop's personas are new: measured window by window while the hop is bought, so that paying ends where little is new.
 
 Measuring decides nothing about any persona: the verdicts fall later, once, over all children of the hop. What is measured goes to the table
-`hop_novelty`, and whether a hop is closed follows from these rows and persona_to_persona.min_novelty: a lower one opens it again.
+`hop_novelty`, and whether buying for a hop has ended follows from these rows and persona_to_persona.min_novelty: a lower one lets it go on.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,14 @@ from personahub.stages.dedup.index import indexed
 from personahub.stages.persona_to_persona import transform
 from personahub.storage.hub import Hub
 
-LEAST = 200  # personas that a rate is taken of: of fewer windows, of several together
+MIN_PERSONAS = 200  # personas that a rate is taken of: of fewer windows, of several together
 
 
 class Novelty:
-    """The judge of one hop (see `buy`). Called with the requests of one window after the other."""
+    """The early stop of one hop (see `inference.early_stop`): called with the requests of each window, in order, once it is committed.
+
+    A call measures the window's novelty, records it in `hop_novelty`, and returns `stop_reason`. `end` drops its scratch.
+    """
 
     def __init__(self, hub: Hub, hop: int, materialise: Materialise) -> None:
         self.hub, self.hop, self._write = hub, hop, materialise
@@ -31,15 +34,15 @@ class Novelty:
         self.stored: list[DataFrame] = []  # and those of them that were new, as dedup stores texts
 
     def __call__(self, requests: DataFrame) -> str | None:
-        """Why what was bought is enough, or None."""
+        """Why no more is to be bought, or None."""
         produced, novel = self._measured(requests)
         row = (self.hop, self.hub.run_id, self.windows, produced, novel, datetime.now(timezone.utc))
         self.hub.store.record([row], "hop_novelty")
         self.windows += 1
-        return closed(self.hub, self.hop)
+        return stop_reason(self.hub, self.hop)
 
     def _measured(self, requests: DataFrame) -> tuple[int, int]:
-        """Personas produced, and how many of them no other one, in the hub or in a window before, has or nearly has the words of."""
+        """How many personas the window gave, and how many are new: no duplicates, by words, of one of the hub or an earlier window."""
         hub, config = self.hub, self.hub.config
         asked = requests.select(*schemas.REQUESTS.names)
         parsed = transform.parse(asked, hub.store.table("completions"), config, self.hop).where(F.col("reason").isNull())
@@ -54,17 +57,17 @@ class Novelty:
         for one in self.stored:
             hub_texts = hub_texts.unionByName(one, allowMissingColumns=True)
         words = by_words(new, config.dedup.lexical, self._materialise, hub_texts)
-        gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
-        novel = self._materialise(new.join(gone, on="id", how="left_anti"), "novel")
+        removed = words.duplicates.select("id").unionByName(words.rejects.select("id"))
+        novel = self._materialise(new.join(removed, on="id", how="left_anti"), "novel")
         self.seen.append(new.select("id"))
-        self.stored.append(self._materialise(words.stored(gone), "stored"))
+        self.stored.append(self._materialise(words.stored(removed), "stored"))
         return made.count(), novel.count()
 
     def _materialise(self, rows: DataFrame, name: str) -> DataFrame:
         return self._write(rows, f"{self.windows}.{name}")
 
 
-def closed(hub: Hub, hop: int) -> str | None:
+def stop_reason(hub: Hub, hop: int) -> str | None:
     """Why no more is bought for a hop: what was measured last is below the floor. None: it is not."""
     floor = hub.config.persona_to_persona.min_novelty
     if not floor:
@@ -77,10 +80,10 @@ def closed(hub: Hub, hop: int) -> str | None:
 
 
 def _last_rate(rows: Iterable[Row]) -> float | None:
-    """rows: newest first. The share of new ones among the LEAST personas made last, or a few more; None where there are fewer."""
+    """rows: newest first. The share of new ones among the MIN_PERSONAS personas made last, or a few more; None where there are fewer."""
     produced = novel = 0
     for row in rows:
         produced, novel = produced + row.produced, novel + row.novel
-        if produced >= LEAST:
+        if produced >= MIN_PERSONAS:
             return novel / produced
     return None

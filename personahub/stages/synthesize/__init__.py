@@ -12,9 +12,9 @@ from personahub.config import Config
 from personahub.inference import RequestBatch, estimate_at_most, find_pending
 from personahub.inference import estimate as estimate_batch
 from personahub.stages.runner import insert_parsed
-from personahub.stages.stage import Asked, Counts, Rounds, Stage, Texts
+from personahub.stages.stage import Counts, ModelUse, Rounds, Stage, TextColumns
 from personahub.stages.synthesize import conversation, few_shot_selection, moderation, topic_similarity, transform, until_accepted
-from personahub.stages.synthesize.persona_selection import between, people_of
+from personahub.stages.synthesize.persona_selection import between, chosen_personas
 from personahub.stages.synthesize.results import NAME
 from personahub.storage.hub import Estimate, Hub
 from personahub.storage.views import kept_personas, without
@@ -23,12 +23,12 @@ from personahub.storage.views import kept_personas, without
 def rounds(hub: Hub) -> Rounds:
     """Few-shot examples, then the requests of all personas or as many as it takes, then the turns of conversations."""
     pool = yield from few_shot_selection.examples(hub)
-    people, pool = yield from few_shot_selection.with_vectors(hub, people_of(hub), pool)
+    personas, pool = yield from few_shot_selection.with_vectors(hub, chosen_personas(hub), pool)
     counts: Counts = {}
     if hub.config.synthesis.target_accepted is None:
-        yield until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
+        yield until_accepted.batch_of(hub, transform.build(personas, hub.config, None, pool))
     else:
-        counts = yield from until_accepted.rounds(hub, people, pool)
+        counts = yield from until_accepted.rounds(hub, personas, pool)
     if transform.CONVERSATION in hub.config.synthesis.tasks:
         made = yield from conversation.rounds(hub, partial(insert_parsed, hub, STAGE))
         counts = {**counts, **made}
@@ -43,12 +43,11 @@ def review(hub: Hub, parsed: DataFrame) -> Rounds:
 
 def estimate(hub: Hub) -> list[Estimate]:
     """What a run would buy now. Requests are counted exactly; calls that depend on answers not bought yet are an upper bound."""
-    batch = _first_batch(hub, people_of(hub))
+    batch = _first_batch(hub, chosen_personas(hub))
     pending = find_pending(hub.store, batch)
     examples = estimate_batch(hub.store, batch, pending)
-    # before the others: what is pending lies in scratch that the next estimate writes anew
     turns = conversation.estimates(hub, pending)
-    found = few_shot_selection.estimates(hub, people_of(hub))
+    found = few_shot_selection.estimates(hub, chosen_personas(hub))
     return [*found, _if_refused(hub, examples), *moderation.estimates(hub, examples), *topic_similarity.estimates(hub), *turns]
 
 
@@ -56,7 +55,7 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     """What is known now, and the examples of personas that may come, with their moderation and turns."""
     config, settings = hub.config, hub.config.synthesis
     found, tasks = estimate(hub), transform.choose(hub.config)
-    there = people_of(hub).count()
+    there = chosen_personas(hub).count()
     more = incoming if settings.max_personas is None else max(0, min(incoming, settings.max_personas - there))
     calls = more * len(tasks) * settings.samples_per_persona
     if settings.target_accepted is not None:
@@ -77,10 +76,10 @@ def preview(hub: Hub, n: int) -> Rounds:
     settings, keys = hub.config.synthesis, list(transform.choose(hub.config))
     first = min(n, settings.target_accepted or n)
     pool = yield from few_shot_selection.examples(hub)
-    candidates = [between(people_of(hub), settings.seed, key, 0, first) for key in keys]
-    people = reduce(DataFrame.unionByName, candidates).dropDuplicates(["persona_id"])
-    people, pool = yield from few_shot_selection.with_vectors(hub, people, pool)
-    return until_accepted.batch_of(hub, until_accepted.candidates(hub, people, pool, dict.fromkeys(keys, (0, first))))
+    candidates = [between(chosen_personas(hub), settings.seed, key, 0, first) for key in keys]
+    personas = reduce(DataFrame.unionByName, candidates).dropDuplicates(["persona_id"])
+    personas, pool = yield from few_shot_selection.with_vectors(hub, personas, pool)
+    return until_accepted.batch_of(hub, until_accepted.candidates(hub, personas, pool, dict.fromkeys(keys, (0, first))))
 
 
 def check(config: Config) -> None:
@@ -93,18 +92,18 @@ def check(config: Config) -> None:
         )
 
 
-def models(config: Config) -> Iterator[Asked]:
+def models(config: Config) -> Iterator[ModelUse]:
     """The models of examples, turns, moderation, few-shot personas and vectors."""
     settings = config.synthesis
-    yield Asked(settings.model)
+    yield ModelUse(settings.model)
     if transform.CONVERSATION in settings.tasks:
-        yield from (Asked(conversation.model_of(config, number)) for number in range(conversation.passes(config)))
+        yield from (ModelUse(conversation.model_of(config, number)) for number in range(conversation.passes(config)))
     if settings.moderation_model is not None:
-        yield Asked(settings.moderation_model)
-    if few_shot_selection.nameless(config, transform.examples_of(config)):
-        yield Asked(config.text_to_persona.model)
+        yield ModelUse(settings.moderation_model)
+    if few_shot_selection.needs_personas(config, transform.examples_of(config)):
+        yield ModelUse(config.text_to_persona.model)
     if settings.needs_vectors and config.dedup.semantic.model is not None:
-        yield Asked(config.dedup.semantic.model, answers=False)
+        yield ModelUse(config.dedup.semantic.model, answers=False)
 
 
 def progress(hub: Hub) -> Iterator[str]:
@@ -114,21 +113,21 @@ def progress(hub: Hub) -> Iterator[str]:
         return  # how many are asked hangs on how many are accepted
     made = table("examples").select(F.col("persona_id").alias("id"))
     rejected = table("rejects").where(F.col("stage") == NAME).select(F.col("source_id").alias("id"))
-    people = kept_personas(table) if settings.max_personas is None else people_of(hub)
-    waiting = without(people, "persona_id", made, rejected).count()
+    personas = kept_personas(table) if settings.max_personas is None else chosen_personas(hub)
+    waiting = without(personas, "persona_id", made, rejected).count()
     if waiting:
         yield f"{waiting:,} kept personas have led to no example and no reject yet: run {NAME}"
 
 
-def _first_batch(hub: Hub, people: DataFrame) -> RequestBatch:
+def _first_batch(hub: Hub, personas: DataFrame) -> RequestBatch:
     """Without buying anything: unknown personas of examples are placeholders, vectors those that the ledger has."""
     settings, pool = hub.config.synthesis, few_shot_selection.with_placeholders(hub)
     if few_shot_selection.nearest(hub.config):
-        people, pool = few_shot_selection.known_vectors(hub, people, pool)
+        personas, pool = few_shot_selection.known_vectors(hub, personas, pool)
     if settings.target_accepted is None:
-        return until_accepted.batch_of(hub, transform.build(people, hub.config, None, pool))
+        return until_accepted.batch_of(hub, transform.build(personas, hub.config, None, pool))
     places = dict.fromkeys(transform.choose(hub.config), (0, settings.target_accepted))
-    return until_accepted.batch_of(hub, until_accepted.candidates(hub, people, pool, places))
+    return until_accepted.batch_of(hub, until_accepted.candidates(hub, personas, pool, places))
 
 
 def _if_refused(hub: Hub, examples: Estimate) -> Estimate:
@@ -155,8 +154,8 @@ STAGE = Stage(
     preview=preview,
     progress=progress,
     texts=(
-        Texts("examples", "example_id", ("content",), "example"),
-        Texts("few_shot_pool", "persona_id", ("text", "persona")),
-        Texts("reviews", "example_id", ("note",), "example"),
+        TextColumns("examples", "example_id", ("content",), "example"),
+        TextColumns("few_shot_pool", "persona_id", ("text", "persona")),
+        TextColumns("reviews", "example_id", ("note",), "example"),
     ),
 )

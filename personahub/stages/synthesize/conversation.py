@@ -21,7 +21,7 @@ from personahub.llm import json_answers
 from personahub.rows import map_rows
 from personahub.stages.stage import Counts, Rounds
 from personahub.stages.synthesize.moderation import moderated
-from personahub.stages.synthesize.persona_selection import people_of
+from personahub.stages.synthesize.persona_selection import chosen_personas
 from personahub.stages.synthesize.results import NAME, PARSED, number_of, refused
 from personahub.stages.synthesize.tasks import CONVERSATION, FIRST_TURN, choose
 from personahub.storage.hub import Estimate, Hub
@@ -42,7 +42,9 @@ STATE = T.StructType(
         T.StructField("raw", _STRING),
     ]
 )
-ASKED = T.StructType([*STATE, *(T.StructField(name, _STRING) for name in ("completion_id", "prompt_name", "variables"))])
+CONVERSATION_REQUESTS = T.StructType(
+    [*STATE, *(T.StructField(name, _STRING) for name in ("completion_id", "prompt_name", "variables"))]
+)
 
 
 def rounds(hub: Hub, insert: Callable[[DataFrame], Counts]) -> Rounds:
@@ -52,7 +54,7 @@ def rounds(hub: Hub, insert: Callable[[DataFrame], Counts]) -> Rounds:
     """
     config, table = hub.config, hub.store.table
     with hub.store.scope("conversations") as materialise:
-        going, ended = materialise(begin(table("examples"), people_of(hub), config), "first"), list[DataFrame]()
+        going, ended = materialise(begin(table("examples"), chosen_personas(hub), config), "first"), list[DataFrame]()
         for number in range(passes(config)):
             asked = materialise(ask(going, config, number), f"asked-{number}")
             if asked.isEmpty():
@@ -72,7 +74,7 @@ def estimates(hub: Hub, pending: PendingRequests) -> list[Estimate]:
         return []
     keys = [key for key, task in choose(config).items() if task.name == FIRST_TURN]
     first = pending.rows.where(F.col("prompt_name").isin(keys)).count()
-    first += begin(hub.store.table("examples"), people_of(hub), config).count()
+    first += begin(hub.store.table("examples"), chosen_personas(hub), config).count()
     return turns_at_most(hub, first)
 
 
@@ -141,8 +143,9 @@ def begin(examples: DataFrame, personas: DataFrame, config: Config) -> DataFrame
 
 
 def ask(state: DataFrame, config: Config, number: int) -> DataFrame:
-    """STATE -> ASKED: the conversations that go on, each with its request of pass `number`. The variables hold what was said, the id of the
-    request only whose words these are.
+    """STATE -> CONVERSATION_REQUESTS: the conversations that go on, each with its request of pass `number`.
+
+    The variables hold the turns' text; the completion id is made of the turns' own completion ids.
     """
     ((name, prompt),) = prompts_of(number).items()
     completion_ids = prompt.completion_ids(config.models[model_of(config, number)])
@@ -156,11 +159,11 @@ def ask(state: DataFrame, config: Config, number: int) -> DataFrame:
         completion_id = completion_ids(ids.canonical_json(identity), number)
         yield {**row, "completion_id": completion_id, "prompt_name": name, "variables": ids.canonical_json(variables)}
 
-    return map_rows(state.where("not over"), asked, ASKED)
+    return map_rows(state.where("not over"), asked, CONVERSATION_REQUESTS)
 
 
 def requests(asked: DataFrame, number: int) -> DataFrame:
-    """ASKED -> REQUESTS."""
+    """CONVERSATION_REQUESTS -> REQUESTS."""
     first = F.get_json_object("turn_ids", "$[0]")
     index = number_of(first, F.lit(number))
     rows = asked.withColumns({"stage": F.lit(NAME), "source_id": F.col("persona_id"), "sample_index": index})
@@ -168,7 +171,10 @@ def requests(asked: DataFrame, number: int) -> DataFrame:
 
 
 def advance(asked: DataFrame, completions: DataFrame, number: int) -> DataFrame:
-    """ASKED of pass `number` and COMPLETIONS -> STATE. What failed transiently is left out: the next run goes on with it."""
+    """CONVERSATION_REQUESTS of pass `number` and COMPLETIONS -> STATE.
+
+    What failed transiently is left out: the next run goes on with it.
+    """
     final = completions.where("final").select("completion_id", "text", "error_kind", "error_message")
     return map_rows(asked.join(final, on="completion_id", how="inner"), lambda row: iter([_after(row, number)]), STATE)
 

@@ -16,9 +16,10 @@ from personahub.errors import ConfigError, InputError
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """task: whose example it is, or None for any. text: what is shown. persona: the one that it was written with, where that is known.
+    """An example that a prompt can show.
 
-    vector: of the persona or, without one, of the text; where prompts show what is nearest.
+    text: what is shown. task: the name of the task that it may be shown for; None: any. persona: the persona that it was written with, None
+    where that is unknown. vector: the embedding of `about`, where few_shot.selection is knn.
     """
 
     text: str
@@ -28,16 +29,19 @@ class Example:
 
     @property
     def about(self) -> str:
-        """What a persona is compared with."""
+        """The text whose vector is compared with a persona's."""
         return self.persona or self.text
 
 
-class Shelf:
-    """Examples to draw from. `places`: a 64-bit hash of each text; `vectors`: of length 1, a row each, zero where there is none."""
+class ExamplePool:
+    """Examples to draw from, as arrays with an entry each.
+
+    hashes: uint64, of the text. personas: str, "" where unknown. vectors: float64, one row an example, of length 1; zeros for none.
+    """
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = examples
-        self.places = np.array([ids.seed("example", one.text) for one in examples], np.uint64)
+        self.hashes = np.array([ids.seed("example", one.text) for one in examples], np.uint64)
         self.personas = np.array([one.persona or "" for one in examples], object)
         self.vectors = _unit([one.vector for one in examples])
 
@@ -55,19 +59,19 @@ def read(path: str) -> Iterator[Example]:
         raise InputError(f"synthesis.few_shot.file {path} can not be read: {error}") from None
 
 
-def pool(path: str, most: int, seed: int) -> list[Example]:
-    """`most` different examples of a file of any size, or all: drawn by a hash of each one's text. Raises InputError as `read` does."""
+def read_pool(path: str, size: int, seed: int) -> list[Example]:
+    """`size` different examples of a file of any size, or all: drawn by a hash of each one's text. Raises InputError as `read` does."""
     first: dict[tuple[int, str, str | None], Example] = {}
     for one in read(path):
         first.setdefault((ids.seed("pool", str(seed), one.text), one.text, one.task), one)
-        if len(first) > 2 * most:
-            first = {key: first[key] for key in heapq.nsmallest(most, first, key=_order)}
+        if len(first) > 2 * size:
+            first = {key: first[key] for key in heapq.nsmallest(size, first, key=_order)}
     if not first:
         raise InputError(f"synthesis.few_shot.file {path} holds no examples")
-    return [first[key] for key in heapq.nsmallest(most, first, key=_order)]
+    return [first[key] for key in heapq.nsmallest(size, first, key=_order)]
 
 
-def fitting(examples: Sequence[Example], task: str, n: int) -> Shelf:
+def examples_for(examples: Sequence[Example], task: str, n: int) -> ExamplePool:
     """Those that can be shown for a task. Raises ConfigError if they are fewer than `n`."""
     found = [one for one in examples if one.task in (None, task)]
     if len(found) < n:
@@ -75,20 +79,21 @@ def fitting(examples: Sequence[Example], task: str, n: int) -> Shelf:
             f"synthesis.few_shot: {n} examples of {task} are asked for, {len(found)} are there: set synthesis.few_shot.file to a jsonl or "
             "parquet file of more, or make some in the mode zero_shot first"
         )
-    return Shelf(found)
+    return ExamplePool(found)
 
 
-def draw(shelf: Shelf, n: int, seed: int, person: Mapping[str, Any], sample: str) -> list[Example]:
-    """`n` different ones for a person (persona_id, persona), by the seed and the sample (of which task, which number); for one with a
-    `vector` those nearest to it.
+def draw(pool: ExamplePool, n: int, seed: int, row: Mapping[str, Any], sample: str) -> list[Example]:
+    """`n` different examples for the request of one persona.
 
-    Each example has a place of its own in the order of a request, so that one that comes or goes changes only the requests that would show
-    it. What was written with the same persona comes last.
+    row: persona_id, persona and, where the nearest examples are wanted, vector. sample: task and number of the request.
+
+    Without a vector the examples are ordered by a hash of seed, persona, sample and example: an example that is added or removed changes
+    only the requests that show it. With one they are ordered by cosine, then by that hash. Examples of the same persona come last.
     """
-    drawn = _mixed(shelf.places ^ np.uint64(ids.seed("few_shot", str(seed), person["persona_id"], sample)))
-    own, vector = shelf.personas == person["persona"], person.get("vector")
-    order = (drawn, own) if vector is None else (drawn, -np.round(shelf.vectors @ _unit([vector])[0], 6), own)
-    return [shelf.examples[at] for at in np.lexsort(order)[:n]]
+    drawn = _mixed(pool.hashes ^ np.uint64(ids.seed("few_shot", str(seed), row["persona_id"], sample)))
+    own, vector = pool.personas == row["persona"], row.get("vector")
+    order = (drawn, own) if vector is None else (drawn, -np.round(pool.vectors @ _unit([vector])[0], 6), own)
+    return [pool.examples[at] for at in np.lexsort(order)[:n]]
 
 
 def _order(key: tuple[int, str, str | None]) -> tuple[int, str, str]:

@@ -15,7 +15,7 @@ from personahub.storage.hub import Hub
 from personahub.storage.views import taken_down, valid_examples, without
 
 
-def frozen(hub: Hub) -> list[Example]:
+def frozen_pool(hub: Hub) -> list[Example]:
     """few_shot.pool_size accepted examples of each task, or all there are, by few_shot.seed.
 
     Drawn now where none are frozen, and frozen if the hub was opened to spend.

@@ -35,7 +35,7 @@ def examples(hub: Hub) -> Rounds:
     What is missing of the personas is bought; examples whose text led to no persona are left out.
     """
     pool = _pool(hub)
-    if not nameless(hub.config, pool):
+    if not needs_personas(hub.config, pool):
         return pool
     batch = _batch(hub, pool)
     yield batch
@@ -50,45 +50,45 @@ def examples(hub: Hub) -> Rounds:
 def with_placeholders(hub: Hub) -> list[Example]:
     """The same where nothing may be bought: unknown personas are a sentence of about their length."""
     pool = _pool(hub)
-    if not nameless(hub.config, pool):
+    if not needs_personas(hub.config, pool):
         return pool
     return [one if one.persona else replace(one, persona=PLACEHOLDER) for one in pool]
 
 
-def with_vectors(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
-    """People (persona_id, persona) and examples, each with its vector where prompts show the nearest; null where the endpoint gives none.
+def with_vectors(hub: Hub, personas: DataFrame, pool: list[Example]) -> Rounds:
+    """Personas (persona_id, persona) and examples, each with its vector where prompts show the nearest; null where the endpoint gives none.
 
     Raises TransientFailures where some failed transiently: with them other examples would be shown.
     """
     if not nearest(hub.config):
-        return people, pool
-    wanted = _texts(hub, people, pool)
+        return personas, pool
+    wanted = _texts(hub, personas, pool)
     yield embeddings.batch_of(hub, wanted, NAME, VECTORS)
     missing = wanted.join(embeddings.vectors(hub).select("id"), on="id", how="left_anti").count()
     if missing:
         raise TransientFailures(
             f"{NAME}: {missing:,} vectors failed transiently, and what is nearest is not known: run again to ask for those"
         )
-    return known_vectors(hub, people, pool)
+    return known_vectors(hub, personas, pool)
 
 
-def known_vectors(hub: Hub, people: DataFrame, pool: list[Example]) -> tuple[DataFrame, list[Example]]:
-    """People and examples with the vectors that the ledger has."""
+def known_vectors(hub: Hub, personas: DataFrame, pool: list[Example]) -> tuple[DataFrame, list[Example]]:
+    """Personas and examples with the vectors that the ledger has."""
     vectors = embeddings.vectors(hub).select(F.col("id").alias("persona_id"), "vector")
     names = frame(hub.spark, [(content_id(one.about),) for one in pool], NAMES).distinct()
     found = {row.persona_id: row.vector for row in vectors.join(names, on="persona_id", how="left_semi").collect()}
     with_vector = [replace(one, vector=found.get(content_id(one.about))) for one in pool]
-    return people.join(vectors, on="persona_id", how="left"), with_vector
+    return personas.join(vectors, on="persona_id", how="left"), with_vector
 
 
-def estimates(hub: Hub, people: DataFrame) -> list[Estimate]:
+def estimates(hub: Hub, personas: DataFrame) -> list[Estimate]:
     """What `examples` and `with_vectors` would buy now."""
     found, pool = [], _pool(hub)
-    if nameless(hub.config, pool):
+    if needs_personas(hub.config, pool):
         batch = _batch(hub, pool)
         found.append(estimate(hub.store, batch, find_pending(hub.store, batch)))
     if nearest(hub.config):
-        texts = _texts(hub, people, with_placeholders(hub))
+        texts = _texts(hub, personas, with_placeholders(hub))
         found += embeddings.estimate(hub, embeddings.batch_of(hub, texts, NAME, VECTORS))
     return found
 
@@ -98,7 +98,7 @@ def nearest(config: Config) -> bool:
     return config.synthesis.mode != "zero_shot" and config.synthesis.few_shot.selection == "knn"
 
 
-def nameless(config: Config, pool: list[Example]) -> bool:
+def needs_personas(config: Config, pool: list[Example]) -> bool:
     """Are personas of examples to be shown that are not known?"""
     return config.synthesis.mode == "persona_few_shot" and any(one.persona is None for one in pool)
 
@@ -106,15 +106,17 @@ def nameless(config: Config, pool: list[Example]) -> bool:
 def _pool(hub: Hub) -> list[Example]:
     settings = hub.config.synthesis
     if settings.mode != "zero_shot" and settings.few_shot.file is None:
-        return few_shot_from_hub.frozen(hub)
+        return few_shot_from_hub.frozen_pool(hub)
     return transform.examples_of(hub.config)
 
 
-def _texts(hub: Hub, people: DataFrame, pool: list[Example]) -> DataFrame:
+def _texts(hub: Hub, personas: DataFrame, pool: list[Example]) -> DataFrame:
     """id, text: of the personas and of the examples, whose vectors are compared."""
     texts = {content_id(one.about): one.about for one in pool}
     rows = frame(hub.spark, list(texts.items()), TEXTS)
-    return people.select(F.col("persona_id").alias("id"), F.col("persona").alias("text")).unionByName(rows).dropDuplicates(["id"])
+    return (
+        personas.select(F.col("persona_id").alias("id"), F.col("persona").alias("text")).unionByName(rows).dropDuplicates(["id"])
+    )
 
 
 def _batch(hub: Hub, pool: list[Example]) -> RequestBatch:

@@ -20,7 +20,7 @@ from personahub.storage.hub import Estimate, Hub
 PROMPT = PURPOSE = "moderation"
 SCRATCH = ("synthesize.parsed", "synthesize.moderated")
 _STRING = T.StringType()
-ASKED = T.StructType([*PARSED, *(T.StructField(name, _STRING) for name in ("judged_by", "variables"))])
+MODERATION_REQUESTS = T.StructType([*PARSED, *(T.StructField(name, _STRING) for name in ("judged_by", "variables"))])
 
 
 def moderated(hub: Hub, parsed: DataFrame) -> Rounds:
@@ -52,26 +52,27 @@ def estimates(hub: Hub, answers: Estimate) -> list[Estimate]:
 
 
 def ask(parsed: DataFrame, config: Config) -> DataFrame:
-    """PARSED -> ASKED: those that are accepted, each with its request: judged_by is the completion id."""
+    """PARSED -> MODERATION_REQUESTS: those that are accepted, each with its request: judged_by is the completion id."""
     completion_id = prompts.load(PROMPT).completion_ids(config.models[str(config.synthesis.moderation_model)])
 
     def asked(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         variables = ids.canonical_json({"text": row["content"]})
         yield {**row, "judged_by": completion_id(variables, 0), "variables": variables}
 
-    return map_rows(parsed.where(F.col("reason").isNull()), asked, ASKED)
+    return map_rows(parsed.where(F.col("reason").isNull()), asked, MODERATION_REQUESTS)
 
 
 def requests(asked: DataFrame) -> DataFrame:
-    """ASKED -> REQUESTS."""
+    """MODERATION_REQUESTS -> REQUESTS."""
     columns = {"stage": F.lit(NAME), "prompt_name": F.lit(PROMPT), "completion_id": F.col("judged_by")}
     number = number_of("completion_id")  # by what is judged, before that column is the judgement's
     return asked.withColumn("sample_index", number).withColumns(columns).select(*schemas.REQUESTS.names)
 
 
 def judged(asked: DataFrame, completions: DataFrame) -> DataFrame:
-    """ASKED and COMPLETIONS -> PARSED, where what is unsafe is a reject, and so is what could not be judged (not_judged). What has no final
-    completion yet is left out: the next run goes on with it.
+    """MODERATION_REQUESTS and COMPLETIONS -> PARSED, where what is unsafe is a reject, and so is what could not be judged (not_judged).
+
+    What has no final completion yet is left out: the next run goes on with it.
     """
     final = completions.where("final").select(F.col("completion_id").alias("judged_by"), "text", "error_kind")
 

@@ -1,4 +1,4 @@
-"""How a persona fits the topic, or the constraint, that it was asked about: the cosine of their vectors goes with the example.
+"""How near a persona is to the topic, or the constraint, of its request: the cosine of their vectors, a column of the example.
 
 It decides nothing.
 """
@@ -17,7 +17,7 @@ from personahub import embeddings
 from personahub.ids import content_id
 from personahub.rows import frame, map_rows
 from personahub.stages.stage import Rounds
-from personahub.stages.synthesize.persona_selection import people_of
+from personahub.stages.synthesize.persona_selection import chosen_personas
 from personahub.stages.synthesize.results import NAME, PARSED
 from personahub.stages.synthesize.tasks import Task, choose
 from personahub.storage.hub import Estimate, Hub
@@ -30,21 +30,24 @@ TEXTS = T.StructType([T.StructField("id", T.StringType()), T.StructField("text",
 
 
 def with_similarity(hub: Hub, parsed: DataFrame) -> Rounds:
-    """PARSED -> PARSED with `fit`, where synthesis.topic_similarity is set and a topic or a constraint was set. Vectors are bought once."""
+    """PARSED -> PARSED with topic_similarity: the cosine of persona and topic (or constraint) of each row that was given one.
+
+    Rounds: yields one batch of the vectors that the ledger lacks. Does nothing unless synthesis.topic_similarity is set.
+    """
     if not hub.config.synthesis.topic_similarity:
         return parsed
-    parsed = hub.store.materialise(map_rows(parsed, with_topic, WITH_TOPIC), "synthesize.fit")
+    parsed = hub.store.materialise(map_rows(parsed, with_topic, WITH_TOPIC), "synthesize.topics")
     asked = parsed.where(F.col("topic").isNotNull())
-    people = hub.store.table("personas").select(F.col("persona_id").alias("id"), F.col("persona").alias("text"))
-    people = people.join(asked.select(F.col("source_id").alias("id")).distinct(), on="id", how="left_semi")
+    personas = hub.store.table("personas").select(F.col("persona_id").alias("id"), F.col("persona").alias("text"))
+    personas = personas.join(asked.select(F.col("source_id").alias("id")).distinct(), on="id", how="left_semi")
     topics = asked.select(F.col("topic_id").alias("id"), F.col("topic").alias("text")).distinct()
-    wanted = people.unionByName(topics)
+    wanted = personas.unionByName(topics)
     if not wanted.isEmpty():
         yield embeddings.batch_of(hub, wanted, NAME, PURPOSE)
     vectors = embeddings.vectors(hub).select("id", "vector")
-    mine = vectors.select(F.col("id").alias("source_id"), F.col("vector").alias("mine"))
-    theirs = vectors.select(F.col("id").alias("topic_id"), F.col("vector").alias("theirs"))
-    return scored(parsed.join(mine, on="source_id", how="left").join(theirs, on="topic_id", how="left"))
+    of_persona = vectors.select(F.col("id").alias("source_id"), F.col("vector").alias("persona_vector"))
+    of_topic = vectors.select(F.col("id").alias("topic_id"), F.col("vector").alias("topic_vector"))
+    return scored(parsed.join(of_persona, on="source_id", how="left").join(of_topic, on="topic_id", how="left"))
 
 
 def estimates(hub: Hub) -> list[Estimate]:
@@ -52,8 +55,8 @@ def estimates(hub: Hub) -> list[Estimate]:
     topics = {topic for task in choose(hub.config).values() for topic in topics_of(task)}
     if not hub.config.synthesis.topic_similarity or not topics:
         return []
-    people = people_of(hub).select(F.col("persona_id").alias("id"), F.col("persona").alias("text"))
-    texts = people.unionByName(frame(hub.spark, [(id_of(topic), topic) for topic in sorted(topics)], TEXTS))
+    personas = chosen_personas(hub).select(F.col("persona_id").alias("id"), F.col("persona").alias("text"))
+    texts = personas.unionByName(frame(hub.spark, [(id_of(topic), topic) for topic in sorted(topics)], TEXTS))
     return embeddings.estimate(hub, embeddings.batch_of(hub, texts, NAME, PURPOSE))
 
 
@@ -79,16 +82,15 @@ def _topic(settings: Mapping[str, Any]) -> str | None:
 
 
 def scored(rows: DataFrame) -> DataFrame:
-    """WITH_TOPIC and two vectors (mine, theirs; null where there is none) -> PARSED with their cosine; null without two of a length."""
-    return map_rows(
-        rows.select(*(name for name in PARSED.names if name != "topic_similarity"), "mine", "theirs"), _scored, PARSED
-    )
+    """WITH_TOPIC, persona_vector, topic_vector (null where there is none) -> PARSED with their cosine, or null."""
+    columns = (name for name in PARSED.names if name != "topic_similarity")
+    return map_rows(rows.select(*columns, "persona_vector", "topic_vector"), _scored, PARSED)
 
 
 def _scored(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    fit = None
-    if row["mine"] is not None and row["theirs"] is not None:
-        mine, theirs = (np.array(row[name], np.float64) for name in ("mine", "theirs"))
-        length = np.sqrt((mine * mine).sum() * (theirs * theirs).sum())
-        fit = float((mine * theirs).sum() / length) if length else None
-    yield {**{name: row.get(name) for name in PARSED.names}, "topic_similarity": fit}
+    cosine = None
+    if row["persona_vector"] is not None and row["topic_vector"] is not None:
+        persona, topic = (np.array(row[name], np.float64) for name in ("persona_vector", "topic_vector"))
+        length = np.sqrt((persona * persona).sum() * (topic * topic).sum())
+        cosine = float((persona * topic).sum() / length) if length else None
+    yield {**{name: row.get(name) for name in PARSED.names}, "topic_similarity": cosine}

@@ -55,7 +55,7 @@ def check(config: Config) -> None:
     """Raises ConfigError or InputError for tasks or examples that can not be. Those of the hub itself are not known here."""
     chosen, settings = choose(config), config.synthesis
     if settings.mode != "zero_shot" and settings.few_shot.file is not None:
-        _shelves(config, examples_of(config), chosen)
+        _pools(config, examples_of(config), chosen)
 
 
 def examples_of(config: Config) -> list[few_shot.Example]:
@@ -63,7 +63,7 @@ def examples_of(config: Config) -> list[few_shot.Example]:
     settings = config.synthesis.few_shot
     if config.synthesis.mode == "zero_shot" or settings.file is None:
         return []
-    return few_shot.pool(settings.file, settings.pool_size, settings.seed)
+    return few_shot.read_pool(settings.file, settings.pool_size, settings.seed)
 
 
 def text_field(task: str, config: Config) -> str:
@@ -87,7 +87,7 @@ def build(
     """
     settings, mode = config.synthesis, config.synthesis.mode
     chosen = {key: task for key, task in choose(config).items() if keys is None or key in keys}
-    shelves = _shelves(config, examples_of(config) if pool is None else pool, chosen)
+    pools = _pools(config, examples_of(config) if pool is None else pool, chosen)
     columns = [name for name in ("persona_id", "persona", "vector") if name in personas.columns]
     completion_ids = {key: task.prompts[mode].completion_ids(config.models[settings.model]) for key, task in chosen.items()}
     numbers = {key: task.sample_index(mode) for key, task in chosen.items()}
@@ -95,8 +95,8 @@ def build(
     def requests(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for (key, task), sample in product(chosen.items(), range(settings.samples_per_persona)):
             variables = {"persona": row["persona"], **task.values_for(row["persona_id"], settings.seed)}
-            if key in shelves:
-                drawn = few_shot.draw(shelves[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")
+            if key in pools:
+                drawn = few_shot.draw(pools[key], settings.few_shot.n, settings.few_shot.seed, row, f"{key}/{sample}")
                 variables["examples"] = [one.text for one in drawn]
                 if mode == "persona_few_shot":
                     variables["example_personas"] = [one.persona for one in drawn]
@@ -151,12 +151,12 @@ def _why_not(task: Task) -> Callable[[Any], str | None]:
     return json_answers.check(task.schema)
 
 
-def _shelves(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[str, Task]) -> dict[str, few_shot.Shelf]:
+def _pools(config: Config, pool: Sequence[few_shot.Example], tasks: Mapping[str, Task]) -> dict[str, few_shot.ExamplePool]:
     """By the keys of tasks, what their requests draw from; nothing in the mode without examples."""
     settings = config.synthesis
     if settings.mode == "zero_shot":
         return {}
-    return {key: few_shot.fitting(pool, task.name, settings.few_shot.n) for key, task in tasks.items()}
+    return {key: few_shot.examples_for(pool, task.name, settings.few_shot.n) for key, task in tasks.items()}
 
 
 def settings_of(task: Task, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from personahub.inference import RequestBatch
 from personahub.stages.stage import Rounds
 from personahub.stages.synthesize import transform
 from personahub.stages.synthesize.few_shot import Example
-from personahub.stages.synthesize.persona_selection import between, people_of
+from personahub.stages.synthesize.persona_selection import between, chosen_personas
 from personahub.storage.hub import Hub
 
 SCRATCH = "synthesize.candidates"
 
 
-def rounds(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
-    """people, pool: see `transform.build`. Returns `missing`: accepted examples that the candidates did not suffice for."""
+def rounds(hub: Hub, personas: DataFrame, pool: list[Example]) -> Rounds:
+    """personas, pool: see `transform.build`. Returns `missing`: accepted examples that the candidates did not suffice for."""
     settings = hub.config.synthesis
     wanted, limit = settings.target_accepted or 0, max_candidates(hub)
     asked, accepted = dict.fromkeys(transform.choose(hub.config), 0), Counter[str]()
@@ -30,7 +30,7 @@ def rounds(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
         places = {key: (asked[key], goal) for key, goal in goals.items() if goal > asked[key]}
         if not places:
             break
-        requests = hub.store.materialise(candidates(hub, people, pool, places), SCRATCH)
+        requests = hub.store.materialise(candidates(hub, personas, pool, places), SCRATCH)
         try:
             result = yield batch_of(hub, requests)
             made = hub.store.table("examples").select("completion_id")
@@ -45,10 +45,10 @@ def rounds(hub: Hub, people: DataFrame, pool: list[Example]) -> Rounds:
     return {"missing": missing} if missing else {}
 
 
-def candidates(hub: Hub, people: DataFrame, pool: list[Example], places: Mapping[str, tuple[int, int]]) -> DataFrame:
+def candidates(hub: Hub, personas: DataFrame, pool: list[Example], places: Mapping[str, tuple[int, int]]) -> DataFrame:
     """REQUESTS of the candidates from one place of their order to another, by the keys of tasks."""
     seed = hub.config.synthesis.seed
-    asked = [transform.build(between(people, seed, key, *ends), hub.config, [key], pool) for key, ends in places.items()]
+    asked = [transform.build(between(personas, seed, key, *ends), hub.config, [key], pool) for key, ends in places.items()]
     return reduce(DataFrame.unionByName, asked)
 
 
@@ -60,4 +60,4 @@ def batch_of(hub: Hub, requests: DataFrame) -> RequestBatch:
 def max_candidates(hub: Hub) -> int:
     """Candidates of a task that may be asked."""
     settings = hub.config.synthesis
-    return min(people_of(hub).count(), settings.max_candidates or (settings.target_accepted or 0) * 10)
+    return min(chosen_personas(hub).count(), settings.max_candidates or (settings.target_accepted or 0) * 10)

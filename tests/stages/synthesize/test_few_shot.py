@@ -43,37 +43,37 @@ def test_they_are_read_from_parquet_too(tmp_path):
 )
 def test_what_is_no_example_is_named_by_its_row(tmp_path, rows, message):
     with pytest.raises(InputError, match=message):
-        few_shot.pool(lines(tmp_path / "examples.jsonl", *rows), 10, 1)
+        few_shot.read_pool(lines(tmp_path / "examples.jsonl", *rows), 10, 1)
 
 
 def test_a_file_that_is_not_there_or_no_json(tmp_path):
     with pytest.raises(InputError, match="there is no file /nowhere"):
-        few_shot.pool("/nowhere", 10, 1)
+        few_shot.read_pool("/nowhere", 10, 1)
     (tmp_path / "broken.jsonl").write_text("{")
     with pytest.raises(InputError, match="can not be read"):
-        few_shot.pool(str(tmp_path / "broken.jsonl"), 10, 1)
+        few_shot.read_pool(str(tmp_path / "broken.jsonl"), 10, 1)
 
 
 def test_a_task_is_shown_its_own_examples_and_those_of_none():
-    assert few_shot.fitting(EXAMPLES, "logic", 3).examples == EXAMPLES
-    assert few_shot.fitting(EXAMPLES, "math", 2).examples == EXAMPLES[1:]
+    assert few_shot.examples_for(EXAMPLES, "logic", 3).examples == EXAMPLES
+    assert few_shot.examples_for(EXAMPLES, "math", 2).examples == EXAMPLES[1:]
     with pytest.raises(ConfigError, match="3 examples of math are asked for, 2 are there"):
-        few_shot.fitting(EXAMPLES, "math", 3)
+        few_shot.examples_for(EXAMPLES, "math", 3)
 
 
 def test_a_pool_is_drawn_from_the_whole_file_by_the_seed(tmp_path):
     file = lines(tmp_path / "many.jsonl", *({"text": f"What is {number}?"} for number in range(2_000)))
-    drawn = few_shot.pool(file, 100, 1)
-    assert drawn == few_shot.pool(file, 200, 1)[:100] == few_shot.pool(file, 100, 1)
-    assert drawn != few_shot.pool(file, 100, 2)
+    drawn = few_shot.read_pool(file, 100, 1)
+    assert drawn == few_shot.read_pool(file, 200, 1)[:100] == few_shot.read_pool(file, 100, 1)
+    assert drawn != few_shot.read_pool(file, 100, 2)
     assert len({one.text for one in drawn}) == 100
     assert 30 < sum(int(one.text.split()[-1][:-1]) >= 1_000 for one in drawn) < 70
 
 
 def test_an_example_that_stands_twice_is_one(tmp_path):
     file = lines(tmp_path / "twice.jsonl", *({"text": f"What is {number % 5}?"} for number in range(100)))
-    assert len(few_shot.pool(file, 3, 1)) == 3
-    assert sorted(one.text for one in few_shot.pool(file, 50, 1)) == [f"What is {number}?" for number in range(5)]
+    assert len(few_shot.read_pool(file, 3, 1)) == 3
+    assert sorted(one.text for one in few_shot.read_pool(file, 50, 1)) == [f"What is {number}?" for number in range(5)]
 
 
 def person(name, persona="A diver.", **more):
@@ -81,26 +81,26 @@ def person(name, persona="A diver.", **more):
 
 
 def test_a_draw_hangs_on_the_persona_the_task_and_the_seed_alone():
-    shelf = few_shot.Shelf([Example(str(number)) for number in range(20)])
-    first = few_shot.draw(shelf, 3, 1, person("p1"), "math")
-    assert few_shot.draw(shelf, 3, 1, person("p1"), "math") == first
+    pool = few_shot.ExamplePool([Example(str(number)) for number in range(20)])
+    first = few_shot.draw(pool, 3, 1, person("p1"), "math")
+    assert few_shot.draw(pool, 3, 1, person("p1"), "math") == first
     assert len({one.text for one in first}) == 3
     others = [
-        few_shot.draw(shelf, 3, seed, person(name), task)
+        few_shot.draw(pool, 3, seed, person(name), task)
         for seed, name, task in ((2, "p1", "math"), (1, "p2", "math"), (1, "p1", "logic"))
     ]
     assert first not in others
 
 
 def test_draws_are_uniform():
-    shelf = few_shot.Shelf([Example(str(number)) for number in range(10)])
-    drawn = Counter(one.text for number in range(4_000) for one in few_shot.draw(shelf, 2, 1, person(f"p{number}"), "math"))
-    assert all(700 < drawn[one.text] < 900 for one in shelf.examples)
+    pool = few_shot.ExamplePool([Example(str(number)) for number in range(10)])
+    drawn = Counter(one.text for number in range(4_000) for one in few_shot.draw(pool, 2, 1, person(f"p{number}"), "math"))
+    assert all(700 < drawn[one.text] < 900 for one in pool.examples)
 
 
 def test_an_example_that_goes_changes_only_the_draws_that_showed_it():
     examples = [Example(str(number)) for number in range(20)]
-    before, after = few_shot.Shelf(examples), few_shot.Shelf(examples[1:])
+    before, after = few_shot.ExamplePool(examples), few_shot.ExamplePool(examples[1:])
     changed = 0
     for number in range(300):
         shown = few_shot.draw(before, 3, 1, person(f"p{number}"), "math")
@@ -111,16 +111,16 @@ def test_an_example_that_goes_changes_only_the_draws_that_showed_it():
 
 
 def test_what_was_written_with_the_same_persona_is_shown_last():
-    shelf = few_shot.Shelf([Example("own", persona="A diver."), Example("a", persona="A smith."), Example("b")])
+    pool = few_shot.ExamplePool([Example("own", persona="A diver."), Example("a", persona="A smith."), Example("b")])
     for number in range(20):
-        assert {one.text for one in few_shot.draw(shelf, 2, 1, person(f"p{number}"), "math")} == {"a", "b"}
-    assert few_shot.draw(shelf, 3, 1, person("p1"), "math")[2].text == "own"
+        assert {one.text for one in few_shot.draw(pool, 2, 1, person(f"p{number}"), "math")} == {"a", "b"}
+    assert few_shot.draw(pool, 3, 1, person("p1"), "math")[2].text == "own"
 
 
 def test_a_vector_draws_what_is_nearest_and_none_draws_at_random():
     near, far, none = Example("near", vector=[3.0, 0.1]), Example("far", vector=[-1.0, 0.0]), Example("none")
-    shelf = few_shot.Shelf([far, none, near])
-    drawn = [few_shot.draw(shelf, 3, 1, person(f"p{number}", vector=[0.2, 0.0]), "math") for number in range(10)]
+    pool = few_shot.ExamplePool([far, none, near])
+    drawn = [few_shot.draw(pool, 3, 1, person(f"p{number}", vector=[0.2, 0.0]), "math") for number in range(10)]
     assert all(each == [near, none, far] for each in drawn)
-    drawn = [few_shot.draw(shelf, 1, 1, person(f"p{number}", vector=None), "math")[0] for number in range(30)]
+    drawn = [few_shot.draw(pool, 1, 1, person(f"p{number}", vector=None), "math")[0] for number in range(30)]
     assert {one.text for one in drawn} == {"near", "far", "none"}

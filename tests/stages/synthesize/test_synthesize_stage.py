@@ -14,7 +14,7 @@ from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.inference import PurchaseResult
 from personahub.stages import synthesize
 from personahub.stages.synthesize import transform
-from personahub.stages.synthesize.persona_selection import people_of
+from personahub.stages.synthesize.persona_selection import chosen_personas
 
 PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
 STAGE = "synthesize"
@@ -378,7 +378,7 @@ def test_how_a_persona_fits_its_topic_goes_with_the_example(config_of, tmp_path,
 def shown_of(config):
     """By persona, the examples that its prompt shows, as the stage would ask them now."""
     with pipeline.open_hub(config) as hub:
-        rows = synthesize._first_batch(hub, people_of(hub)).requests.collect()
+        rows = synthesize._first_batch(hub, chosen_personas(hub)).requests.collect()
     return {row.source_id: json.loads(row.variables)["examples"] for row in rows}
 
 
