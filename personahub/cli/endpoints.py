@@ -37,9 +37,9 @@ def _probe(model: Model) -> tuple[ErrorKind | None, str]:
         found = asyncio.run(probe(model, read_key(model)))
     except AuthenticationError as error:
         return ErrorKind.AUTHENTICATION, str(error)
-    if found.response_format is None:
+    if found.value is None:
         return found.kind or ErrorKind.CONNECTION, found.message or "it does not answer"
-    finding = f"answers; response_format {found.response_format}"
+    finding = f"answers; response_format {found.value}"
     return None, finding if found.kind is None else f"{finding}, but the answer was of no use: {found.message}"
 
 

@@ -14,9 +14,10 @@ from personahub.embeddings import local
 from personahub.embeddings.compute import compute_vectors
 from personahub.embeddings.pending import VectorBatch, estimate_vectors, find_pending_texts, max_tokens_of
 from personahub.errors import ConfigError, Interrupted
-from personahub.inference import check_prices, executor
+from personahub.inference import check_prices
 from personahub.inference.preflight import encoding_of, limits_of
-from personahub.inference.purchase import Purchase, PurchaseResult, agreed, run, with_alias
+from personahub.inference.purchase import Purchase, PurchaseResult, confirm_purchase, execute_purchase, with_alias
+from personahub.inference.vector_work import Vectors
 from personahub.llm.embeddings import key_of
 from personahub.storage.hub import Estimate, Hub
 
@@ -74,14 +75,14 @@ def buy(hub: Hub, batch: VectorBatch) -> PurchaseResult:
     if not pending.texts:
         return PurchaseResult(reused=pending.reused)
     check_prices(hub.config, batch.model, batch.stage, answers=False)
-    if not agreed(hub, estimate_vectors(batch, pending)):
+    if not confirm_purchase(hub, estimate_vectors(batch, pending)):
         raise Interrupted("nothing was bought")
     with with_alias(hub.config, batch.model):
         limits = limits_of(hub, batch.model, pending.largest_request, 0)
         encoding = encoding_of(hub, batch.stage, batch.model)
-        work = executor.Vectors(encoding, batch.settings.texts_per_request, batch.settings.tokens_per_request)
+        work = Vectors(encoding, batch.settings.texts_per_request, batch.settings.tokens_per_request)
         purchase = Purchase(batch.stage, batch.purpose, batch.model, work, pending.rows, pending.texts, limits)
-        return run(hub, purchase, pending.reused)
+        return execute_purchase(hub, purchase, pending.reused)
 
 
 def vectors(hub: Hub) -> DataFrame:

@@ -8,7 +8,8 @@ from personahub import engines
 from personahub.embeddings import local
 from personahub.embeddings.pending import VectorBatch
 from personahub.errors import RootInUse
-from personahub.inference.windows import MAX_WINDOWS, WindowLayout, stage, windows_of
+from personahub.inference.pending import pending_scratch
+from personahub.inference.windows import MAX_WINDOWS, WindowLayout, windows_of, write_windows
 from personahub.storage.hub import Hub
 
 # what a kill costs; fewer are not worth a task of their own: on Spark, loading the model in another process
@@ -20,7 +21,8 @@ def compute_vectors(hub: Hub, batch: VectorBatch) -> int:
     store, config, settings, name = hub.store, hub.config, batch.settings, batch.stage
     known = store.table("embeddings").where(F.col("final") & (F.col("model") == local.key_of(settings)))
     pending = batch.texts.select("text_id", "text").join(known.select("text_id"), on="text_id", how="left_anti")
-    pending = store.materialise(pending, f"{name}.pending")
+    scratch = pending_scratch(name, batch.purpose)
+    pending = store.materialise(pending, scratch)
     count = pending.count()
     if count:
         store.create("embeddings")
@@ -28,12 +30,12 @@ def compute_vectors(hub: Hub, batch: VectorBatch) -> int:
         room = engines.tasks_per_window(store.spark, config) * config.inference.concurrent_windows
         tasks = max(1, min(room, math.ceil(count / windows / TEXTS_PER_TASK)))
         layout = WindowLayout(windows, tasks, in_flight=1, max_open=1)
-        staged = stage(store, f"{name}.windows", pending, "text_id", layout)
+        staged = write_windows(store, f"{name}.windows", pending, "text_id", layout)
         with store.one_file_per_task():
             for window in windows_of(store, staged, layout):
                 if hub.lease is not None and hub.lease.lost.is_set():
                     raise RootInUse("another run has taken over this root; what was computed before is in `embeddings`")
                 rows = store.window(staged.name, staged.schema, window)
                 store.append(local.compute(rows, settings, batch.stage, batch.purpose, hub.run_id), "embeddings")
-    store.drop_scratch(f"{name}.pending", f"{name}.windows")
+    store.drop_scratch(scratch, f"{name}.windows")
     return count

@@ -7,8 +7,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import Model, SemanticDedup
-from personahub.inference.pending import CHARACTERS_PER_TOKEN
-from personahub.llm.embeddings import BYTES_PER_TOKEN_AT_LEAST, key_of
+from personahub.inference.pending import CHARACTERS_PER_TOKEN, pending_scratch
+from personahub.llm.embeddings import MIN_BYTES_PER_TOKEN, key_of
 from personahub.storage.delta import Store
 from personahub.storage.hub import Estimate
 
@@ -42,7 +42,7 @@ def find_pending_texts(store: Store, batch: VectorBatch) -> PendingTexts:
     ledger = store.table("embeddings").where("final").select("text_id", "model")
     mine, others = ledger.where(F.col("model") == key_of(batch.model)), ledger.where(F.col("model") != key_of(batch.model))
     rows = batch.texts.select("text_id", "text").join(mine, on="text_id", how="left_anti")
-    rows = store.materialise(rows, f"{batch.stage}.pending")
+    rows = store.materialise(rows, pending_scratch(batch.stage, batch.purpose))
     texts, characters = rows.agg(F.count("*"), F.sum(F.length("text"))).collect()[0]
     tokens = rows.select(max_tokens_of("text").alias("tokens"))
     # no request can be larger than one of the longest texts alone
@@ -59,7 +59,7 @@ def find_pending_texts(store: Store, batch: VectorBatch) -> PendingTexts:
 
 def max_tokens_of(text: str) -> Column:
     """An upper bound on the tokens of a column of texts, as llm.embeddings counts them."""
-    return F.ceil(F.octet_length(text) / BYTES_PER_TOKEN_AT_LEAST)
+    return F.ceil(F.octet_length(text) / MIN_BYTES_PER_TOKEN)
 
 
 def estimate_vectors(batch: VectorBatch, pending: PendingTexts) -> Estimate:

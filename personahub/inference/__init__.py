@@ -2,7 +2,7 @@
 
     pending     what the ledger does not answer yet
     preflight   before the first call: what the endpoint honours, what holds on the executors, what may be spent
-    purchase    staged, cut into windows, bought with several windows in flight, committed (windows, executor)
+    purchase    staged, cut into windows, bought with several windows in flight, committed (windows, executor, work)
     early_stop  a check that ends a purchase when what is bought is enough
     recovery    what a killed run has paid for goes from its journal into the ledger
 
@@ -10,10 +10,10 @@ The reasons stand in docs/architecture/paid-calls.md.
 """
 
 from personahub.errors import Interrupted
-from personahub.inference import executor
+from personahub.inference.chat_work import Chats
 from personahub.inference.pending import AT_MAX_TOKENS, PendingRequests, RequestBatch, estimate, estimate_at_most, find_pending
 from personahub.inference.preflight import check_prices, limits_of, longest_request, response_format_of
-from personahub.inference.purchase import Purchase, PurchaseResult, agreed, run, with_alias
+from personahub.inference.purchase import Purchase, PurchaseResult, confirm_purchase, execute_purchase, with_alias
 from personahub.inference.recovery import drain_journals, lease_folder
 from personahub.storage.hub import Hub
 
@@ -42,11 +42,11 @@ def buy(hub: Hub, batch: RequestBatch) -> PurchaseResult:
     if not pending.calls:
         return PurchaseResult(reused=pending.reused)
     check_prices(hub.config, batch.model, batch.stage)
-    if not agreed(hub, estimate(hub.store, batch, pending)):
+    if not confirm_purchase(hub, estimate(hub.store, batch, pending)):
         raise Interrupted("nothing was bought")
     with with_alias(hub.config, batch.model):
         response_format = response_format_of(hub, batch)
-        work = executor.Chats(response_format, dict(batch.prompts))
+        work = Chats(response_format, dict(batch.prompts))
         limits = limits_of(hub, batch.model, longest_request(batch, pending), batch.model.max_answer_tokens)
         purchase = Purchase(batch.stage, batch.purpose, batch.model, work, pending.rows, pending.calls, limits)
-        return run(hub, purchase, pending.reused, batch.early_stop)
+        return execute_purchase(hub, purchase, pending.reused, batch.early_stop)

@@ -1,8 +1,8 @@
-"""What the bridge does for answers: staged requests -> calls, outcomes -> rows of `completions`."""
+"""Answers, as `work.Work`: staged requests -> calls, outcomes -> rows of `completions`."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import orjson
 import pyarrow as pa
@@ -15,6 +15,7 @@ from personahub.llm.chat import ChatClient
 from personahub.llm.types import ChatCall, Outcome
 from personahub.prompts import Prompt
 from personahub.rows import arrow_schema
+from personahub.text import storable
 
 _COMPLETIONS = arrow_schema(schemas.COMPLETIONS)
 
@@ -30,6 +31,8 @@ class Chats:
     key: ClassVar[str] = journal.KEY
     schema: ClassVar[T.StructType] = schemas.COMPLETIONS
     outcomes_at_once: ClassVar[int] = 256
+    calls_per_task: ClassVar[int] = 100
+    rows_per_call: ClassVar[int] = 1
 
     @property
     def client_key(self) -> str:
@@ -43,7 +46,7 @@ class Chats:
             yield [self._call(row) for row in rows]
 
     def rows(self, outcome: Outcome, stage: str, purpose: str, run_id: str, model: Model) -> list[journal.Row]:
-        return [journal.row_of(outcome, stage, purpose, run_id, model)]
+        return [ledger_row(outcome, stage, purpose, run_id, model)]
 
     def batch(self, rows: list[journal.Row]) -> pa.RecordBatch:
         return completions_batch(rows)
@@ -60,6 +63,34 @@ class Chats:
             schema=prompt.schema,
             schema_name=prompt.schema_name,
         )
+
+
+def ledger_row(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Model) -> journal.Row:
+    """The row of `completions`; `created_at` in microseconds since the epoch. `cost_usd` sums every billed attempt, wasted ones too."""
+    call = cast(ChatCall, outcome.call)
+    return {
+        "completion_id": call.completion_id,
+        "stage": stage,
+        "purpose": purpose,
+        "source_id": call.source_id,
+        "sample_index": call.sample_index,
+        "model": model.model,
+        "base_url": model.base_url,
+        "prompt_name": call.prompt_name,
+        "prompt_version": call.prompt_version,
+        "text": storable(outcome.text),
+        "finish_reason": outcome.finish_reason,
+        "final": outcome.final,
+        "error_kind": None if outcome.kind is None else outcome.kind.value,
+        "error_message": storable(outcome.message),
+        "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.completion_tokens,
+        "cost_usd": model.cost_usd(outcome.prompt_tokens, outcome.completion_tokens),
+        "latency_s": outcome.latency_s,
+        "attempts": outcome.attempts,
+        "run_id": run_id,
+        "created_at": int(outcome.created_at * 1e6),
+    }
 
 
 def completions_batch(rows: list[journal.Row]) -> pa.RecordBatch:

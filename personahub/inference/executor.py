@@ -1,6 +1,6 @@
 """The one bridge between Spark and `llm`: staged requests in, rows of a ledger out, one `mapInArrow` (docs/architecture/paid-calls.md).
 
-What is asked for, answers or vectors, is `TaskPlan.work` (chat_work.py, vector_work.py).
+What is asked for, answers or vectors, is `TaskPlan.work` (work.py).
 
 The paid plan is narrow: a scan of one window, this, an append. Nothing may be sorted, joined, counted or shown on it.
 """
@@ -22,16 +22,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from personahub.config import Model
 from personahub.errors import AuthenticationError
-from personahub.inference.chat_work import Chats, completions_batch
-from personahub.inference.vector_work import Vectors, embeddings_batch
+from personahub.inference.work import Work
 from personahub.llm import journal
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, HttpLink, Link, LocalLink, reachable
 from personahub.llm.http import read_key
-from personahub.llm.scheduler import Caller, Client
+from personahub.llm.scheduler import Client, Scheduler
 from personahub.llm.types import Grant, Outcome, Report
-
-__all__ = ["Chats", "Preflight", "TaskPlan", "Vectors", "answer", "completions_batch", "embeddings_batch", "preflight"]
 
 BACKLOG = 512  # requests a task holds beyond those in flight
 YIELD_EVERY = 0.5  # seconds
@@ -45,14 +42,14 @@ class TaskPlan:
     purpose: str
     run_id: str
     model: Model
-    work: Chats | Vectors
+    work: Work
     limits: Limits  # of one task, used where there is no governor
     governor: Address | None = None
     journal_folder: str | None = None
 
 
 @dataclass(frozen=True)
-class Preflight:
+class ExecutorProbe:
     """What holds on the executors; each is true only if every task said so."""
 
     governed: bool
@@ -68,14 +65,14 @@ def answer(rows: DataFrame, plan: TaskPlan, window: int) -> DataFrame:
     return rows.mapInArrow(partial(_answer, plan, window), plan.work.schema)
 
 
-def preflight(
+def probe_executors(
     spark: SparkSession, model: Model, governor: Address | None, journal_folder: str | None, nonce: str, tasks: int
-) -> Preflight:
+) -> ExecutorProbe:
     """Asks the executors, before anything is spent: is the driver in reach, is the journal's folder shared, is the key there?"""
     columns = "governed boolean, journaled boolean, key_problem string"
-    ask = partial(_preflight, model, governor, journal_folder, nonce)
+    ask = partial(_probe, model, governor, journal_folder, nonce)
     said = spark.range(0, tasks, 1, tasks).mapInArrow(ask, columns).collect()
-    return Preflight(
+    return ExecutorProbe(
         governed=all(row.governed for row in said),
         journaled=all(row.journaled for row in said),
         key_problem=next((row.key_problem for row in said if row.key_problem), None),
@@ -85,7 +82,7 @@ def preflight(
 # -- on the executors -------------------------------------------------------------------------------------------------------------------
 
 
-def _preflight(
+def _probe(
     model: Model, governor: Address | None, folder: str | None, nonce: str, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     for _ in batches:
@@ -107,27 +104,26 @@ def _answer(plan: TaskPlan, window: int, batches: Iterator[pa.RecordBatch]) -> I
     first = next(staged, None)
     if first is None:
         return
-    task = _task(window)
-    if task.again:
-        _fence(plan, task)
-    bought = _Bought(plan, task)
-    writer = (
-        None if plan.journal_folder is None else journal.Writer(plan.journal_folder, plan.stage, window, task.name, task.attempt)
-    )
+    attempt = _attempt_at(window)
+    if attempt.is_retry:
+        _fence(plan, attempt)
+    journaled = _Journaled(plan, attempt)
+    folder, max_outcomes = plan.journal_folder, plan.work.outcomes_at_once
+    writer = None if folder is None else journal.Writer(folder, plan.stage, window, attempt.task, attempt.number)
     try:
-        caller = _start(plan, task, writer)
-        for calls in plan.work.calls(map(bought.missing, chain([first], staged))):
-            yield from _batches(plan, bought.taken())
-            if caller.stopped:
+        scheduler = _start(plan, attempt, writer)
+        for calls in plan.work.calls(map(journaled.missing, chain([first], staged))):
+            yield from _batches(plan, journaled.drain())
+            if scheduler.stopped:
                 continue  # read the input to its end, start nothing
-            caller.offer(calls)
-            while caller.backlog() > BACKLOG and not caller.stopped:
-                yield from _batches(plan, _taken(plan, caller)[0])
-        yield from _batches(plan, bought.taken())
-        caller.close_input()
+            scheduler.offer(calls)
+            while scheduler.backlog() > BACKLOG and not scheduler.stopped:
+                yield from _batches(plan, scheduler.take(YIELD_EVERY, max_outcomes)[0])
+        yield from _batches(plan, journaled.drain())
+        scheduler.close_input()
         ended = False
         while not ended:
-            rows, ended = _taken(plan, caller)
+            rows, ended = scheduler.take(YIELD_EVERY, max_outcomes)
             yield from _batches(plan, rows)
     finally:
         if writer is not None:
@@ -135,50 +131,58 @@ def _answer(plan: TaskPlan, window: int, batches: Iterator[pa.RecordBatch]) -> I
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What Spark calls a task and its attempt. Another engine does not tell: it tries none again, and each has a name of its own."""
+class _TaskAttempt:
+    """Spark's names for a task and this attempt at it. Another engine gives none: it retries no task, and each gets a random name."""
 
     window: int
-    name: str
-    attempt: int = 0
-    again: bool = False  # an earlier attempt of it may have bought something, or may be alive
-    known: bool = False  # is another attempt of it known by its name?
+    task: str
+    number: int = 0
+    is_retry: bool = False  # an earlier attempt may have bought something, or may be alive
+    task_is_known: bool = False  # earlier attempts journaled under the same task
+
+    @property
+    def name(self) -> str:
+        """The task's, to the governor."""
+        return f"{self.window}/{self.task}"
 
 
-def _task(window: int) -> _Task:
+def _attempt_at(window: int) -> _TaskAttempt:
     context = TaskContext.get()
     if context is None:
-        return _Task(window, uuid.uuid4().hex[:12])
-    return _Task(window, str(context.partitionId()), context.taskAttemptId(), context.attemptNumber() > 0, known=True)
+        return _TaskAttempt(window, uuid.uuid4().hex[:12])
+    return _TaskAttempt(
+        window, str(context.partitionId()), context.taskAttemptId(), context.attemptNumber() > 0, task_is_known=True
+    )
 
 
-class _Bought:
-    """What the journal holds of a window: what is among a task's rows, and was answered, is not asked again but handed on."""
+class _Journaled:
+    """The journal's rows of a window: those of this task's staged rows are handed on, and what they answer is not asked again."""
 
-    def __init__(self, plan: TaskPlan, task: _Task) -> None:
+    def __init__(self, plan: TaskPlan, attempt: _TaskAttempt) -> None:
         self._key = plan.work.key
         self._rows: dict[str, list[journal.Row]] = {}
-        self._taken: list[journal.Row] = []
+        self._found: list[journal.Row] = []
         if plan.journal_folder is not None:
-            rows = journal.read_window(plan.journal_folder, plan.stage, task.window, task.name if task.known else "*")
+            task = attempt.task if attempt.task_is_known else "*"
+            rows = journal.read_window(plan.journal_folder, plan.stage, attempt.window, task)
             for row in journal.once(rows, self._key):
                 self._rows.setdefault(row[self._key], []).append(row)
 
     def missing(self, staged: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those of a task's rows that are to be asked."""
+        """The staged rows without a final row in the journal: those to ask. What the journal has of the batch is kept for `drain`."""
         if not self._rows:
             return staged
         found = {row[self._key]: self._rows.pop(row[self._key], ()) for row in staged}
-        self._taken += chain.from_iterable(found.values())
+        self._found += chain.from_iterable(found.values())
         return [row for row in staged if not any(one["final"] for one in found[row[self._key]])]
 
-    def taken(self) -> list[journal.Row]:
-        """What was found since the last time; failures, too, for what they cost."""
-        rows, self._taken = self._taken, []
+    def drain(self) -> list[journal.Row]:
+        """The journal's rows found since the last call; failures, too, for what they cost."""
+        rows, self._found = self._found, []
         return rows
 
 
-def _fence(plan: TaskPlan, task: _Task) -> None:
+def _fence(plan: TaskPlan, attempt: _TaskAttempt) -> None:
     """Before a task's journal is read, an earlier attempt that may be alive (its executor is lost, its Python worker not yet, or only
     out of the driver's reach) must start nothing more: what it buys after the reading is bought twice, and it would go on until it
     hears of this attempt. So this one reports at once, and reads once the earlier one's next report is due.
@@ -187,39 +191,26 @@ def _fence(plan: TaskPlan, task: _Task) -> None:
         return
 
     async def report() -> Grant | None:
-        return await _link(plan).report(Report(_name(task), task.attempt, wants=0, in_flight=0))
+        return await _link(plan).report(Report(attempt.name, attempt.number, wants=0, in_flight=0))
 
     grant = asyncio.run_coroutine_threadsafe(report(), _loop()).result()
     if grant is not None and grant.stop is None:
         time.sleep(2 * grant.report_in)  # once for the report to be due, once for its way
 
 
-def _start(plan: TaskPlan, task: _Task, writer: journal.Writer | None) -> Caller:
-    def record(outcome: Outcome) -> None:
+def _start(plan: TaskPlan, attempt: _TaskAttempt, writer: journal.Writer | None) -> Scheduler:
+    def record(outcome: Outcome) -> list[journal.Row]:
+        rows = plan.work.rows(outcome, plan.stage, plan.purpose, plan.run_id, plan.model)
         if writer is not None:
-            writer.write(*_rows(plan, outcome))
+            writer.write(*rows)
+        return rows
 
-    async def build() -> Caller:
-        client = _client(plan)
-        return Caller(client, _link(plan), plan.model, _name(task), task.attempt, record, asyncio.get_running_loop())
+    async def build() -> Scheduler:
+        return Scheduler(_client(plan), _link(plan), plan.model, attempt.name, attempt.number, record, asyncio.get_running_loop())
 
-    caller = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
-    caller.start()
-    return caller
-
-
-def _name(task: _Task) -> str:
-    """By which the governor knows it."""
-    return f"{task.window}/{task.name}"
-
-
-def _taken(plan: TaskPlan, caller: Caller) -> tuple[list[journal.Row], bool]:
-    outcomes, ended = caller.take(YIELD_EVERY, plan.work.outcomes_at_once)
-    return [row for outcome in outcomes for row in _rows(plan, outcome)], ended
-
-
-def _rows(plan: TaskPlan, outcome: Outcome) -> list[journal.Row]:
-    return plan.work.rows(outcome, plan.stage, plan.purpose, plan.run_id, plan.model)
+    scheduler = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
+    scheduler.start()
+    return scheduler
 
 
 def _batches(plan: TaskPlan, rows: list[journal.Row]) -> Iterator[pa.RecordBatch]:

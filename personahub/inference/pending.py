@@ -55,12 +55,17 @@ def find_pending(store: Store, batch: RequestBatch) -> PendingRequests:
     distinct = batch.requests.groupBy("completion_id").agg(first_asker).select("completion_id", "first.*")
     ledger = store.table("completions").where("final")
     rows = distinct.join(ledger.select("completion_id"), on="completion_id", how="left_anti")
-    rows = store.materialise(rows.select(*schemas.REQUESTS.names), f"{batch.stage}.pending")
+    rows = store.materialise(rows.select(*schemas.REQUESTS.names), pending_scratch(batch.stage, batch.purpose))
     calls, longest = rows.agg(F.count("*"), F.max(F.length("variables"))).collect()[0]
     total = batch.requests.agg(F.countDistinct("completion_id")).collect()[0][0]
     before = ledger.where(F.col("stage") == batch.stage).select("source_id", "sample_index").distinct()
     again = rows.join(before, on=["source_id", "sample_index"], how="left_semi").count() if calls else 0
     return PendingRequests(rows, calls, total - calls, longest or 0, again)
+
+
+def pending_scratch(stage: str, purpose: str) -> str:
+    """The scratch that holds what is pending for one purpose."""
+    return f"{stage}.pending.{purpose.replace(' ', '-')}"
 
 
 def estimate(store: Store, batch: RequestBatch, pending: PendingRequests) -> Estimate:

@@ -6,7 +6,6 @@ import secrets
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -17,9 +16,11 @@ from personahub import engines
 from personahub.config import Config, Model
 from personahub.errors import AuthenticationError, BudgetExceeded, ConfigError, EndpointError, ErrorKind
 from personahub.inference import executor
+from personahub.inference.chat_work import completions_batch, ledger_row
 from personahub.inference.pending import PendingRequests, RequestBatch, characters
 from personahub.inference.recovery import journal_folder
-from personahub.inference.windows import Work, commit_floor
+from personahub.inference.windows import commit_floor
+from personahub.inference.work import Work
 from personahub.llm import journal
 from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits
@@ -33,7 +34,7 @@ BUDGET_MESSAGE = (
     "inference.budget_usd leaves no room for another request; what was bought is kept. "
     "Raise it and run again: the run goes on where it was"
 )
-CHARACTERS_PER_TOKEN_AT_LEAST = 2.0  # for a reservation, which must not fall short
+MIN_CHARACTERS_PER_TOKEN = 2.0  # for a reservation, which must not fall short
 PREFLIGHT_TASKS = 4
 PROBE = "probe"  # the purpose of requests that find out what an endpoint honours
 
@@ -77,19 +78,14 @@ def spent_usd(store: Store) -> float:
 def longest_request(batch: RequestBatch, pending: PendingRequests) -> int:
     """An upper estimate, in tokens of the prompt."""
     fixed = max(characters(prompt, None) for prompt in batch.prompts.values())
-    return math.ceil((pending.longest + fixed) / CHARACTERS_PER_TOKEN_AT_LEAST)
+    return math.ceil((pending.longest + fixed) / MIN_CHARACTERS_PER_TOKEN)
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorAccess:
-    """What the executors can reach: the driver's governor, the journal's folder; None where they cannot."""
+def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> tuple[Address | None, str | None]:
+    """What the executors can reach: the driver's governor, and the journal's folder; None where they cannot. Says what follows from it.
 
-    governor: Address | None
-    journal_folder: str | None
-
-
-def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> ExecutorAccess:
-    """Ask the executors once what holds there, and tell the user what follows from it. The governor's server ends with `stack`."""
+    The governor's server ends with `stack`.
+    """
     store, config, ui = hub.store, hub.config, hub.ui
     folder, nonce = journal_folder(store, config), secrets.token_hex(8)
     if folder is not None and not journal.write_nonce(folder, nonce):
@@ -97,7 +93,7 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
     local = engines.is_local(store.spark)
     host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
     server = stack.enter_context(GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host))
-    found = executor.preflight(store.spark, model, server.address, folder, nonce, PREFLIGHT_TASKS)
+    found = executor.probe_executors(store.spark, model, server.address, folder, nonce, PREFLIGHT_TASKS)
     if found.key_problem:
         raise AuthenticationError(f"the executors cannot read the key: {found.key_problem}")
     if not found.governed:
@@ -113,7 +109,7 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
             raise ConfigError("inference.journal is on, but the executors do not share its folder: set inference.journal_path")
         bound = commit_floor(config, model, work) * config.inference.concurrent_windows
         ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {work.unit}")
-    return ExecutorAccess(server.address if found.governed else None, folder if found.journaled else None)
+    return server.address if found.governed else None, folder if found.journaled else None
 
 
 def response_format_of(hub: Hub, batch: RequestBatch) -> Any:
@@ -137,13 +133,13 @@ def _found(
     if known:
         return known[0].value
     found = asyncio.run(ask(model, read_key(model)))
-    rows = [journal.row_of(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
+    rows = [ledger_row(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
     if rows:
-        store.append(store.spark.createDataFrame(pa.Table.from_batches([executor.completions_batch(rows)])), "completions")
-    if found.response_format is None:
+        store.append(store.spark.createDataFrame(pa.Table.from_batches([completions_batch(rows)])), "completions")
+    if found.value is None:
         if found.kind is ErrorKind.AUTHENTICATION:
             raise AuthenticationError(str(found.message))
         raise EndpointError(f"{model.base_url} does not answer as {model.model}: {found.message}")
     now = datetime.now(timezone.utc)
-    store.record([(model.base_url, key, capability, found.response_format, hub.run_id, now)], "endpoint_capabilities")
-    return found.response_format
+    store.record([(model.base_url, key, capability, found.value, hub.run_id, now)], "endpoint_capabilities")
+    return found.value

@@ -25,8 +25,10 @@ from personahub.errors import (
 )
 from personahub.inference import executor
 from personahub.inference.early_stop import ENOUGH, EarlyStop
+from personahub.inference.pending import pending_scratch
 from personahub.inference.preflight import BUDGET_MESSAGE, ask_executors
-from personahub.inference.windows import Work, layout_of, run_windows, stage
+from personahub.inference.windows import layout_of, run_windows, write_windows
+from personahub.inference.work import Work
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.retry import FATAL
 from personahub.storage.hub import Estimate, Hub, UserInterface
@@ -36,14 +38,14 @@ from personahub.storage.hub import Estimate, Hub, UserInterface
 class PurchaseResult:
     """Distinct requests, or texts that need a vector: `calls` were asked, `reused` were in the ledger, `failed` are missing still.
 
-    unasked: how many were left when the early stop had enough, and enough: the reason that it gave.
+    skipped: how many an early stop left unasked; stop_reason: the one that it gave.
     """
 
     calls: int = 0
     reused: int = 0
     failed: int = 0
-    unasked: int = 0
-    enough: str | None = None
+    skipped: int = 0
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Purchase:
         return f"{self.model.base_url} (model {self.model.model})"
 
 
-def agreed(hub: Hub, estimate: Estimate) -> bool:
+def confirm_purchase(hub: Hub, estimate: Estimate) -> bool:
     """Did the user agree to this purchase, earlier in the run or now that it is shown?"""
     return hub.consent.covers(estimate) or hub.ui.confirm([estimate])
 
@@ -77,14 +79,14 @@ def with_alias(config: Config, model: Model) -> Iterator[None]:
         raise AuthenticationError(f"models.{config.alias_of(model)}: {error}") from None
 
 
-def run(hub: Hub, purchase: Purchase, reused: int, early_stop: EarlyStop | None = None) -> PurchaseResult:
+def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: EarlyStop | None = None) -> PurchaseResult:
     """Buy all rows of a purchase. Raises what ended it early, after everything in flight was committed."""
     store, work, count = hub.store, purchase.work, purchase.count
     store.create(work.table)
     governor = Governor(purchase.limits, total=count)
     with ExitStack() as stack:
-        access = ask_executors(hub, purchase.model, work, governor, stack)
-        layout = layout_of(store, hub.config, count, purchase.model, work, journaled=access.journal_folder is not None)
+        governor_address, journal_folder = ask_executors(hub, purchase.model, work, governor, stack)
+        layout = layout_of(store, hub.config, count, purchase.model, work, journaled=journal_folder is not None)
         plan = executor.TaskPlan(
             stage=purchase.stage,
             purpose=purchase.purpose,
@@ -92,12 +94,12 @@ def run(hub: Hub, purchase: Purchase, reused: int, early_stop: EarlyStop | None 
             model=purchase.model,
             work=work,
             limits=purchase.limits.share(layout.tasks * layout.in_flight),
-            governor=access.governor,
-            journal_folder=access.journal_folder,
+            governor=governor_address,
+            journal_folder=journal_folder,
         )
         # before the last unpaid job, so that a Ctrl-C that cancels jobs cannot hit a paid one
         stack.enter_context(_drain_on_interrupt(governor, hub.ui))
-        staged = stage(store, f"{purchase.stage}.windows", purchase.rows, work.key, layout)
+        staged = write_windows(store, f"{purchase.stage}.windows", purchase.rows, work.key, layout)
         stack.enter_context(store.one_file_per_task())
         stack.enter_context(hub.ui.watch(purchase.stage, count, governor.snapshot))
         failure = run_windows(hub, plan, staged, layout, governor, early_stop)
@@ -109,7 +111,7 @@ def run(hub: Hub, purchase: Purchase, reused: int, early_stop: EarlyStop | None 
             _raise_what_tasks_met(failed, purchase, answered)
         unanswered = failed.count() if governor.stop_kind == ENOUGH else 0
     finally:
-        store.drop_scratch(f"{purchase.stage}.pending", f"{purchase.stage}.windows")
+        store.drop_scratch(pending_scratch(purchase.stage, purchase.purpose), f"{purchase.stage}.windows")
     if failure is not None:
         raise failure
     if governor.stop_kind == ENOUGH:

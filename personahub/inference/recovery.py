@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from personahub.config import Config
 from personahub.errors import ConfigError
-from personahub.inference import executor
+from personahub.inference.chat_work import completions_batch
+from personahub.inference.vector_work import embeddings_batch
 from personahub.llm import journal
 from personahub.storage.delta import Store
 
@@ -26,10 +27,10 @@ def drain_journals(store: Store, config: Config) -> int:
         portion += rows or []
         if portion and (rows is None or len(portion) >= PORTION):
             answers = [row for row in portion if journal.KEY in row]
-            saved += _save(store, "completions", journal.KEY, [journal.KEY], answers, executor.completions_batch)
+            saved += _save(store, "completions", journal.KEY, [journal.KEY], answers, completions_batch)
             vectors = [row for row in portion if journal.KEY_OF_VECTOR in row]
             same = [journal.KEY_OF_VECTOR, "model"]
-            saved += _save(store, "embeddings", journal.KEY_OF_VECTOR, same, vectors, executor.embeddings_batch)
+            saved += _save(store, "embeddings", journal.KEY_OF_VECTOR, same, vectors, embeddings_batch)
             portion = []
     journal.forget_all(folder)
     return saved

@@ -1,4 +1,8 @@
-"""Stage what is pending, cut it into windows, buy several at once, commit each."""
+"""Stage what is pending, cut it into windows, buy several at once, commit each.
+
+The seam for another backend, such as a Batch API, is the one call of `executor.answer` in `run_windows`: it turns the staged rows of a
+window into rows of the ledger. What a purchase asks for stands behind `work.Work`.
+"""
 
 import math
 import time
@@ -18,6 +22,7 @@ from personahub.config import Config, Model
 from personahub.errors import PersonahubError
 from personahub.inference import executor
 from personahub.inference.early_stop import EarlyStop, EarlyStopThread
+from personahub.inference.work import Work
 from personahub.llm import journal
 from personahub.llm.governor import Governor
 from personahub.storage.delta import Store
@@ -25,10 +30,7 @@ from personahub.storage.hub import Hub
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
 FEW_WINDOWS = 8  # enough that few places stand empty while the last window waits for its last answers
-CALLS_PER_TASK = 100  # fewer are not worth another task: on Spark, the start of another worker process
-REQUESTS_PER_TASK = 4  # of vectors, each of many texts
 OPENING_SECONDS = 2.0  # until a window that was opened wants places
-Work = executor.Chats | executor.Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Staged:
 
 def layout_of(store: Store, config: Config, rows: int, model: Model, work: Work, *, journaled: bool) -> WindowLayout:
     windows = max(1, rows // commit_floor(config, model, work))
-    if journaled and isinstance(work, executor.Chats):
+    if journaled and work.rows_per_call == 1:
         # on Spark a commit costs the driver what a thousand answers cost the workers; a kill costs what is in flight, not a window
         windows = min(windows, max(FEW_WINDOWS, math.isqrt(4 * windows), windows // 16))
     windows = min(MAX_WINDOWS, windows)
@@ -57,20 +59,18 @@ def layout_of(store: Store, config: Config, rows: int, model: Model, work: Work,
     tasks = engines.tasks_per_window(store.spark, config)
     if windows < config.inference.concurrent_windows:  # few windows: let each use the room of those that are not there
         tasks = tasks * config.inference.concurrent_windows // windows
-    per_task = work.texts * REQUESTS_PER_TASK if isinstance(work, executor.Vectors) else CALLS_PER_TASK
-    tasks = max(1, min(tasks, math.ceil(rows / windows / per_task)))
+    tasks = max(1, min(tasks, math.ceil(rows / windows / (work.rows_per_call * work.calls_per_task))))
     return WindowLayout(windows, tasks, in_flight, min(engines.most_windows(config), windows))
 
 
 def commit_floor(config: Config, model: Model, work: Work) -> int:
     """Rows that are committed together, at least. Vectors: as many texts as fill all places."""
-    if isinstance(work, executor.Vectors):
-        return max(config.inference.requests_per_commit, model.max_concurrent_requests * work.texts)
-    return config.inference.requests_per_commit
+    fills_all_places = model.max_concurrent_requests * work.rows_per_call if work.rows_per_call > 1 else 0
+    return max(config.inference.requests_per_commit, fills_all_places)
 
 
-def stage(store: Store, name: str, rows: DataFrame, key: str, layout: WindowLayout) -> Staged:
-    """Window and slot from the id in column `key`, one file a slot."""
+def write_windows(store: Store, name: str, rows: DataFrame, key: str, layout: WindowLayout) -> Staged:
+    """Write pending rows to scratch, with window and slot from the id in column `key`: one file a slot."""
 
     def part(start: int, of: int) -> Any:
         return (F.conv(F.substring(key, start, 8), 16, 10).cast("long") % of).cast("int")

@@ -14,13 +14,13 @@ from personahub.llm import responses
 from personahub.llm.http import Connection
 from personahub.llm.types import Attempt, EmbeddingCall
 
-BYTES_PER_TOKEN_AT_LEAST = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
+MIN_BYTES_PER_TOKEN = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
 _OF_CHATS = ("max_tokens", "max_completion_tokens")  # generation_params has them by default; an embedding has no answer to cut
 
 
-def tokens_at_most(text: str) -> int:
+def max_tokens_of(text: str) -> int:
     """An upper estimate."""
-    return math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN_AT_LEAST)
+    return math.ceil(len(text.encode("utf-8", "replace")) / MIN_BYTES_PER_TOKEN)
 
 
 def settings_of(model: Model) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Packer:
     """Texts into requests: each holds at most `texts` of them and `tokens` of the upper estimate, but one text in any case."""
 
     def __init__(self, texts: int, tokens: int) -> None:
-        self._most_texts, self._most_tokens = texts, tokens
+        self._max_texts, self._max_tokens = texts, tokens
         self._open: list[tuple[str, str]] = []
         self._tokens = 0
 
@@ -46,8 +46,8 @@ class Packer:
         """(id, text) -> the requests that are full."""
         full = []
         for row in rows:
-            tokens = tokens_at_most(row[1])
-            if self._open and (len(self._open) >= self._most_texts or self._tokens + tokens > self._most_tokens):
+            tokens = max_tokens_of(row[1])
+            if self._open and (len(self._open) >= self._max_texts or self._tokens + tokens > self._max_tokens):
                 full += self.rest()
             self._open.append(row)
             self._tokens += tokens
@@ -68,7 +68,7 @@ class EmbeddingsClient:
         self._model = model
         self._connection = Connection(model, key)
 
-    async def attempt(self, call: EmbeddingCall, messages: None = None) -> Attempt:
+    async def attempt(self, call: EmbeddingCall, messages: object = None) -> Attempt:
         """Exactly one HTTP request. See `Connection.post`; `messages` is for chats."""
         settings = settings_of(self._model)
         body = {"model": self._model.model, "input": list(call.texts)} | settings

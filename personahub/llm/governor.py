@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from personahub.errors import ErrorKind
 from personahub.llm.adaptive_limit import AdaptiveLimit, fair_shares
-from personahub.llm.token_bucket import Pace, Permits
+from personahub.llm.token_bucket import Permits, TokenBucket
 from personahub.llm.types import Counts, Grant, Limits, Report, Snapshot
 
 REPORT_SECONDS = 0.25
@@ -55,8 +55,8 @@ class Governor:
         now = clock()
         self._begin = now
         self._adaptive = AdaptiveLimit(limits.concurrency)
-        self._requests = Pace(limits.requests_per_minute, now) if limits.requests_per_minute else None
-        self._tokens = Pace(limits.tokens_per_minute, now) if limits.tokens_per_minute else None
+        self._requests = TokenBucket(limits.requests_per_minute, now) if limits.requests_per_minute else None
+        self._tokens = TokenBucket(limits.tokens_per_minute, now) if limits.tokens_per_minute else None
         self._tasks: dict[str, _Task] = {}
         self._totals = Counts()
         self._lost_usd = 0.0
@@ -116,10 +116,10 @@ class Governor:
     def _settle(self, task: _Task, report: Report, now: float) -> None:
         counts = report.counts
         unused = max(0, task.granted - counts.started)
-        for pace, taken, amount in self._paces(task, counts):
-            pace.advance(now)
-            pace.give_back(taken, unused)
-            pace.settle(taken, counts.settled, amount)
+        for bucket, taken, amount in self._buckets(task, counts):
+            bucket.advance(now)
+            bucket.give_back(taken, unused)
+            bucket.settle(taken, counts.settled, amount)
         task.granted = 0
         task.open = max(0, task.open + counts.started - counts.settled)
         task.heard, task.wants, task.in_flight, task.done = now, report.wants, report.in_flight, report.done
@@ -174,9 +174,9 @@ class Governor:
     def _permits(self, room: int, now: float) -> tuple[int, float]:
         """How many of `room` requests may start, and in how many seconds to ask again if none."""
         starts, wait = UNLIMITED, REPORT_SECONDS
-        for pace, each in ((self._requests, 1), (self._tokens, self._tokens_each())):
-            if pace is not None:
-                fits, again = pace.fits(now, each)
+        for bucket, each in ((self._requests, 1), (self._tokens, self._tokens_each())):
+            if bucket is not None:
+                fits, again = bucket.fits(now, each)
                 starts = min(starts, room, fits)
                 if not fits:
                     wait = again
@@ -194,7 +194,7 @@ class Governor:
         highest, good = max(1, self.limits.tokens_each), self._totals.good
         return min(highest, max(1.0, self._totals.tokens / good)) if good >= LEARNED else highest
 
-    def _paces(self, task: _Task, counts: Counts) -> Iterator[tuple[Pace, deque[Permits], int]]:
+    def _buckets(self, task: _Task, counts: Counts) -> Iterator[tuple[TokenBucket, deque[Permits], int]]:
         """Each limit per minute that there is, what the task has taken of it, and what the settled requests took."""
         if self._requests:
             yield self._requests, task.requests, counts.settled

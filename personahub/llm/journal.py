@@ -7,79 +7,14 @@ appended with one write (O_APPEND), so that a kill tears at most the last outcom
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
-from personahub.llm.embeddings import key_of
-from personahub.llm.types import ChatCall, EmbeddingCall, Outcome
-from personahub.text import storable
-
 Row = dict[str, Any]
 KEY, KEY_OF_VECTOR = "completion_id", "text_id"  # by which a ledger knows a row of `completions`, of `embeddings`
-
-
-def row_of(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) -> Row:
-    """The row of `completions`; `created_at` in microseconds since the epoch. `cost_usd` sums every billed attempt, wasted ones too."""
-    call = cast(ChatCall, outcome.call)
-    return {
-        "completion_id": call.completion_id,
-        "stage": stage,
-        "purpose": purpose,
-        "source_id": call.source_id,
-        "sample_index": call.sample_index,
-        "model": model.model,
-        "base_url": model.base_url,
-        "prompt_name": call.prompt_name,
-        "prompt_version": call.prompt_version,
-        "text": storable(outcome.text),
-        "finish_reason": outcome.finish_reason,
-        "final": outcome.final,
-        "error_kind": None if outcome.kind is None else outcome.kind.value,
-        "error_message": storable(outcome.message),
-        "prompt_tokens": outcome.prompt_tokens,
-        "completion_tokens": outcome.completion_tokens,
-        "cost_usd": model.cost_usd(outcome.prompt_tokens, outcome.completion_tokens),
-        "latency_s": outcome.latency_s,
-        "attempts": outcome.attempts,
-        "run_id": run_id,
-        "created_at": int(outcome.created_at * 1e6),
-    }
-
-
-def embedding_rows(outcome: Outcome, stage: str, purpose: str, run_id: str, model: Any) -> list[Row]:
-    """The rows of `embeddings`, one a text; `vector` as it travels. Each has its part of the tokens: they add up to what was billed."""
-    call = cast(EmbeddingCall, outcome.call)
-    ids, texts = call.ids, call.texts
-    tokens = shares(outcome.prompt_tokens, [len(text) for text in texts])
-    same = {
-        "stage": stage,
-        "purpose": purpose,
-        "model": key_of(model),
-        "final": outcome.final,
-        "error_kind": None if outcome.kind is None else outcome.kind.value,
-        "error_message": storable(outcome.message),
-        "latency_s": outcome.latency_s,
-        "attempts": outcome.attempts,
-        "base_url": model.base_url,
-        "run_id": run_id,
-        "created_at": int(outcome.created_at * 1e6),
-    }
-    vectors = outcome.vectors or (None,) * len(ids)
-    return [
-        {"text_id": name, "vector": vector, "prompt_tokens": part, "cost_usd": model.cost_usd(part, 0), **same}
-        for name, vector, part in zip(ids, vectors, tokens, strict=True)
-    ]
-
-
-def shares(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` in whole parts, about in proportion to the weights (at least 1 each), that add up to it."""
-    weights = [max(1, weight) for weight in weights]
-    ends = [round(total * end / sum(weights)) for end in accumulate(weights)]
-    return [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 class Writer:

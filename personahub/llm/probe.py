@@ -15,13 +15,14 @@ from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """What an endpoint holds. `response_format` (for vectors: their encoding) None: nothing can be bought there; kind, message say why.
+    """What an endpoint honours. `value`: a response_format, or the encoding of vectors; None: nothing can be bought there, and kind and
+    message say why.
 
-    With a `response_format`, `kind` None means that an answer of that format came and satisfied its schema; another kind means that the
+    With a value, `kind` None means that an answer of that format came and satisfied its schema; another kind means that the
     endpoint works but the model gave no such answer (`message` says what came), so that only tolerant parsing is left.
     """
 
-    response_format: str | None
+    value: str | None
     kind: ErrorKind | None
     message: str | None
     attempts: tuple[tuple[ChatCall, Attempt], ...]  # each HTTP request made; the call is named by the format that it tried
@@ -33,7 +34,7 @@ class Probe:
             before = rows.get(call.completion_id)
             rows[call.completion_id] = Outcome(
                 call=call,
-                final=call.prompt_name == name_of(self.response_format),
+                final=call.prompt_name == name_of(self.value),
                 kind=made.kind,
                 text=made.text,
                 finish_reason=made.finish_reason,
@@ -69,9 +70,9 @@ _TRANSIENT = (
 _NAMES_FORMAT = re.compile(r"response_format|json_?schema|structured|guided|grammar|xgrammar|outlines", re.IGNORECASE)
 
 
-def name_of(response_format: str | None) -> str:
+def name_of(value: str | None) -> str:
     """prompt_name of the ledger's rows."""
-    return f"probe {response_format}"
+    return f"probe {value}"
 
 
 async def probe(model: Model, key: str | None) -> Probe:

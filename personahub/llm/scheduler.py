@@ -14,6 +14,7 @@ from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
 from personahub.llm.governor_server import Link
+from personahub.llm.journal import Row
 from personahub.llm.retry import FATAL, Decision, decide
 from personahub.llm.tracked_calls import TrackedCall
 from personahub.llm.types import Attempt, ChatCall, Counts, EmbeddingCall, Grant, Outcome, Report
@@ -27,8 +28,10 @@ class Client(Protocol):
     async def attempt(self, call: Any, messages: list[dict[str, str]] | None = None) -> Attempt: ...
 
 
-class Caller:
-    """`record` is called with each outcome as it arrives, before any other code sees it: the journal."""
+class Scheduler:
+    """`record` is called with each outcome as it arrives, before any other code sees it: it writes the journal, and returns what `take`
+    hands on: the rows of the ledger.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class Caller:
         model: Model,
         task: str,
         attempt: int,
-        record: Callable[[Outcome], None],
+        record: Callable[[Outcome], list[Row]],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._client, self._link, self._model = client, link, model
@@ -55,7 +58,7 @@ class Caller:
         self._fatal: tuple[ErrorKind, str] | None = None
         self._since = Counts()
         self._wake = asyncio.Event()
-        self._out: deque[Outcome] = deque()
+        self._out: deque[list[Row]] = deque()  # of an outcome each
         self._enough, self._ended = 1, False
         self._worth_taking = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,20 +83,20 @@ class Caller:
     def stopped(self) -> bool:
         return self._stop
 
-    def take(self, timeout: float, at_most: int = 256) -> tuple[list[Outcome], bool]:
-        """What has arrived: at most so many, and after `timeout` seconds fewer; True once there will be no more.
+    def take(self, timeout: float, max_outcomes: int = 256) -> tuple[list[Row], bool]:
+        """The rows that have arrived: of `max_outcomes`, or after `timeout` seconds of fewer; True once there will be no more.
 
         It waits for many, because to wake this thread and to make a batch costs more than an outcome does.
         """
-        self._enough = at_most
-        if len(self._out) < at_most and not self._ended:
+        self._enough = max_outcomes
+        if len(self._out) < max_outcomes and not self._ended:
             self._worth_taking.wait(timeout)
         self._worth_taking.clear()
         ended = self._ended  # read before the outcomes: nothing follows it
-        outcomes = [self._out.popleft() for _ in range(min(at_most, len(self._out)))]
+        rows = [row for _ in range(min(max_outcomes, len(self._out))) for row in self._out.popleft()]
         if ended and self._failure is not None:
             raise self._failure
-        return outcomes, ended and not self._out
+        return rows, ended and not self._out
 
     # -- in the loop ----------------------------------------------------------------------------------------------------------------
 
@@ -247,8 +250,6 @@ class Caller:
             self._since.answered += row.call.size
         else:
             self._since.failed += row.call.size
-        outcome = row.outcome(attempt, decision)
-        self._record(outcome)
-        self._out.append(outcome)
+        self._out.append(self._record(row.outcome(attempt, decision)))
         if len(self._out) >= self._enough:
             self._worth_taking.set()

@@ -17,7 +17,7 @@ class Permits:
     amount: float
 
 
-class Pace:
+class TokenBucket:
     """A token bucket, for an even pace, under a sliding minute: in any 60 s no more than `per_minute` leave, even if a permit waits
     `lag` s for its use.
 

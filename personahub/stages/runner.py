@@ -147,9 +147,9 @@ def _buy_and_parse(hub: Hub, stage: Stage, batch: RequestBatch, counts: dict[str
         raise
     counts.update(batch.counts)
     _add(counts, {"calls": result.calls, "reused": result.reused, "failed": result.failed})
-    if result.enough is not None:
-        hub.ui.say(f"{stage.name}: {result.enough}: the other {result.unasked} requests are not asked")
-        _add(counts, {"unasked": result.unasked})
+    if result.stop_reason is not None:
+        hub.ui.say(f"{stage.name}: {result.stop_reason}: the other {result.skipped} requests are not asked")
+        _add(counts, {"unasked": result.skipped})
     if batch.parse:
         _parse(hub, stage, batch, counts)
     return result

@@ -12,6 +12,7 @@ from personahub import mockserver, schemas
 from personahub.config import Model
 from personahub.ids import canonical_json
 from personahub.inference import executor
+from personahub.inference.chat_work import Chats
 from personahub.llm import journal
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import GovernorServer
@@ -40,7 +41,7 @@ def server():
 def plan_of(server, **more):
     model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
     prompt = tasks.load("math").prompts["zero_shot"]
-    work = executor.Chats("json_schema", {prompt.name: prompt})
+    work = Chats("json_schema", {prompt.name: prompt})
     return executor.TaskPlan("synthesize", "examples", "run-1", model, work, Limits(8), **more)
 
 
@@ -149,8 +150,8 @@ def test_the_executors_say_what_holds_there(spark, server, tmp_path, monkeypatch
     journal.write_nonce(str(tmp_path), "nonce")
     model = Model(base_url="https://llm.example.com/v1", api_key_env="A_VARIABLE_THAT_IS_NOT_SET")
     with GovernorServer(Governor(Limits(1))) as carrier:
-        found = executor.preflight(spark, model, carrier.address, str(tmp_path), "nonce", tasks=2)
+        found = executor.probe_executors(spark, model, carrier.address, str(tmp_path), "nonce", tasks=2)
         assert (found.governed, found.journaled) == (True, True)
         assert "A_VARIABLE_THAT_IS_NOT_SET" in found.key_problem
-    found = executor.preflight(spark, Model(), carrier.address, str(tmp_path), "another nonce", tasks=2)
-    assert found == executor.Preflight(governed=False, journaled=False, key_problem=None)
+    found = executor.probe_executors(spark, Model(), carrier.address, str(tmp_path), "another nonce", tasks=2)
+    assert found == executor.ExecutorProbe(governed=False, journaled=False, key_problem=None)

@@ -6,6 +6,8 @@ import pytest
 from personahub.config import Model, load
 from personahub.errors import ConfigError, ErrorKind
 from personahub.inference import drain_journals, lease_folder
+from personahub.inference.chat_work import ledger_row
+from personahub.inference.vector_work import ledger_rows
 from personahub.llm import journal
 from personahub.llm.embeddings import packed
 from personahub.llm.types import ChatCall, EmbeddingCall, Outcome
@@ -14,7 +16,7 @@ from personahub.storage.delta import Store
 
 def row(name: str, final: bool = True, at: float = 1.0) -> journal.Row:
     kind = None if final else ErrorKind.SERVER
-    return journal.row_of(
+    return ledger_row(
         Outcome(ChatCall(name, "s", 0, "p", "1", []), final, kind, name, "stop", None, 1, 1, 0.1, 1, at),
         "stage",
         "purpose",
@@ -45,7 +47,7 @@ def vector_rows(names: str, final: bool = True, at: float = 1.0) -> list[journal
     texts, vectors = EmbeddingCall(tuple(names), tuple(names)), (packed(np.array([1.0, 2.0])),) * len(names)
     kind = None if final else ErrorKind.SERVER
     outcome = Outcome(texts, final, kind, None, None, None, 5, 0, 0.1, 1, at, vectors if final else ())
-    return journal.embedding_rows(outcome, "dedup", "vectors", "run", Model(model="e"))
+    return ledger_rows(outcome, "dedup", "vectors", "run", Model(model="e"))
 
 
 def test_vectors_are_saved_the_same_way(spark, tmp_path):

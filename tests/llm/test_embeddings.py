@@ -9,12 +9,13 @@ import pytest
 
 from personahub.config import Model
 from personahub.errors import ErrorKind
-from personahub.llm import embeddings, journal
-from personahub.llm.embeddings import EmbeddingsClient, Packer, judge, key_of, tokens_at_most
+from personahub.inference.vector_work import ledger_rows
+from personahub.llm import embeddings
+from personahub.llm.embeddings import EmbeddingsClient, Packer, judge, key_of, max_tokens_of
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import LocalLink
 from personahub.llm.probe import probe_embeddings
-from personahub.llm.scheduler import Caller
+from personahub.llm.scheduler import Scheduler
 from personahub.llm.types import Attempt, EmbeddingCall, Outcome
 
 
@@ -81,7 +82,7 @@ def test_requests_are_packed_full_within_both_limits():
     requests = [one.ids for one in [*full, *packer.rest()]]
     assert requests == [("0", "1", "2"), ("3", "4"), ("5",), ("6",)]
     assert packer.rest() == []
-    assert tokens_at_most("xé") == 2
+    assert max_tokens_of("xé") == 2
 
 
 def test_the_key_tells_what_changes_a_vector_and_nothing_else():
@@ -92,7 +93,7 @@ def test_the_key_tells_what_changes_a_vector_and_nothing_else():
 def test_parts_of_a_bill_add_up():
     texts = EmbeddingCall(("a", "b", "c"), ("x" * 10, "", "x" * 23))
     outcome = Outcome(texts, True, None, None, None, None, 101, 0, 0.5, 2, 1.0, (packed(1.0),) * 3)
-    rows = journal.embedding_rows(outcome, "dedup", "vectors", "run", Model(model="e", in_mtok_cost=2.0))
+    rows = ledger_rows(outcome, "dedup", "vectors", "run", Model(model="e", in_mtok_cost=2.0))
     assert sum(row["prompt_tokens"] for row in rows) == 101
     assert sum(row["cost_usd"] for row in rows) == pytest.approx(202e-6)
     assert [row["text_id"] for row in rows] == ["a", "b", "c"]
@@ -112,15 +113,15 @@ def loop():
 def outcomes_of(loop, model, batches):
     async def build():
         client = EmbeddingsClient(model, None, "base64")
-        return client, Caller(client, LocalLink(Governor(Limits(4))), model, "0/0", 1, lambda outcome: None, loop)
+        return client, Scheduler(client, LocalLink(Governor(Limits(4))), model, "0/0", 1, lambda outcome: [outcome], loop)
 
-    client, caller = asyncio.run_coroutine_threadsafe(build(), loop).result()
-    caller.start()
-    caller.offer(batches)
-    caller.close_input()
+    client, scheduler = asyncio.run_coroutine_threadsafe(build(), loop).result()
+    scheduler.start()
+    scheduler.offer(batches)
+    scheduler.close_input()
     outcomes, ended = [], False
     while not ended:
-        more, ended = caller.take(1.0)
+        more, ended = scheduler.take(1.0)
         outcomes += more
     asyncio.run_coroutine_threadsafe(client.close(), loop).result()
     return outcomes
@@ -169,9 +170,9 @@ def test_chat_settings_are_not_sent_and_others_are(mock_server):
 def test_the_probe_says_whether_and_how_vectors_come(mock_server):
     server = mock_server(key="right")
     found = asyncio.run(probe_embeddings(Model(base_url=server.base_url), "right"))
-    assert (found.response_format, found.kind) == ("base64", None)
+    assert (found.value, found.kind) == ("base64", None)
     [row] = found.outcomes()
     assert row.final
     assert row.prompt_tokens > 0
     found = asyncio.run(probe_embeddings(Model(base_url=server.base_url), "wrong"))
-    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHENTICATION)
+    assert (found.value, found.kind) == (None, ErrorKind.AUTHENTICATION)

@@ -21,7 +21,7 @@ from personahub.llm.probe import probe
 def test_probe_finds_what_holds(mock_server, served, held, tried):
     running = mock_server(response_formats=served)
     found = asyncio.run(probe(Model(base_url=running.base_url), None))
-    assert (found.response_format, found.kind) == (held, None)
+    assert (found.value, found.kind) == (held, None)
     assert [call.prompt_name for call, _ in found.attempts] == [f"probe {each}" for each in tried]
     assert running.stats()["requests"] == len(tried)
     outcomes = found.outcomes()
@@ -33,27 +33,27 @@ def test_probe_finds_what_holds(mock_server, served, held, tried):
 def test_probe_tries_only_what_the_config_names(mock_server):
     running = mock_server(response_formats="json_object")
     found = asyncio.run(probe(Model(base_url=running.base_url, response_format="json_schema"), None))
-    assert (found.response_format, found.kind) == (None, ErrorKind.BAD_REQUEST)
+    assert (found.value, found.kind) == (None, ErrorKind.BAD_REQUEST)
     assert "response_format" in found.message
     assert running.stats()["requests"] == 1
 
 
 def test_probe_says_what_is_fatal(mock_server):
     found = asyncio.run(probe(Model(base_url=mock_server(key="right").base_url), "wrong"))
-    assert (found.response_format, found.kind) == (None, ErrorKind.AUTHENTICATION)
+    assert (found.value, found.kind) == (None, ErrorKind.AUTHENTICATION)
     assert len(found.attempts) == 1
     found = asyncio.run(probe(Model(base_url=mock_server(fault_rate=1.0, faults=("quota",)).base_url), None))
-    assert (found.response_format, found.kind) == (None, ErrorKind.QUOTA)
+    assert (found.value, found.kind) == (None, ErrorKind.QUOTA)
 
 
 def test_probe_outlives_transient_failures(mock_server):
     passing = ("500", "reset", "truncated", "garbage", "empty_choices", "null_content")
     for seed in range(3):
         running = mock_server(fault_rate=0.4, faults=passing, seed=seed)
-        assert asyncio.run(probe(Model(base_url=running.base_url), None)).response_format == "json_schema"
+        assert asyncio.run(probe(Model(base_url=running.base_url), None)).value == "json_schema"
 
 
 def test_probe_of_a_model_that_never_satisfies_a_schema_leaves_tolerant_parsing(mock_server):
     running = mock_server(fault_rate=1.0, faults=("wrong_schema",))
     found = asyncio.run(probe(Model(base_url=running.base_url), None))
-    assert (found.response_format, found.kind) == ("none", ErrorKind.INVALID)
+    assert (found.value, found.kind) == ("none", ErrorKind.INVALID)

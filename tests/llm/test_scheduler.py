@@ -13,7 +13,7 @@ from personahub.errors import ErrorKind
 from personahub.llm.chat import ChatClient
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer, HttpLink, LocalLink, reachable
-from personahub.llm.scheduler import Caller
+from personahub.llm.scheduler import Scheduler
 from personahub.llm.types import ChatCall
 
 
@@ -35,36 +35,41 @@ def calls(n: int, prefix: str = "call") -> list[ChatCall]:
 
 
 @contextmanager
-def running(loop, model, link, record=lambda outcome: None, tasks=1):
+def running(loop, model, link, record=lambda outcome: [outcome], tasks=1):
     async def build():
         client = ChatClient(model, None, "none")
-        return client, [Caller(client, link, model, f"task-{i}", 1, record, loop) for i in range(tasks)]
+        return client, [Scheduler(client, link, model, f"task-{i}", 1, record, loop) for i in range(tasks)]
 
-    client, callers = asyncio.run_coroutine_threadsafe(build(), loop).result()
-    for caller in callers:
-        caller.start()
-    yield callers
+    client, schedulers = asyncio.run_coroutine_threadsafe(build(), loop).result()
+    for scheduler in schedulers:
+        scheduler.start()
+    yield schedulers
     asyncio.run_coroutine_threadsafe(client.close(), loop).result()
 
 
-def drain(caller):
+def drain(scheduler):
     outcomes, ended = [], False
     while not ended:
-        more, ended = caller.take(1.0)
+        more, ended = scheduler.take(1.0)
         outcomes += more
     return outcomes
 
 
 def test_each_call_is_answered_once_and_recorded_before_it_is_handed_on(loop):
     recorded = []
+
+    def record(outcome):
+        recorded.append(outcome)
+        return [outcome]
+
     with mockserver.start(port=0, capacity=16, median=0.01) as server:
         model = Model(base_url=server.base_url, max_concurrent_requests=16)
         governor = Governor(Limits(16), total=60)
-        with running(loop, model, LocalLink(governor), recorded.append, tasks=2) as callers:
-            for number, caller in enumerate(callers):
-                caller.offer(calls(30, f"c{number}"))
-                caller.close_input()
-            outcomes = [outcome for caller in callers for outcome in drain(caller)]
+        with running(loop, model, LocalLink(governor), record, tasks=2) as schedulers:
+            for number, scheduler in enumerate(schedulers):
+                scheduler.offer(calls(30, f"c{number}"))
+                scheduler.close_input()
+            outcomes = [outcome for scheduler in schedulers for outcome in drain(scheduler)]
         stats = server.stats()
     assert {outcome.call.completion_id for outcome in outcomes} == {f"c{n}-{i}" for n in (0, 1) for i in range(30)}
     assert len(outcomes) == len(recorded) == stats["requests"] == 60
@@ -77,10 +82,10 @@ def test_faults_are_retried_inside_the_window_and_nothing_is_lost(loop):
     with mockserver.start(port=0, capacity=16, median=0.01, fault_rate=0.3, seed=3) as server:
         model = Model(base_url=server.base_url, request_timeout=1.0)
         governor = Governor(Limits(16), total=80)
-        with running(loop, model, LocalLink(governor)) as [caller]:
-            caller.offer(calls(80))
-            caller.close_input()
-            outcomes = drain(caller)
+        with running(loop, model, LocalLink(governor)) as [scheduler]:
+            scheduler.offer(calls(80))
+            scheduler.close_input()
+            outcomes = drain(scheduler)
         stats = server.stats()
     assert len({outcome.call.completion_id for outcome in outcomes}) == len(outcomes) == 80
     assert all(outcome.final for outcome in outcomes)
@@ -92,10 +97,10 @@ def test_a_refused_key_stops_at_once_and_leaves_the_calls_unanswered(loop):
     with mockserver.start(port=0, key="right", median=0.01) as server:
         model = Model(base_url=server.base_url)
         governor = Governor(Limits(4), total=50)
-        with running(loop, model, LocalLink(governor)) as [caller]:
-            caller.offer(calls(50))
-            caller.close_input()
-            outcomes = drain(caller)
+        with running(loop, model, LocalLink(governor)) as [scheduler]:
+            scheduler.offer(calls(50))
+            scheduler.close_input()
+            outcomes = drain(scheduler)
         assert {(outcome.final, outcome.kind) for outcome in outcomes} == {(False, ErrorKind.AUTHENTICATION)}
         assert len(outcomes) == server.stats()["requests"] <= 4
     assert governor.stop_kind == ErrorKind.AUTHENTICATION.value
@@ -105,12 +110,12 @@ def test_a_drain_lets_what_is_in_flight_end_and_starts_nothing_more(loop):
     with mockserver.start(port=0, capacity=8, median=0.3, sigma=0.1) as server:
         model = Model(base_url=server.base_url)
         governor = Governor(Limits(8), total=100)
-        with running(loop, model, LocalLink(governor)) as [caller]:
-            caller.offer(calls(100))
-            caller.close_input()
+        with running(loop, model, LocalLink(governor)) as [scheduler]:
+            scheduler.offer(calls(100))
+            scheduler.close_input()
             time.sleep(0.5)
             governor.drain()
-            outcomes = drain(caller)
+            outcomes = drain(scheduler)
         stats = server.stats()
     assert 8 <= len(outcomes) < 40
     assert stats["sold"] == stats["requests"] == len(outcomes)
@@ -122,10 +127,10 @@ def test_over_http_the_governor_holds_the_budget(loop):
         governor = Governor(Limits(8, budget_usd=0.02, usd_each=0.002), total=500)
         with GovernorServer(governor) as carrier:
             link = asyncio.run_coroutine_threadsafe(_link(carrier.address), loop).result()
-            with running(loop, model, link) as [caller]:
-                caller.offer(calls(500))
-                caller.close_input()
-                outcomes = drain(caller)
+            with running(loop, model, link) as [scheduler]:
+                scheduler.offer(calls(500))
+                scheduler.close_input()
+                outcomes = drain(scheduler)
             asyncio.run_coroutine_threadsafe(link.close(), loop).result()
         stats = server.stats()
     spent = model.cost_usd(stats["prompt_tokens"], stats["completion_tokens"])

@@ -287,8 +287,8 @@ def test_tables_may_lie_in_a_catalog(tmp_path, endpoint, spark):
 
 
 def test_a_budget_that_nobody_can_hold_buys_nothing(people, endpoint, hub_of, monkeypatch):
-    found = executor.Preflight(governed=False, journaled=True, key_problem=None)
-    monkeypatch.setattr(executor, "preflight", lambda *_: found)
+    found = executor.ExecutorProbe(governed=False, journaled=True, key_problem=None)
+    monkeypatch.setattr(executor, "probe_executors", lambda *_: found)
     priced = ["models.default.in_mtok_cost=1", "models.default.out_mtok_cost=1", "models.default.response_format=json_schema"]
     config = hub_of(endpoint, *priced, "inference.budget_usd=5")
     with pytest.raises(ConfigError, match="cannot be held"):
@@ -299,8 +299,8 @@ def test_a_budget_that_nobody_can_hold_buys_nothing(people, endpoint, hub_of, mo
 
 
 def test_what_tasks_meet_that_no_governor_hears_is_told(people, hub_of, monkeypatch, wrong_key):
-    found = executor.Preflight(governed=False, journaled=True, key_problem=None)
-    monkeypatch.setattr(executor, "preflight", lambda *_: found)
+    found = executor.ExecutorProbe(governed=False, journaled=True, key_problem=None)
+    monkeypatch.setattr(executor, "probe_executors", lambda *_: found)
     with mockserver.start(port=0, key="sk-right") as server:
         config = hub_of(server, *wrong_key, "models.default.response_format=json_schema")
         with pytest.raises(AuthenticationError, match=r"models\.default: .* refused the key from the file /.*key: HTTP 401 "):
