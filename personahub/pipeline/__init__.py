@@ -107,17 +107,14 @@ def personas_file(path: str, column: str = "persona") -> Documents:
 
 def import_personas(hub: Hub, source: Documents) -> StageResult:
     """Hop-0 personas from a `personas_file`; what is refused goes to rejects with its reason. Nothing is bought."""
-
-    def work(counts: dict[str, int]) -> None:
+    with recorded(hub, "import") as entry:
         read = hub.store.materialise(documents.read(hub.spark, source), "import.read")
         rows, unreadable = documents.split(read, hub.run_id)
         parsed = hub.store.materialise(text_to_persona.imported(rows, hub.config), "import.parsed")
-        counts |= insert_all(hub, persona_answers.WRITES, persona_answers.split(parsed, hub.run_id))
-        counts["rejects"] += hub.store.insert_new(unreadable.withColumn("stage", F.lit("import")), "rejects")
-
-    result, _ = recorded(hub, "import", work)
-    assert result is not None
-    return result
+        entry.counts |= insert_all(hub, persona_answers.WRITES, persona_answers.split(parsed, hub.run_id))
+        entry.counts["rejects"] += hub.store.insert_new(unreadable.withColumn("stage", F.lit("import")), "rejects")
+    assert entry.result is not None
+    return entry.result
 
 
 def status(hub: Hub) -> figures.Status:

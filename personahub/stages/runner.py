@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -38,29 +39,25 @@ class StageResult:
 
 def run_stage(hub: Hub, stage: Stage) -> Iterator[StageResult]:
     """Run a stage, and the stages that it asks for in between: a result each. Raises what ended one, after it was committed."""
-    rounds = stage.rounds(hub)
-
-    def begin(counts: dict[str, int]) -> Any:
-        finish(hub, stage)
-        return go_on(counts)
-
-    def go_on(counts: dict[str, int]) -> Any:
-        value = drive(hub, stage, rounds, counts)
-        if not isinstance(value, RunStage):
-            _add(counts, value or {})
-        return value
-
+    rounds = _after_finish(hub, stage)
     try:
-        result, value = recorded(hub, stage.name, begin)
         while True:
-            if result is not None:
-                yield result
-            if not isinstance(value, RunStage):
+            with recorded(hub, stage.name) as entry:
+                end = drive(hub, stage, rounds, entry.counts)
+                if not isinstance(end, RunStage):
+                    _add(entry.counts, end or {})
+            if entry.result is not None:
+                yield entry.result
+            if not isinstance(end, RunStage):
                 return
-            yield from run_stage(hub, value.stage)
-            result, value = recorded(hub, stage.name, go_on)
+            yield from run_stage(hub, end.stage)
     finally:
         rounds.close()
+
+
+def _after_finish(hub: Hub, stage: Stage) -> Rounds:
+    finish(hub, stage)
+    return (yield from stage.rounds(hub))
 
 
 def finish(hub: Hub, stage: Stage) -> None:
@@ -86,26 +83,33 @@ def insert_all(hub: Hub, tables: Sequence[str], rows: Sequence[DataFrame]) -> di
     return {name: hub.store.insert_new(new, name, stored=True) for name, new in zip(tables, rows, strict=True)}
 
 
-def recorded(hub: Hub, stage: str, work: Callable[[dict[str, int]], Any]) -> tuple[StageResult | None, Any]:
-    """Do some work, which fills counts, and write its row of `runs`, however it ends; no row and no result where it did nothing."""
-    since, began, counts, status = datetime.now(timezone.utc), time.monotonic(), dict[str, int](), "done"
-    result = None
+@dataclass
+class Recorded:
+    """counts: what the block fills; result: set at its end, None where it counted nothing."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    result: StageResult | None = None
+
+
+@contextmanager
+def recorded(hub: Hub, stage: str) -> Iterator[Recorded]:
+    """Write a row of `runs` for what is done inside, however it ends; none where it counts nothing and does not fail."""
+    since, began, entry, status = datetime.now(timezone.utc), time.monotonic(), Recorded(), "done"
     try:
-        value = work(counts)
+        yield entry
         hub.store.compact()
     except BaseException as error:
         status = type(error).__name__
         raise
     finally:
-        if counts or status != "done":
+        if entry.counts or status != "done":
             try:
-                result = _result(hub, stage, counts, status, since, time.monotonic() - began)
-                _write_run(hub, result, status)
+                entry.result = _result(hub, stage, entry.counts, status, since, time.monotonic() - began)
+                _write_run(hub, entry.result, status)
             except Exception as error:  # the error that ended the stage must reach the user
                 if status == "done":
                     raise
                 log.warning("no row of `runs` was written: %s", error)
-    return result, value
 
 
 def drive(hub: Hub, stage: Stage, rounds: Rounds, counts: dict[str, int]) -> Any:
