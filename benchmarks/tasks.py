@@ -24,8 +24,8 @@ from common import exit_with, machine, personahub, rows_of, settings, write_pers
 
 from personahub import ids, mockserver
 from personahub.config import Config, load
-from personahub.stages.synthesize import conversation, transform
-from personahub.stages.synthesize.tasks import FIRST_TURN
+from personahub.stages.synthesize import conversation
+from personahub.stages.synthesize.tasks import CONVERSATION, FIRST_TURN, choose
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "conf" / "examples.jsonl"
 SHOWN = 2  # as many as that file has of each task
@@ -42,7 +42,7 @@ TASKS: list[Any] = [
     {"name": "tool", "part": "interface and code"},
     "conversation",
 ]
-TALK = transform.CONVERSATION
+TALK = CONVERSATION
 Row = dict[str, Any]
 Place = tuple[str, str]  # a task, with what sets it apart, and a mode
 
@@ -132,7 +132,7 @@ def _places(configs: dict[str, Config]) -> dict[tuple[str, str], Place]:
     """By the names and versions of their prompts."""
     found = {}
     for mode, config in configs.items():
-        for key, task in transform.choose(config).items():
+        for key, task in choose(config).items():
             apart = "" if key == task.name else ": " + ", ".join(map(str, task.settings.values()))
             found[key, task.prompts[mode].version] = task.name + apart, mode
     return found
@@ -153,7 +153,7 @@ def _talk(first: str, persona: str, turns: Collection[str], config: Config) -> l
 
 
 def _not_as_asked(examples: list[Row], config: Config) -> list[str]:
-    valid = {task.name: fastjsonschema.compile(task.schema) for task in transform.choose(config).values()}
+    valid = {task.name: fastjsonschema.compile(task.schema) for task in choose(config).values()}
     broken: Counter[str] = Counter()
     for row in examples:
         content = json.loads(row["content"])

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import Model, SemanticDedup
-from personahub.inference.pending import CHARACTERS_PER_TOKEN, pending_scratch
+from personahub.inference.pending import CHARACTERS_PER_TOKEN, pending_scratch, priced
 from personahub.llm.embeddings import MIN_BYTES_PER_TOKEN, key_of
 from personahub.storage.delta import Store
 from personahub.storage.hub import Estimate
@@ -70,16 +70,5 @@ def estimate_vectors(batch: VectorBatch, pending: PendingTexts) -> Estimate:
     note = ""
     if pending.other_model:
         note = f"{pending.other_model} of them have a vector of another model or other settings: it does not serve here"
-    return Estimate(
-        stage=batch.stage,
-        purpose=batch.purpose,
-        calls=max(math.ceil(pending.texts / settings.texts_per_request), math.ceil(tokens / settings.tokens_per_request)),
-        reused=pending.reused,
-        prompt_tokens=tokens,
-        completion_tokens=0,
-        cost_usd=model.cost_usd(tokens, 0),
-        model=model.model,
-        base_url=model.base_url,
-        note=note,
-        texts=pending.texts,
-    )
+    calls = max(math.ceil(pending.texts / settings.texts_per_request), math.ceil(tokens / settings.tokens_per_request))
+    return priced(batch.stage, batch.purpose, model, calls, pending.reused, tokens, 0, note=note, texts=pending.texts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from pyspark.sql import DataFrame
@@ -85,18 +86,8 @@ def estimate(store: Store, batch: RequestBatch, pending: PendingRequests) -> Est
             "they would be bought again"
         )
     prompt_tokens, completion_tokens = round(per_prompt * pending.calls), round(per_answer * pending.calls)
-    return Estimate(
-        stage=batch.stage,
-        purpose=batch.purpose,
-        calls=pending.calls,
-        reused=pending.reused,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        cost_usd=batch.model.cost_usd(prompt_tokens, completion_tokens),
-        model=batch.model.model,
-        base_url=batch.model.base_url,
-        note="; ".join(notes),
-    )
+    asked = batch.stage, batch.purpose, batch.model, pending.calls, pending.reused
+    return priced(*asked, prompt_tokens, completion_tokens, note="; ".join(notes))
 
 
 def estimate_at_most(
@@ -110,25 +101,24 @@ def estimate_at_most(
     else:
         tokens_in, tokens_out, _ = means
     prompt_tokens, completion_tokens = round(calls * tokens_in), round(calls * tokens_out)
-    return Estimate(
-        stage=stage,
-        purpose=purpose,
-        calls=calls,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        cost_usd=model.cost_usd(prompt_tokens, completion_tokens),
-        model=model.model,
-        base_url=model.base_url,
-        note="; ".join(["at most so many", *([AT_MAX_TOKENS] if means is None else [])]),
-    )
+    note = "; ".join(["at most so many", *([AT_MAX_TOKENS] if means is None else [])])
+    return priced(stage, purpose, model, calls, 0, prompt_tokens, completion_tokens, note=note)
+
+
+def priced(
+    stage: str, purpose: str, model: Model, calls: int, reused: int, prompt_tokens: int, completion_tokens: int, **more: Any
+) -> Estimate:
+    """The estimate of so many calls of a model. more: further fields of Estimate."""
+    cost = model.cost_usd(prompt_tokens, completion_tokens)
+    return Estimate(stage, purpose, calls, reused, prompt_tokens, completion_tokens, cost, model.model, model.base_url, **more)
 
 
 def mean_tokens(store: Store, prompts: Mapping[str, Prompt], model: Model) -> tuple[float, float, int] | None:
     """What the ledger says of these prompts and this model: mean tokens in and out, of how many answers. None: it has none."""
     versions = {prompt.version for prompt in prompts.values()}
     of_prompts = F.col("prompt_name").isin(list(prompts)) & F.col("prompt_version").isin(versions)
-    mine = F.col("final") & of_prompts & (F.col("model") == model.model)
-    means = store.table("completions").where(mine).agg(F.avg("prompt_tokens"), F.avg("completion_tokens"), F.count("*"))
+    counted = F.col("final") & of_prompts & (F.col("model") == model.model)
+    means = store.table("completions").where(counted).agg(F.avg("prompt_tokens"), F.avg("completion_tokens"), F.count("*"))
     found = means.collect()[0]
     return (found[0], found[1], found[2]) if found[2] else None
 

@@ -104,8 +104,8 @@ def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: Earl
         stack.enter_context(hub.ui.watch(purchase.stage, count, governor.snapshot))
         failure = run_windows(hub, plan, staged, layout, governor, early_stop)
     # of this purchase alone: a run may make several for one stage
-    mine = store.table(work.table).where(F.col("run_id") == hub.run_id).join(purchase.rows, on=work.key, how="left_semi")
-    answered, failed = mine.where("final").count(), mine.where("not final")
+    outcomes = store.table(work.table).where(F.col("run_id") == hub.run_id).join(purchase.rows, on=work.key, how="left_semi")
+    answered, failed = outcomes.where("final").count(), outcomes.where("not final")
     try:
         if failure is None and governor.stop is None and plan.governor is None and answered < count:
             _raise_what_tasks_met(failed, purchase, answered)

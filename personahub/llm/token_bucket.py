@@ -73,7 +73,7 @@ class TokenBucket:
             count -= ended
             if not permits.count:
                 taken.popleft()
-        self.level -= count * each  # told twice, as where a report arrived and its answer did not
+        self.level -= count * each  # reported twice, as where a report arrived and its answer did not
 
     def give_back(self, taken: deque[Permits], count: int) -> None:
         """The `count` newest were not used."""

@@ -196,8 +196,8 @@ def _add(counts: dict[str, int], more: Counts) -> None:
 
 def _result(hub: Hub, stage: str, counts: dict[str, int], status: str, since: datetime, seconds: float) -> StageResult:
     """With what both ledgers booked to the stage since then: one run can enter a stage several times."""
-    mine = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= since) & (F.col("stage") == stage)
-    completions, embeddings = (hub.store.table(name).where(mine) for name in ("completions", "embeddings"))
+    of_stage = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= since) & (F.col("stage") == stage)
+    completions, embeddings = (hub.store.table(name).where(of_stage) for name in ("completions", "embeddings"))
     models = hub.config.models.values()
     places = {(name, model.base_url): model.max_concurrent_requests for model in models for name in (model.model, key_of(model))}
     spent = figures.spent(completions, embeddings, places)

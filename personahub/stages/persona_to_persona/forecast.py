@@ -1,6 +1,6 @@
 """What the hops to come will cost, before they are paid for: the next one by its requests, those after it by the hub's own rates."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from math import sqrt
 
@@ -67,42 +67,23 @@ def record(hub: Hub, hop: int) -> None:
 
 
 def _from(hub: Hub, hop: int, first: Estimate, reused: int) -> list[Forecast]:
-    settings, rates = hub.config.persona_to_persona, _rates(hub, hop)
-    found = [
-        Forecast(
-            hop,
-            first.calls,
-            first.calls,
-            first.calls,
-            first.prompt_tokens + first.completion_tokens,
-            first.cost_usd,
-            _hours(hub, first.calls, first.prompt_tokens + first.completion_tokens, rates.seconds),
-            note=first.note,
-        )
-    ]
+    """first: of what is pending of `hop`; each later hop by its calls' share of these."""
+    rates = _rates(hub, hop)
+
+    def forecast_of(hop: int, likely: float, least: float, most: float, note: str = "") -> Forecast:
+        calls, share = round(likely), likely / first.calls
+        tokens = round((first.prompt_tokens + first.completion_tokens) * share)
+        cost = None if first.cost_usd is None else first.cost_usd * share
+        return Forecast(hop, calls, round(least), round(most), tokens, cost, _hours(hub, calls, tokens, rates.seconds), note)
+
+    found = [forecast_of(hop, first.calls, first.calls, first.calls, first.note)]
     # the answers that are there already have children, too
     likely = least = most = float(first.calls + reused)
-    while found[-1].hop < settings.hops:
+    for later in range(hop + 1, hub.config.persona_to_persona.hops + 1):
         likely, least, most = (
-            _capped(hub, x * rate) for x, rate in ((likely, rates.likely), (least, rates.least), (most, rates.most))
+            _capped(hub, calls * rate) for calls, rate in ((likely, rates.likely), (least, rates.least), (most, rates.most))
         )
-        calls, share = round(likely), likely / first.calls
-        tokens = round(found[0].tokens * share)
-        cost = None if first.cost_usd is None else first.cost_usd * share
-        hours = _hours(hub, calls, tokens, rates.seconds)
-        found.append(
-            replace(
-                found[0],
-                hop=found[-1].hop + 1,
-                calls=calls,
-                least=round(least),
-                most=round(most),
-                tokens=tokens,
-                cost_usd=cost,
-                hours=hours,
-                note="",
-            )
-        )
+        found.append(forecast_of(later, likely, least, most))
     return found
 
 

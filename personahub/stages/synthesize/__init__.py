@@ -15,7 +15,8 @@ from personahub.stages.runner import insert_parsed
 from personahub.stages.stage import Counts, ModelUse, Rounds, Stage, TextColumns
 from personahub.stages.synthesize import conversation, few_shot_selection, moderation, topic_similarity, transform, until_accepted
 from personahub.stages.synthesize.persona_selection import between, chosen_personas
-from personahub.stages.synthesize.results import NAME
+from personahub.stages.synthesize.results import NAME, split
+from personahub.stages.synthesize.tasks import CONVERSATION, choose
 from personahub.storage.hub import Estimate, Hub
 from personahub.storage.views import kept_personas, without
 
@@ -29,7 +30,7 @@ def rounds(hub: Hub) -> Rounds:
         yield until_accepted.batch_of(hub, transform.build(personas, hub.config, None, pool))
     else:
         counts = yield from until_accepted.rounds(hub, personas, pool)
-    if transform.CONVERSATION in hub.config.synthesis.tasks:
+    if CONVERSATION in hub.config.synthesis.tasks:
         made = yield from conversation.rounds(hub, partial(insert_parsed, hub, STAGE))
         counts = {**counts, **made}
     return counts
@@ -54,7 +55,7 @@ def estimate(hub: Hub) -> list[Estimate]:
 def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     """What is known now, and the examples of personas that may come, with their moderation and turns."""
     config, settings = hub.config, hub.config.synthesis
-    found, tasks = estimate(hub), transform.choose(hub.config)
+    found, tasks = estimate(hub), choose(hub.config)
     there = chosen_personas(hub).count()
     more = incoming if settings.max_personas is None else max(0, min(incoming, settings.max_personas - there))
     calls = more * len(tasks) * settings.samples_per_persona
@@ -66,14 +67,14 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     model = config.models[settings.model]
     examples = estimate_at_most(hub.store, NAME, "examples", model, transform.prompts_of(config), calls)
     found += [examples, *moderation.estimates(hub, examples)]
-    if transform.CONVERSATION in settings.tasks:
+    if CONVERSATION in settings.tasks:
         found += conversation.turns_at_most(hub, more)
     return found, incoming
 
 
 def preview(hub: Hub, n: int) -> Rounds:
     """The first n candidates of each task, which a run asks in any case, after what their prompts show is bought: their vectors alone."""
-    settings, keys = hub.config.synthesis, list(transform.choose(hub.config))
+    settings, keys = hub.config.synthesis, list(choose(hub.config))
     first = min(n, settings.target_accepted or n)
     pool = yield from few_shot_selection.examples(hub)
     candidates = [between(chosen_personas(hub), settings.seed, key, 0, first) for key in keys]
@@ -96,7 +97,7 @@ def models(config: Config) -> Iterator[ModelUse]:
     """The models of examples, turns, moderation, few-shot personas and vectors."""
     settings = config.synthesis
     yield ModelUse(settings.model)
-    if transform.CONVERSATION in settings.tasks:
+    if CONVERSATION in settings.tasks:
         yield from (ModelUse(conversation.model_of(config, number)) for number in range(conversation.passes(config)))
     if settings.moderation_model is not None:
         yield ModelUse(settings.moderation_model)
@@ -126,7 +127,7 @@ def _first_batch(hub: Hub, personas: DataFrame) -> RequestBatch:
         personas, pool = few_shot_selection.known_vectors(hub, personas, pool)
     if settings.target_accepted is None:
         return until_accepted.batch_of(hub, transform.build(personas, hub.config, None, pool))
-    places = dict.fromkeys(transform.choose(hub.config), (0, settings.target_accepted))
+    places = dict.fromkeys(choose(hub.config), (0, settings.target_accepted))
     return until_accepted.batch_of(hub, until_accepted.candidates(hub, personas, pool, places))
 
 
@@ -134,8 +135,8 @@ def _if_refused(hub: Hub, examples: Estimate) -> Estimate:
     """Where so many accepted examples are wanted, each that is refused is asked for again."""
     if hub.config.synthesis.target_accepted is None:
         return examples
-    most = until_accepted.max_candidates(hub) * len(transform.choose(hub.config))
-    return replace(examples, note="; ".join(filter(None, [examples.note, f"if none is refused, and at most {most:,}"])))
+    limit = until_accepted.max_candidates(hub) * len(choose(hub.config))
+    return replace(examples, note="; ".join(filter(None, [examples.note, f"if none is refused, and at most {limit:,}"])))
 
 
 STAGE = Stage(
@@ -145,7 +146,7 @@ STAGE = Stage(
     rounds=rounds,
     parse=lambda hub, batch, completions: transform.parse(batch.requests, completions, hub.config),
     review=review,
-    split=transform.split,
+    split=split,
     parsed=("examples", "persona_id"),
     check=check,
     models=models,

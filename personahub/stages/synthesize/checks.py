@@ -113,11 +113,11 @@ def not_an_example(answer: Answer) -> Verdict:
     if not answer.examples:
         return None
     own = words(answer.text)
-    mine = frozenset(own)
+    own_set = frozenset(own)
     for number, example in enumerate(answer.examples, start=1):
         example_words, example_set = _words_of(example)
-        shared = mine & example_set
-        alike = len(shared) / max(1, len(mine) + len(example_set) - len(shared))
+        shared = own_set & example_set
+        alike = len(shared) / max(1, len(own_set) + len(example_set) - len(shared))
         if alike >= ALIKE:
             return "copied_example", f"{alike:.2f} of the words of example {number}"
         if run := copied_run(example_words, own, shared):

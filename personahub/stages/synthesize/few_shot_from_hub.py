@@ -11,6 +11,7 @@ from personahub.config import Config
 from personahub.ids import content_id
 from personahub.stages.synthesize import transform
 from personahub.stages.synthesize.few_shot import Example
+from personahub.stages.synthesize.tasks import CONVERSATION, choose
 from personahub.storage.hub import Hub
 from personahub.storage.views import taken_down, valid_examples, without
 
@@ -20,12 +21,12 @@ def frozen_pool(hub: Hub) -> list[Example]:
 
     Drawn now where none are frozen, and frozen if the hub was opened to spend.
     """
-    return [one for task in sorted({task.name for task in transform.choose(hub.config).values()}) for one in _of(hub, task)]
+    return [one for task in sorted({task.name for task in choose(hub.config).values()}) for one in _of(hub, task)]
 
 
 def text_of(task: str, config: Config) -> Column:
     """The field of a task's `content` that other stages read: of a conversation its first turn."""
-    path = "$.messages[0].content" if task == transform.CONVERSATION else f"$.{transform.text_field(task, config)}"
+    path = "$.messages[0].content" if task == CONVERSATION else f"$.{transform.text_field(task, config)}"
     return F.get_json_object("content", path)
 
 

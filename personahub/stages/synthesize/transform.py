@@ -4,7 +4,6 @@ One example per persona and task. What a task is stands in tasks/, which example
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -16,39 +15,14 @@ from pyspark.sql import functions as F
 from personahub import ids, prompts, schemas
 from personahub.config import Config
 from personahub.llm import json_answers
+from personahub.llm.json_answers import Reading
 from personahub.rows import map_rows
 from personahub.stages.requests import request_row
 from personahub.stages.synthesize import few_shot, tasks
 from personahub.stages.synthesize.checks import Answer
-from personahub.stages.synthesize.results import NAME, PARSED, refused, split
-from personahub.stages.synthesize.tasks import CONVERSATION, FIRST_TURN, Task, choose
+from personahub.stages.synthesize.results import NAME, PARSED, refused
+from personahub.stages.synthesize.tasks import Task, choose
 from personahub.text import storable
-
-__all__ = [
-    "CONVERSATION",
-    "FIRST_TURN",
-    "NAME",
-    "PARSED",
-    "Item",
-    "Task",
-    "build",
-    "check",
-    "choose",
-    "parse",
-    "parse_answer",
-    "prompts_of",
-    "split",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What one answer became: an example (reason is None) or a reject."""
-
-    content: str | None = None
-    reason: str | None = None
-    detail: str | None = None
-    raw: str | None = None
 
 
 def check(config: Config) -> None:
@@ -128,22 +102,19 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config) -> DataFr
 
 def parse_answer(
     task: Task, mode: str, text: str | None, error_kind: str | None, error_message: str | None, variables: Mapping[str, Any]
-) -> Item:
-    """One final completion -> its example or reject. Never raises.
+) -> Reading:
+    """One final completion -> the content of its example, canonical JSON, or why it is a reject. Never raises.
 
-    Reasons of rejects: the completion's error_kind; invalid (no JSON, or not by the task's schema); those of the task's checks.
+    Reasons: those of `json_answers.read`, by the task's schema; those of the task's checks.
     """
     value, reason, detail = json_answers.read(text, error_kind, error_message, _why_not(task))
     if reason is not None:
-        return Item(reason=reason, detail=detail, raw=text)
+        return Reading(None, reason, detail)
     content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
     shown, constants = variables.get("examples", ()), task.prompts[mode].constants
     answer = Answer(content, content[task.text_field], variables["persona"], shown, settings_of(task, variables), constants)
-    for check in task.checks:
-        verdict = check(answer)
-        if verdict is not None:
-            return Item(reason=verdict[0], detail=verdict[1], raw=text)
-    return Item(content=storable(ids.canonical_json(content)))
+    refusals = (verdict for check in task.checks if (verdict := check(answer)) is not None)
+    return Reading(None, *verdict) if (verdict := next(refusals, None)) else Reading(storable(ids.canonical_json(content)))
 
 
 @lru_cache(maxsize=64)
@@ -164,7 +135,7 @@ def settings_of(task: Task, variables: Mapping[str, Any]) -> dict[str, Any]:
     return {**task.settings, **{key: variables[key] for key in task.drawn}}
 
 
-def _parsed(task: Task, mode: str, row: Mapping[str, Any], variables: Mapping[str, Any], item: Item) -> dict[str, Any]:
+def _parsed(task: Task, mode: str, row: Mapping[str, Any], variables: Mapping[str, Any], read: Reading) -> dict[str, Any]:
     source_id, completion_id = row["source_id"], row["completion_id"]
     made = {
         "task": task.name,
@@ -174,7 +145,7 @@ def _parsed(task: Task, mode: str, row: Mapping[str, Any], variables: Mapping[st
         "completion_id": completion_id,
         "model": row["model"],
     }
-    if item.reason is None:
+    if read.reason is None:
         name = ids.content_id(ids.canonical_json([task.name, mode, source_id, completion_id]))
-        return {**made, "example_id": name, "content": item.content}
-    return {**made, **refused(source_id, completion_id, item.reason, item.detail, item.raw)}
+        return {**made, "example_id": name, "content": read.value}
+    return {**made, **refused(source_id, completion_id, read.reason, read.detail, row["text"])}

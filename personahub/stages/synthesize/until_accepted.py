@@ -15,6 +15,8 @@ from personahub.stages.stage import Rounds
 from personahub.stages.synthesize import transform
 from personahub.stages.synthesize.few_shot import Example
 from personahub.stages.synthesize.persona_selection import between, chosen_personas
+from personahub.stages.synthesize.results import NAME
+from personahub.stages.synthesize.tasks import choose
 from personahub.storage.hub import Hub
 
 SCRATCH = "synthesize.candidates"
@@ -24,7 +26,7 @@ def rounds(hub: Hub, personas: DataFrame, pool: list[Example]) -> Rounds:
     """personas, pool: see `transform.build`. Returns `missing`: accepted examples that the candidates did not suffice for."""
     settings = hub.config.synthesis
     wanted, limit = settings.target_accepted or 0, max_candidates(hub)
-    asked, accepted = dict.fromkeys(transform.choose(hub.config), 0), Counter[str]()
+    asked, accepted = dict.fromkeys(choose(hub.config), 0), Counter[str]()
     while True:
         goals = {key: min(limit, at + wanted - accepted[key]) for key, at in asked.items()}
         places = {key: (asked[key], goal) for key, goal in goals.items() if goal > asked[key]}
@@ -54,7 +56,7 @@ def candidates(hub: Hub, personas: DataFrame, pool: list[Example], places: Mappi
 
 def batch_of(hub: Hub, requests: DataFrame) -> RequestBatch:
     config = hub.config
-    return RequestBatch(transform.NAME, "examples", requests, config.models[config.synthesis.model], transform.prompts_of(config))
+    return RequestBatch(NAME, "examples", requests, config.models[config.synthesis.model], transform.prompts_of(config))
 
 
 def max_candidates(hub: Hub) -> int:

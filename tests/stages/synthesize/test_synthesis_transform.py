@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from personahub import ids, schemas
 from personahub.config import Config, Synthesis
 from personahub.errors import ConfigError
-from personahub.stages.synthesize import tasks, transform
+from personahub.llm.json_answers import Reading
+from personahub.stages.synthesize import results, tasks, transform
 
 NURSE = "A night-shift nurse who keeps a tally of every infusion pump on the ward."
 PROBLEM = "A ward has 14 pumps. Each night two fail and one is repaired. After how many nights are only 5 left?"
@@ -19,9 +20,7 @@ def parse(text, error_kind=None):
 
 
 def test_an_answer_becomes_canonical_json_by_the_schema():
-    assert parse(f'```json\n{{ "problem": "  {PROBLEM}\\n" }}\n```') == transform.Item(
-        content=ids.canonical_json({"problem": PROBLEM})
-    )
+    assert parse(f'```json\n{{ "problem": "  {PROBLEM}\\n" }}\n```') == Reading(ids.canonical_json({"problem": PROBLEM}))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def test_an_answer_becomes_canonical_json_by_the_schema():
 )
 def test_what_is_refused_and_why(text, reason):
     item = parse(text)
-    assert (item.reason, item.content, item.raw) == (reason, None, text)
+    assert (item.reason, item.value) == (reason, None)
 
 
 @pytest.mark.parametrize("kind", ["refused", "truncated", "content_filter", "bad_request"])
@@ -48,9 +47,9 @@ def test_a_completion_that_is_no_answer_is_a_reject_with_its_kind(kind):
 @given(st.none() | st.text() | st.text().map(lambda problem: json.dumps({"problem": problem})))
 def test_any_completion_is_an_example_or_a_reject(text):
     item = parse(text)
-    assert (item.reason is None) != (item.content is None)
-    if item.content is not None:
-        assert list(json.loads(item.content.encode())) == [MATH.text_field]
+    assert (item.reason is None) != (item.value is None)
+    if item.value is not None:
+        assert list(json.loads(item.value.encode())) == [MATH.text_field]
 
 
 def test_an_unknown_task_is_refused_at_once():
@@ -117,8 +116,8 @@ def test_from_personas_to_examples_and_rejects(spark):
         schemas.COMPLETIONS,
     )
     parsed = transform.parse(requests, ledger, config)
-    assert parsed.schema == transform.PARSED
-    examples, rejects = transform.split(parsed, "run-1")
+    assert parsed.schema == results.PARSED
+    examples, rejects = results.split(parsed, "run-1")
     (example,), (refused,) = examples.collect(), rejects.collect()
     assert [field.name for field in examples.schema] == schemas.EXAMPLES.names
     assert example.asDict() == {

@@ -13,8 +13,8 @@ from personahub.config import load
 from personahub.errors import ConfigError, InputError, TransientFailures
 from personahub.inference import PurchaseResult
 from personahub.stages import synthesize
-from personahub.stages.synthesize import transform
 from personahub.stages.synthesize.persona_selection import chosen_personas
+from personahub.stages.synthesize.tasks import choose
 
 PERSONAS = [f"A keeper of bees from valley {n} who draws maps of every orchard within {n} miles" for n in range(30)]
 STAGE = "synthesize"
@@ -86,7 +86,7 @@ def test_every_task_in_every_mode(config_of, files, endpoint):
         assert counts["calls"] == 6 * len(entries)
         assert counts["examples"] + counts["rejects"] == counts["calls"]
         assert Counter(row.task for row in made).keys() == {"math", "logic", "instruction", "knowledge", "npc", "tool"}
-        known = {task.name: task for task in transform.choose(config).values()}
+        known = {task.name: task for task in choose(config).values()}
         for row in made:
             fastjsonschema.validate(known[row.task].schema, json.loads(row.content))
         assert all(row.reason for row in rejects)
