@@ -5,7 +5,6 @@ completion id hangs on the ids of the turns before it, not on their text.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -79,25 +78,14 @@ def estimates(hub: Hub, pending: PendingRequests) -> list[Estimate]:
 
 
 def turns_at_most(hub: Hub, conversations: int) -> list[Estimate]:
-    found: dict[str, Estimate] = {}
-    for number in range(passes(hub.config)):
-        model = hub.config.models[model_of(hub.config, number)]
-        said = (number + 1) * model.max_answer_tokens
-        one = estimate_at_most(hub.store, NAME, purpose_of(number), model, prompts_of(number), conversations, said)
-        before = found.get(one.purpose)
-        found[one.purpose] = one if before is None else _sum(before, one)
-    return list(found.values())
-
-
-def _sum(left: Estimate, right: Estimate) -> Estimate:
-    unknown = left.cost_usd is None or right.cost_usd is None
-    return replace(
-        left,
-        calls=left.calls + right.calls,
-        prompt_tokens=left.prompt_tokens + right.prompt_tokens,
-        completion_tokens=left.completion_tokens + right.completion_tokens,
-        cost_usd=None if unknown else (left.cost_usd or 0.0) + (right.cost_usd or 0.0),
-    )
+    """Of so many conversations: the turns of the assistant, then those of the user."""
+    found, count = [], passes(hub.config)
+    for first in range(min(2, count)):
+        numbers, model = range(first, count, 2), hub.config.models[model_of(hub.config, first)]
+        shown = model.max_answer_tokens * sum(number + 1 for number in numbers) / len(numbers)  # of earlier turns, on average
+        calls, asked_by = conversations * len(numbers), prompts_of(first)
+        found.append(estimate_at_most(hub.store, NAME, purpose_of(first), model, asked_by, calls, shown))
+    return found
 
 
 def purpose_of(number: int) -> str:
