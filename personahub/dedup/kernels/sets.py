@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from personahub import text
 from personahub.dedup.kernels import compiled, unicode_words
-from personahub.dedup.kernels.tokenize import fold_table, hash_runs, mix, tokenise
+from personahub.dedup.kernels.tokenize import FOLD, hash_runs, mix, tokenise
 
 TOKEN_BYTES = 8
 _SALTS = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
@@ -39,14 +39,16 @@ class TokenSets:
 def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int = 1) -> TokenSets:
     """Set i is the hashes of `text.tokens(texts[i], unit, ngram)`; null = empty text. texts: string or large_string.
 
-    Words are found by compiled kernels, one for ASCII and one for any script; runs of characters or of several words in texts that are not
-    ASCII by that function itself: some twenty times slower.
+    Words are found by compiled kernels, one for ASCII and one for any script; runs of words or of characters by that function itself: some
+    twenty times slower.
     """
     if ngram < 1:
         raise ValueError(f"ngram is {ngram}, yet a token is a run of one {unit} at least")
     texts = _flat(texts)
+    if unit != "word" or ngram > 1:
+        return _tokenised(texts.to_pylist(), unit, ngram)
     offsets, data = buffers(texts)
-    rows, values, not_ascii = tokenise(data, offsets, fold_table(unit), unit != "word", ngram)
+    rows, values, not_ascii = tokenise(data, offsets, FOLD)
     sets, slow = TokenSets(rows, values), np.flatnonzero(not_ascii)
     if not len(slow):
         return sets

@@ -1,15 +1,12 @@
 """From ASCII bytes to sorted token hashes: the compiled half of `sets.token_sets`."""
 
-from functools import lru_cache
-
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.text import normalise, words
+from personahub.text import words
 
 ASCII = 128  # the first code point beyond it
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # of FNV-1a
-_SPACE = 32
 _FEW = 32  # hashes that an insertion sort puts in order fastest
 
 
@@ -45,16 +42,17 @@ def hash_runs(data, ends):
 
 @compiled
 def sort_unique(values):
-    """Sorts hashes in place, each once, at the front; returns how many there are."""
+    """Sorts numbers in place, each once, at the front; returns how many there are."""
     count = len(values)
     if count > _FEW:
-        _sort_roughly(values)
-    for at in range(1, count):
-        value, hole = values[at], at
-        while hole > 0 and values[hole - 1] > value:
-            values[hole] = values[hole - 1]
-            hole -= 1
-        values[hole] = value
+        values.sort()
+    else:
+        for at in range(1, count):
+            value, hole = values[at], at
+            while hole > 0 and values[hole - 1] > value:
+                values[hole] = values[hole - 1]
+                hole -= 1
+            values[hole] = value
     if count < 2:
         return count
     unique, last = 1, values[0]
@@ -66,32 +64,14 @@ def sort_unique(values):
     return unique
 
 
-@compiled
-def _sort_roughly(values):
-    """By as many leading bits as leave about one hash in each place (hashes are spread evenly), so that an insertion sort moves little."""
-    bits = 1
-    while 1 << bits < len(values) and bits < 16:
-        bits += 1
-    shift = np.uint64(64 - bits)
-    ends = np.zeros(1 << bits, np.int64)
-    for value in values:
-        ends[np.int64(value >> shift)] += 1
-    for place in range(1, len(ends)):
-        ends[place] += ends[place - 1]
-    before = values.copy()
-    for value in before:
-        place = np.int64(value >> shift)
-        ends[place] -= 1
-        values[ends[place]] = value
-
-
-@lru_cache
-def fold_table(unit: str) -> np.ndarray:
-    """uint64[128]: what `text.words` (unit word) or `text.normalise` makes of each ASCII character: 0 between units, else 1 | byte << 8."""
-    fold = words if unit == "word" else normalise
-    table = np.array([1 | ord("".join(folded)) << 8 if (folded := fold(chr(code))) else 0 for code in range(ASCII)], np.uint64)
+def _fold_table() -> np.ndarray:
+    """uint64[128]: what `text.words` makes of each ASCII character: 0 between words, else 1 | byte << 8."""
+    table = np.array([1 | ord("".join(folded)) << 8 if (folded := words(chr(code))) else 0 for code in range(ASCII)], np.uint64)
     table.flags.writeable = False
     return table
+
+
+FOLD = _fold_table()
 
 
 @compiled
@@ -122,41 +102,6 @@ def _hash_words(text, table, hashes):
 
 
 @compiled
-def _hash_runs_of_units(text, table, by_character, ngram, folded, ends, hashes):
-    """`_hash_words` for runs of `ngram` words or characters; a text of fewer units is one run.
-
-    folded: room for the words with one space between two; ends: room for where each unit ends in it.
-    """
-    count, size, inside, every = 0, 0, np.uint64(0), np.uint8(0)
-    for byte in text:  # a separator is written after a word, and overwritten by what follows
-        every |= byte
-        entry = table[byte & np.uint8(0x7F)]
-        part = entry & np.uint64(1)
-        folded[size] = entry >> np.uint64(8) if part else _SPACE
-        ends[count] = size
-        count += np.int64(inside & ~part)
-        size += np.int64(inside | part)
-        inside = part
-    if every & np.uint8(0x80):
-        return -1
-    if inside:
-        ends[count] = size
-        count += 1
-    if not count:
-        return 0
-    gap = 1  # bytes between two units
-    if by_character:
-        count, gap = ends[count - 1], 0
-        for at in range(count):
-            ends[at] = at + 1
-    run = min(ngram, count)
-    for first in range(count - run + 1):
-        start = ends[first - 1] + gap if first else 0
-        hashes[first] = hash_run(folded[start : ends[first + run - 1]])
-    return count - run + 1
-
-
-@compiled
 def _enlarged(values, room):
     larger = np.empty(2 * room, np.uint64)
     for at in range(len(values)):  # a loop: numba takes seconds to compile the assignment of a slice
@@ -165,26 +110,22 @@ def _enlarged(values, room):
 
 
 @compiled
-def tokenise(data, offsets, table, by_character, ngram):
-    """Offsets and values of the token sets of the texts data[offsets[i]:offsets[i + 1]], and which texts are not ASCII, bool.
+def tokenise(data, offsets, table):
+    """Offsets and values of the sets of words of the texts data[offsets[i]:offsets[i + 1]], and which texts are not ASCII, bool.
 
-    A text that is not ASCII has an empty set. table: `fold_table`.
+    A text that is not ASCII has an empty set. table: FOLD.
     """
     count = len(offsets) - 1
     rows, others, used = np.zeros(count + 1, np.int64), np.zeros(count, np.bool_), 0
     longest = 0
     for row in range(count):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    folded, ends = np.empty(longest + 1, np.uint8), np.empty(longest + 1, np.int64)
     values = np.empty((offsets[-1] - offsets[0]) // 4 + longest + 1, np.uint64)
     for row in range(count):
         text = data[offsets[row] : offsets[row + 1]]
         if used + len(text) + 1 > len(values):
             values = _enlarged(values, used + len(text) + 1)
-        if by_character or ngram > 1:
-            found = _hash_runs_of_units(text, table, by_character, ngram, folded, ends, values[used:])
-        else:
-            found = _hash_words(text, table, values[used:])
+        found = _hash_words(text, table, values[used:])
         others[row] = found < 0
         used += sort_unique(values[used : used + max(found, 0)])
         rows[row + 1] = used
