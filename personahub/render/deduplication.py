@@ -180,13 +180,14 @@ def _bands(console: Console, config: LexicalDedup) -> None:
 
 def _differences(console: Console, config: LexicalDedup) -> None:
     """What the threshold means for texts of some sizes."""
-    from personahub.dedup.kernels.jaccard import min_overlap, partner_sizes
+    from personahub.dedup.kernels.jaccard import min_overlaps
 
     name = f"{config.unit}s" if config.ngram == 1 else "tokens"
     shown = new_table(f">different {name}", ">replaced", ">or more", ">or fewer")
     for size in SIZES:
-        smallest, largest = partner_sizes(size, config.threshold)
-        same = size - min(size, min_overlap(size, size, config.threshold))
-        shown.add_row(str(size), *(str(figure) for figure in (same, largest - size, size - smallest)))
+        needed = min_overlaps(size + int(size / config.threshold) + 1, config.threshold)
+        partners = [other for other in range(1, len(needed) - size) if needed[size + other] <= min(size, other)]
+        same = size - min(size, needed[2 * size])
+        shown.add_row(str(size), *(str(figure) for figure in (same, partners[-1] - size, size - partners[0])))
     plain(console, f"\nof how many {name} a duplicate may differ from the row that is kept:")
     console.print(shown)

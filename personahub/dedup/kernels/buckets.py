@@ -4,7 +4,6 @@ import numpy as np
 
 from personahub.dedup.kernels.candidate_lists import runs, search
 from personahub.dedup.kernels.hot_buckets import without_hot
-from personahub.dedup.kernels.jaccard import check_threshold
 from personahub.dedup.kernels.sets import TokenSets, set_keys
 
 MAX_PAIRS = 32  # matches of one row
@@ -25,7 +24,7 @@ def bucket_pairs(
 
     A bucket of more than HOT different sets is split by the tokens that are rare in it; the result does not depend on that.
     """
-    threshold, starts = check_threshold(threshold), np.array(starts, np.int64)
+    starts = np.array(starts, np.int64)
     if max_pairs < 1:
         raise ValueError(f"a row has a list of at least one match; max_pairs is {max_pairs}")
     if not (len(starts) and starts[0] == 0 and starts[-1] == len(sets) == len(decided) and (np.diff(starts) >= 0).all()):

@@ -11,21 +11,6 @@ from personahub.dedup.kernels import compiled
 from personahub.dedup.kernels.sets import TokenSets
 
 
-def check_threshold(threshold: float) -> float:
-    """The threshold as a float; ValueError where it is not in (0, 1]."""
-    if not 0 < threshold <= 1:
-        raise ValueError(f"a threshold is above 0 and at most 1; this one is {threshold}")
-    return float(threshold)
-
-
-@compiled
-def _min_overlap(total, threshold):
-    overlap = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # too low, however it is rounded
-    while overlap < total and overlap / (total - overlap) < threshold:
-        overlap += 1
-    return overlap
-
-
 @compiled
 def min_overlaps(largest, threshold):
     """int64[largest + 1]: by the sum |x| + |y|, the smallest number of common tokens that reaches the threshold.
@@ -34,27 +19,11 @@ def min_overlaps(largest, threshold):
     """
     needed = np.ones(largest + 1, np.int64)
     for total in range(1, largest + 1):
-        needed[total] = _min_overlap(total, threshold)
+        common = max(1, int(threshold * total / (1.0 + threshold)) - 1)  # too low, however it is rounded
+        while common < total and common / (total - common) < threshold:
+            common += 1
+        needed[total] = common
     return needed
-
-
-def min_overlap(a: int, b: int, threshold: float) -> int:
-    """The smallest number of common tokens with which sets of a and b tokens reach the threshold: more than min(a, b) if none does."""
-    return int(_min_overlap(a + b, check_threshold(threshold)))
-
-
-def partner_sizes(size: int, threshold: float) -> tuple[int, int]:
-    """The smallest and the largest size of a set that can be within the threshold of one of `size` tokens; (1, 0) for size 0."""
-    check_threshold(threshold)
-    if size < 1:
-        return 1, 0
-    smallest = max(1, int(threshold * size) - 1)
-    while smallest / size < threshold:
-        smallest += 1
-    largest = int(size / threshold) + 2
-    while size / largest < threshold:
-        largest -= 1
-    return smallest, largest
 
 
 @compiled

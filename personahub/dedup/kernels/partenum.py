@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.jaccard import check_threshold, min_overlaps
+from personahub.dedup.kernels.jaccard import min_overlaps
 from personahub.dedup.kernels.prefix_filter import prefix_keys
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix
@@ -26,7 +26,6 @@ def exact_keys(sets: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarra
     Equal sets need not share a key: a set without an unequal partner, such as an empty one, has none. Sets with little in common can share
     one, for example an empty part: `buckets` excludes these.
     """
-    threshold = check_threshold(threshold)
     if threshold < PARTS_FROM:
         return prefix_keys(sets, threshold, 0)
     (rows, keys), (more_rows, more) = _part_keys(sets, threshold), prefix_keys(sets, threshold, PARTS_UP_TO)

@@ -128,10 +128,9 @@ def test_nothing_is_alike_in_empty_buckets_and_empty_sets():
     [
         *[(starts, [False] * 2, 0.9, 1) for starts in ([], [0, 3], [1, 2], [0, 2, 1, 2])],
         ([0, 2], [False], 0.9, 1),
-        ([0, 2], [False] * 2, 0.0, 1),
         ([0, 2], [False] * 2, 0.9, 0),
     ],
 )
 def test_what_does_not_fit_together_is_an_error(starts, decided, threshold, max_pairs):
-    with pytest.raises(ValueError, match=r"buckets|threshold|max_pairs"):
+    with pytest.raises(ValueError, match=r"buckets|max_pairs"):
         pairs(starts, [{1}, {2}], decided, threshold, max_pairs)

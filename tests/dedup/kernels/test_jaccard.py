@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.jaccard import close_pairs, min_overlap, min_overlaps, partner_sizes
+from personahub.dedup.kernels.jaccard import close_pairs, min_overlaps
 from personahub.dedup.kernels.sets import TokenSets
 
 LARGEST = 199
@@ -29,28 +29,6 @@ def test_the_min_overlap_is_the_first_that_reaches_the_threshold(threshold):
     assert (smallest >= 1).all()  # sets with nothing in common are never alike
     assert ((smallest > np.minimum(a, b)) | within(smallest, a, b, threshold)).all()
     assert not within(np.minimum(smallest - 1, np.minimum(a, b)), a, b, threshold).any()
-    assert all(min_overlap(x, y, threshold) == smallest[x - 1, y - 1] for x, y in np.ndindex(LARGEST, 19) if x * y)
-
-
-@pytest.mark.parametrize("threshold", THRESHOLDS)
-def test_partners_have_the_sizes_at_which_a_subset_or_superset_would_do(threshold):
-    for size in range(1, LARGEST + 1):
-        smallest, largest = partner_sizes(size, threshold)
-        assert 1 <= smallest <= size <= largest
-        assert within(smallest, size, smallest, threshold)
-        assert smallest == 1 or not within(smallest - 1, size, smallest - 1, threshold)
-        assert within(size, size, largest, threshold)
-        assert not within(size, size, largest + 1, threshold)
-
-
-def test_an_empty_set_has_no_partners():
-    assert partner_sizes(0, 0.9) == (1, 0)
-
-
-@pytest.mark.parametrize("threshold", [0.0, -0.5, 1.01, float("nan")])
-def test_a_threshold_is_above_0_and_at_most_1(threshold):
-    with pytest.raises(ValueError, match="threshold"):
-        min_overlap(3, 4, threshold)
 
 
 @settings(deadline=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from personahub.dedup.kernels.jaccard import min_overlap
+from personahub.dedup.kernels.jaccard import min_overlaps
 from personahub.dedup.kernels.partenum import PARTS_FROM, PARTS_UP_TO, exact_keys, levels
 from personahub.dedup.kernels.prefix_filter import prefix_lengths
 from personahub.dedup.kernels.sets import TokenSets
@@ -33,10 +33,10 @@ def alike(one: set[int], other: set[int], threshold: float) -> bool:
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_both_sizes_of_a_pair_use_a_rule_that_is_safe_for_it(threshold):
     with_parts = threshold >= PARTS_FROM
-    lengths = prefix_lengths(256, threshold, PARTS_UP_TO if with_parts else 0)
+    lengths, needed = prefix_lengths(256, threshold, PARTS_UP_TO if with_parts else 0), min_overlaps(2 * LARGEST, threshold)
     for a in range(1, LARGEST + 1):
         for b in range(a, LARGEST + 1):
-            least = min_overlap(a, b, threshold)
+            least = int(needed[a + b])
             differences = a + b - 2 * least
             if least > a or differences == 0:
                 continue  # never within the threshold, or only if equal
@@ -77,11 +77,11 @@ def test_sets_within_the_threshold_share_a_key(sets, threshold):
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85, 0.9, 0.95])
 def test_sets_of_all_sizes_at_the_very_threshold_share_a_key(threshold):
-    draw = random.Random(1)
+    draw, needed = random.Random(1), min_overlaps(301, threshold)
     sets = []
     for a in range(1, 151):
         for b in range(a, min(151, a + 30)):
-            least = min_overlap(a, b, threshold)
+            least = int(needed[a + b])
             if least <= a and a + b - 2 * least > 0 and (a + b) % 3 == 0:
                 tokens = draw.sample(range(10**6), a + b - least)
                 sets += [set(tokens[:a]), set(tokens[a - least :])]
