@@ -127,18 +127,18 @@ def _in_one_session(method: str, sources: list[Path]) -> list[float]:
     from embedding_jobs import cpu_of_all
 
     from personahub import engines
-    from personahub.config import Config, Dedup, LexicalDedup, load
-    from personahub.dedup import deduplicate
+    from personahub.config import Config, LexicalDedup, load
+    from personahub.dedup import by_words
     from personahub.storage.delta import Store
 
     spark = engines.open_session(load(overrides=two_cores()))
-    config, seconds = Dedup(lexical=LexicalDedup(method=method)), []
+    config, seconds = LexicalDedup(method=method), []
     for source in sources:
         began = cpu_of_all()
         with tempfile.TemporaryDirectory() as folder:
             materialise = Store(spark, Config(root=folder)).materialise
             rows = spark.read.parquet(str(source)).selectExpr("id", "1 as level", "persona as text")
-            for verdicts, name in zip(deduplicate(rows, config, materialise), ("duplicates", "rejects"), strict=True):
+            for verdicts, name in zip(by_words(rows, config, materialise), ("duplicates", "rejects"), strict=True):
                 materialise(verdicts, name)
         seconds.append(cpu_of_all() - began)
     spark.stop()

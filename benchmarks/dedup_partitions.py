@@ -69,17 +69,18 @@ def _differing(spark: Any, method: str, folder: Path, counts: list[int], rows: i
 def _verdicts(spark: Any, method: str, source: Path, folder: Path, partitions: int) -> set[tuple[Any, ...]]:
     from pyspark.sql import functions as F
 
-    from personahub.config import Config, Dedup, LexicalDedup, SemanticDedup
-    from personahub.dedup import deduplicate
+    from personahub.config import Config, LexicalDedup, SemanticDedup
+    from personahub.dedup import by_vectors, by_words
     from personahub.storage.delta import Store
 
     shutil.rmtree(folder, ignore_errors=True)
     materialise = Store(spark, Config(root=str(folder))).materialise
-    semantic = method == "semantic"
-    lexical = LexicalDedup() if semantic else LexicalDedup(method=method)
-    config = Dedup(lexical=lexical, semantic=SemanticDedup(enabled=semantic))
     rows = spark.read.parquet(str(source)).withColumn("level", F.lit(1)).repartition(partitions)
-    return {tuple(row) for row in deduplicate(rows, config, materialise)[0].collect()}
+    if method == "semantic":
+        duplicates, _ = by_vectors(rows, SemanticDedup(enabled=True), materialise)
+    else:
+        duplicates, _ = by_words(rows, LexicalDedup(method=method), materialise)
+    return {tuple(row) for row in duplicates.collect()}
 
 
 if __name__ == "__main__":

@@ -157,13 +157,19 @@ def met(sets: TokenSets, true: Truth, settings: LexicalDedup) -> np.ndarray:
         made = minhash.signatures(part, settings.num_perm, settings.seed)
         bands = minhash.choose_bands(settings.threshold, settings.num_perm, settings.min_recall)
         chunks = [slice(at, at + 100_000) for at in range(0, len(a), 100_000)]
-        return equal | np.concatenate([minhash.collides(made[a[chunk]], made[b[chunk]], *bands) for chunk in chunks])
+        return equal | np.concatenate([_collide(made[a[chunk]], made[b[chunk]], *bands) for chunk in chunks])
     row, key = partenum.exact_keys(part, settings.threshold)
     order = np.argsort(row, kind="stable")
     key, size = key[order], np.bincount(row, minlength=len(rows))
     start = np.cumsum(size) - size
     left, right, source = _crossed(start[a], size[a], start[b], size[b])
     return equal | (np.bincount(source[key[left] == key[right]], minlength=len(a)) > 0)
+
+
+def _collide(one: np.ndarray, other: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """bool[n]: signature i of both agree in all values of some band."""
+    same = one[:, : bands * rows] == other[:, : bands * rows]
+    return same.reshape(-1, bands, rows).all(axis=2).any(axis=1)
 
 
 def cross_check(small: list[str], large: TokenSets, true: Truth, threshold: float, seed: int, probes: int = 100) -> None:

@@ -134,14 +134,14 @@ def _session(tool_reads: Path | None) -> Any:
 
 
 def _deduplicated(spark: Any, source: Path, folder: Path) -> None:
-    from personahub.config import Config, Dedup, SemanticDedup
-    from personahub.dedup import deduplicate
+    from personahub.config import Config, SemanticDedup
+    from personahub.dedup import by_vectors
     from personahub.storage.delta import Store
 
     shutil.rmtree(folder, ignore_errors=True)
     materialise = Store(spark, Config(root=str(folder))).materialise
-    config = Dedup(semantic=SemanticDedup(enabled=True, threshold=THRESHOLD, probes=PROBES, seed=SEED))
-    duplicates, _ = deduplicate(spark.read.parquet(str(source)), config, materialise)
+    config = SemanticDedup(enabled=True, threshold=THRESHOLD, probes=PROBES, seed=SEED)
+    duplicates, _ = by_vectors(spark.read.parquet(str(source)), config, materialise)
     duplicates.write.parquet(str(folder / "duplicates"))
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/incremental.py [--rows 200000] [--vectors 50000] [--methods exact,minhash,semantic] [--base 1000] [--seed 1]
 
-Both take the road of the hub, `deduplicate`, with Spark on two cores or the embedded engine, and write down what the next batch is
+Both take the road of the hub with Spark on two cores or the embedded engine, and write down what the next batch is
 compared with. CPU of every process of the job, the engine's start included. Of ten batches much is what ten times a job costs there,
 however few the rows are: `net` is the ratio of the costs with a run of --base rows, in as many batches, subtracted (0: of none, and then
 no goal is set to it).
@@ -136,7 +136,7 @@ class Hub:
     def decide(self, rows: Any, batch: int) -> None:
         from pyspark.sql import functions as F
 
-        from personahub.dedup import by_vectors, by_words
+        from personahub.dedup import by_vectors, by_words, jaccard_join
 
         rows = rows.withColumn("level", F.lit(1)).drop("batch")
         if self.config.semantic.enabled:
@@ -145,17 +145,18 @@ class Hub:
             answer = by_vectors(rows, self.config.semantic, self._materialise(batch), packed, search)
         else:
             answer = by_words(rows, self.config.lexical, self._materialise(batch), self._standing("stored", batch))
-        for name, verdicts in zip(("duplicates", "rejects"), answer[:2], strict=True):
+        for name, verdicts in zip(("duplicates", "rejects"), answer, strict=True):
             self.schemas[name] = verdicts.schema
             verdicts.write.mode("append").parquet(str(self.folder / name))
         gone = answer[0].select("id").unionByName(answer[1].select("id"))
+        kept = rows.join(gone, on="id", how="left_anti")
         if self.config.semantic.enabled:
-            kept = rows.join(gone, on="id", how="left_anti").select("id", "vector").write.mode("append")
             # without a dictionary, as the hub writes what a batch compares (store.materialise)
-            kept.option("parquet.enable.dictionary", "false").parquet(str(self.folder / "vectors"))
-            self._remember(answer.packed(gone))
+            written = kept.select("id", "vector").write.mode("append").option("parquet.enable.dictionary", "false")
+            written.parquet(str(self.folder / "vectors"))
+            self._remember(kept, search)
         else:
-            answer.stored(gone).write.mode("append").parquet(str(self.folder / "stored"))
+            jaccard_join.to_index(kept, self.config.lexical).write.mode("append").parquet(str(self.folder / "stored"))
 
     def judged(self, rows: Any, batches: int) -> dict[str, Any]:
         """kept: how many rows; broken: the claims of the audit that do not hold. With batches, an earlier one is the higher level."""
@@ -180,20 +181,22 @@ class Hub:
 
     def _search(self, rows: Any, standing: Any) -> Any:
         """As the hub has it: clusters serve until there are OUTGROWN times the vectors that they were trained on."""
-        from personahub.dedup import cosine_join
+        from personahub.dedup import ivf_index
 
         total = rows.count() + (0 if standing is None else standing.count())
         anew = total > OUTGROWN * self.trained_on
         if anew:
             self.centroids, self.trained_on = None, total
-        search = cosine_join.prepare(rows, self.config.semantic, standing, self.centroids)
+        search = ivf_index.prepare(rows, self.config.semantic, standing, self.centroids)
         self.centroids = search.centroids
         if anew and standing is not None:
-            self._remember(cosine_join.pack(standing, search))
+            self._remember(standing, search)
         return search
 
-    def _remember(self, packed: Any) -> None:
-        packed.write.mode("append").parquet(str(self.folder / f"packed-{self.trained_on}"))
+    def _remember(self, kept: Any, search: Any) -> None:
+        from personahub.dedup import cosine_join
+
+        cosine_join.pack(kept, search).write.mode("append").parquet(str(self.folder / f"packed-{self.trained_on}"))
 
     def _materialise(self, batch: int) -> Callable[[Any, str], Any]:
         from personahub.config import Config

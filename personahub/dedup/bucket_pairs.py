@@ -17,7 +17,7 @@ UNPACKED_BYTES = 16 << 20  # of blocks that are unpacked at once, or one part if
 
 
 def pairs(kind: pa.DataType, threshold: float, max_pairs: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """All blocks of some parts -> PAIRS (see jaccard_join.found). kind: the type of the ids."""
+    """All blocks of some parts -> PAIRS (see jaccard_join.similar_pairs). kind: the type of the ids."""
     for blocks in whole_groups(batches, "part", UNPACKED_BYTES):
         ends = [
             int(np.searchsorted(batch["part"].to_numpy(), REFUSED, side="right")) for batch in blocks

@@ -20,10 +20,8 @@ from personahub.dedup import pair_rows
 from personahub.dedup.arrow_columns import by_priority, larger_batches, unpacked, views
 from personahub.dedup.arrow_columns import packed as in_binary
 from personahub.dedup.greedy_rounds import MAX_PAIRS
-from personahub.dedup.ivf_index import IvfIndex, prepare, vector_column
+from personahub.dedup.ivf_index import IvfIndex
 from personahub.dedup.kernels import boundary_probes, cosine, kmeans, vectors
-
-__all__ = ["REASONS", "IvfIndex", "found", "pack", "prepare", "vector_column"]
 
 REASONS = {
     vectors.MISSING: "no_vector",
@@ -35,7 +33,7 @@ ROWS = 4_096  # vectors worked on at once
 PACK_BYTES = 64 << 20  # of vectors: the more, the more of each cluster lie side by side
 
 
-def found(
+def similar_pairs(
     rows: DataFrame, index: IvfIndex, threshold: float, hub: DataFrame | None = None, max_pairs: int = MAX_PAIRS
 ) -> DataFrame:
     """Rows (id, level, vector) and those of the hub, PACKED by the same index -> PAIRS (see pair_rows); identical is false.
@@ -52,11 +50,10 @@ def found(
     return blocks.repartition(index.partitions, "key").mapInArrow(task, pair_rows.schema(kind))
 
 
-def pack(rows: DataFrame, index: IvfIndex, removed: DataFrame | None = None) -> DataFrame:
-    """Rows (id, vector), without those in removed (id) -> PACKED, what `found` takes of a hub: those whose vector can be compared."""
+def pack(rows: DataFrame, index: IvfIndex) -> DataFrame:
+    """Rows (id, vector) -> PACKED, what `similar_pairs` takes of a hub: those whose vector can be compared."""
     columns = {"cluster": T.IntegerType(), "ids": T.ArrayType(rows.schema["id"].dataType), "vectors": T.BinaryType()}
     schema = T.StructType([T.StructField(name, each) for name, each in columns.items()])
-    rows = rows if removed is None else rows.join(removed, on="id", how="left_anti")
     return rows.select("id", "vector").mapInArrow(partial(_pack, index), schema)
 
 

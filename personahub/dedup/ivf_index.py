@@ -6,11 +6,9 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from personahub.config import SemanticDedup
 from personahub.dedup.kernels import boundary_probes, kmeans, vectors
-from personahub.errors import InputError
 
 ONE_CLUSTER = 4_000  # vectors that are all compared with all
 PER_CLUSTER, HELD_OUT, MAX_SAMPLED = 20, 2_048, 50_000  # vectors to train a cluster on, to set the margin by, and in all
@@ -36,32 +34,19 @@ class IvfIndex:
         return self.centroids.shape[1]
 
 
-def vector_column(frame: DataFrame, name: str = "vector") -> None:
-    """Raises InputError if `frame` has no column `name` of array<float> or array<double>."""
-    if name not in frame.columns:
-        raise InputError(f"there is no column {name!r} with vectors; the columns are {', '.join(frame.columns)}")
-    kind = frame.schema[name].dataType
-    if not (isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.FloatType | T.DoubleType)):
-        raise InputError(f"the column {name!r} must hold vectors, array<float> or array<double>; it is {kind.simpleString()}")
-
-
 def prepare(
     rows: DataFrame, config: SemanticDedup, hub: DataFrame | None = None, centroids: np.ndarray | None = None
 ) -> IvfIndex:
     """Rows (id, vector), those of the hub (id, vector), and its centroids, if it has some -> the index of all of them.
 
-    Counts the rows and collects a sample of vectors. The same rows give the same clusters, however they are partitioned. Raises
-    InputError if a column `vector` is missing or holds anything else.
+    Counts the rows and collects a sample of vectors. The same rows give the same clusters, however they are partitioned.
     """
-    for frame in (rows, hub):
-        if frame is not None:
-            vector_column(frame)
     new_count, old_count = rows.count(), hub.count() if hub is not None else 0
     clusters = _clusters(config, new_count + old_count)
     share = 0.0 if centroids is not None else min(MAX_SAMPLED, PER_CLUSTER * clusters) / max(1, new_count + old_count)
-    tables = [drawn(rows, "vector", share + HELD_OUT / max(1, new_count), config.seed)]
+    tables = [_drawn(rows, "vector", share + HELD_OUT / max(1, new_count), config.seed)]
     if hub is not None and centroids is None:
-        tables.append(drawn(hub, "vector", share, config.seed))
+        tables.append(_drawn(hub, "vector", share, config.seed))
     lists = [table["vector"].combine_chunks() for table in tables]
     dimension = centroids.shape[1] if centroids is not None else _usual_length(lists)
     samples = [vectors.from_arrow(each, dimension)[0] for each in lists]
@@ -81,7 +66,7 @@ def _clusters(config: SemanticDedup, total: int) -> int:
     return 1 if total <= ONE_CLUSTER else min(MAX_CLUSTERS, round(1.5 * total**0.5))
 
 
-def drawn(rows: DataFrame, column: str, share: float, seed: int) -> pa.Table:
+def _drawn(rows: DataFrame, column: str, share: float, seed: int) -> pa.Table:
     """Rows (id, `column`) -> about `share` of them, chosen and sorted by a hash of the id."""
     hashed = rows.select("id", column, F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(_HASHES)).alias("hash"))
     table = hashed.where(F.col("hash") < F.lit(round(share * _HASHES))).toArrow()

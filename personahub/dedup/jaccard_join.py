@@ -39,7 +39,7 @@ def scheme(config: LexicalDedup) -> str:
     return " ".join(map(str, parts))
 
 
-def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
+def to_index(texts: DataFrame, config: LexicalDedup) -> DataFrame:
     """Texts (id, text) -> INDEX rows. Texts that can not be compared have no keys."""
     columns = {"ids": T.ArrayType(texts.schema["id"].dataType)} | dict.fromkeys(
         ("counts", "keys", "sizes", "tokens"), T.BinaryType()
@@ -48,12 +48,7 @@ def stored(texts: DataFrame, config: LexicalDedup) -> DataFrame:
     return texts.select("id", F.lit(0).alias("level"), "text").mapInArrow(partial(_to_index, config), schema)
 
 
-def stored_without(texts: DataFrame, config: LexicalDedup, removed: DataFrame) -> DataFrame:
-    """INDEX rows of the texts that are not in removed (id)."""
-    return stored(texts.join(removed, on="id", how="left_anti"), config)
-
-
-def blocks(texts: DataFrame, config: LexicalDedup, bloom: np.ndarray | None, part_bits: int) -> DataFrame:
+def to_row_blocks(texts: DataFrame, config: LexicalDedup, bloom: np.ndarray | None, part_bits: int) -> DataFrame:
     """Texts (id, level, text) -> ROW BLOCKS of their keyed rows whose keys pass the filter, and of the texts that can not be compared.
 
     Only blocks of the same part_bits can be compared with each other.
@@ -62,13 +57,13 @@ def blocks(texts: DataFrame, config: LexicalDedup, bloom: np.ndarray | None, par
     return rows.mapInArrow(partial(_to_blocks, config, bloom, part_bits), row_blocks.SCHEMA)
 
 
-def stored_blocks(index: DataFrame, bloom: np.ndarray | None, part_bits: int) -> DataFrame:
+def index_to_row_blocks(index: DataFrame, bloom: np.ndarray | None, part_bits: int) -> DataFrame:
     """INDEX rows -> ROW BLOCKS of their keyed rows whose keys pass the filter, at level 0."""
     rows = index.select("ids", "counts", "keys", "sizes", "tokens")
     return rows.mapInArrow(partial(_index_to_blocks, bloom, part_bits), row_blocks.SCHEMA)
 
 
-def found(blocks: DataFrame, kind: T.DataType, threshold: float, max_pairs: int) -> DataFrame:
+def similar_pairs(blocks: DataFrame, kind: T.DataType, threshold: float, max_pairs: int) -> DataFrame:
     """ROW BLOCKS -> PAIRS (see pair_rows). kind: the type of the ids.
 
     For each text its first `max_pairs` matches in each of its buckets. A copy of a set is paired with the first row that has the set, and

@@ -11,9 +11,9 @@ from pyspark.sql import functions as F
 
 from personahub import engines, figures
 from personahub.config import Config
-from personahub.dedup.proof import recall
 from personahub.dedup.proof.audit import Finding, audit
-from personahub.dedup_tool.frame import Counts, Deduplicated, comparable, for_columns, separate
+from personahub.dedup.proof.neighbours import Near, Neighbours, near_texts, near_vectors, neighbours
+from personahub.dedup_tool.frame import BROADCAST_ROWS, Counts, Deduplicated, comparable, for_columns, separate
 from personahub.dedup_tool.input import Source, check_unchanged, complaints, detect, is_remote, read, stamps
 from personahub.dedup_tool.results import RESULTS, Results, all_there
 from personahub.dedup_tool.rows import stage
@@ -38,11 +38,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Summary:
-    """The result. recall: of minhash or of the clusters of vectors; findings: of the audit, if it was asked for."""
+    """The result. neighbours: of drawn rows, where the method may miss some; findings: of the audit, if it was asked for."""
 
     counts: Counts
     groups: tuple[figures.Group, ...]
-    recall: recall.Recall | None
+    neighbours: Neighbours | None
     findings: tuple[Finding, ...]
     seconds: float
 
@@ -106,14 +106,19 @@ def _separated(frames: Scratch, source: Source, request: Request, config: Config
     return done
 
 
-def _measured(done: Deduplicated, request: Request, config: Config) -> recall.Recall | None:
-    """The recall of methods that may miss pairs."""
-    if done.index is not None:
-        return recall.of_clusters(done.compared, done.index, config.dedup.semantic)
-    if config.dedup.lexical.method == "exact":
+def _measured(done: Deduplicated, request: Request, config: Config) -> Neighbours | None:
+    """What methods that may miss pairs have missed, in a sample."""
+    near: Near
+    if request.vector_column is not None:
+        column, near = "vector", partial(near_vectors, config.dedup.semantic.threshold)
+    elif config.dedup.lexical.method == "exact":
         return None
-    compared = done.compared.join(done.rejects.select("id"), on="id", how="left_anti")
-    return recall.of_bands(compared, config.dedup.lexical)
+    else:
+        column, near = "text", partial(near_texts, config.dedup.lexical)
+    removed, rejects = done.duplicates.select("id"), done.rejects.where(F.col("id").isNotNull()).select("id")
+    if done.counts.rows - done.counts.kept <= BROADCAST_ROWS:
+        removed, rejects = F.broadcast(removed), F.broadcast(rejects)
+    return neighbours(done.compared, column, removed, rejects, near)
 
 
 def _audit(frames: Scratch, source: Source, results: Results, request: Request, config: Config) -> Iterator[Finding]:

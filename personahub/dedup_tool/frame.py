@@ -8,20 +8,16 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from personahub.config import Dedup
-from personahub.dedup import deduplicate
+from personahub.dedup import by_vectors, by_words
 from personahub.dedup_tool.rows import check_columns, check_ids, stage, text_of
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
 from personahub.storage.delta import Store
-
-if TYPE_CHECKING:
-    from personahub.dedup.ivf_index import IvfIndex
 
 BROADCAST_ROWS = 1_000_000  # ids that every executor gets, some 100 MB, so that the rows need not be shuffled
 EXCERPT = 200  # characters of a refused text that a reject shows
@@ -49,9 +45,9 @@ class Counts:
 class Deduplicated:
     """The rows that are kept, those that are duplicates, and those that were not compared.
 
-    kept: the rows and columns of the input. duplicates: see `dedup.deduplicate`. rejects: id (null: a line that is no row), reason, detail.
-    texts: id, text of every row. compared: id, level, and text or vector. index: that of the vectors, if they were compared. All read
-    scratch files, which `close` removes, and so does the end of a `with`.
+    kept: the rows and columns of the input. duplicates: see `dedup.by_words`. rejects: id (null: a line that is no row), reason, detail.
+    texts: id, text of every row. compared: id, level, and text or vector. All read scratch files, which `close` removes, as does the end of
+    a `with`.
     """
 
     kept: DataFrame
@@ -59,7 +55,6 @@ class Deduplicated:
     rejects: DataFrame
     texts: DataFrame
     compared: DataFrame
-    index: "IvfIndex | None"
     counts: Counts
     close: Callable[[], None]
 
@@ -130,12 +125,10 @@ def separate(
     report("comparing")
     whole = staged.where(F.col("unreadable").isNull())
     compared = comparable(whole, text_column, vector_column)
-    index = None
-    if vector_column is not None:
-        from personahub.dedup.ivf_index import prepare  # here, because numba takes its time to import
-
-        index = prepare(compared, config.semantic)
-    duplicates, refused = deduplicate(compared, config, frames.materialise, index=index)
+    if vector_column is None:
+        duplicates, refused = by_words(compared, config.lexical, frames.materialise)
+    else:
+        duplicates, refused = by_vectors(compared, config.semantic, frames.materialise)
     duplicates = frames.materialise(duplicates, "tool.duplicates")
     texts = whole.select("id", text_of(rows.schema, text_column).alias("text"))
     rejects = frames.materialise(_rejects(staged, texts, refused), "tool.rejects")
@@ -144,7 +137,7 @@ def separate(
     kept = whole.join(F.broadcast(removed) if few else removed, on="id", how="left_anti")
     report("counting")
     counted = _counts(staged, kept, duplicates, rejects)
-    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, index, counted, close)
+    return Deduplicated(kept.select("row.*"), duplicates, rejects, texts, compared, counted, close)
 
 
 def for_columns(config: Dedup, vector_column: str | None) -> Dedup:
@@ -166,7 +159,7 @@ def for_columns(config: Dedup, vector_column: str | None) -> Dedup:
 
 
 def comparable(staged: DataFrame, text_column: str, vector_column: str | None) -> DataFrame:
-    """Staged rows -> id, level, and text or vector: what `dedup.deduplicate` takes."""
+    """Staged rows -> id, level, and text or vector: what `dedup.by_words` or `dedup.by_vectors` takes."""
     if vector_column is None:
         return staged.select("id", F.lit(1).alias("level"), F.col("row").getField(text_column).alias("text"))
     return staged.select("id", F.lit(1).alias("level"), F.col("row").getField(vector_column).cast("array<float>").alias("vector"))

@@ -16,7 +16,7 @@ from personahub.render.views import new_table, plain, short
 
 if TYPE_CHECKING:  # PySpark stays out of `personahub --help`
     from personahub.dedup.proof.audit import Finding
-    from personahub.dedup.proof.recall import Recall
+    from personahub.dedup.proof.neighbours import Neighbours
     from personahub.dedup_tool.files import Request, Summary
     from personahub.dedup_tool.frame import Counts
     from personahub.figures import Group
@@ -41,8 +41,8 @@ def summary(console: Console, summary: "Summary", request: "Request", config: De
     """Figures, the largest groups, what was measured, and where it all is."""
     counts = summary.counts
     console.print(funnel(counts, request, config))
-    if summary.recall is not None:
-        plain(console, recall(summary.recall, config, request.vector_column is not None))
+    if summary.neighbours is not None:
+        plain(console, recall(summary.neighbours, config, request.vector_column is not None))
     if summary.groups:
         groups(console, summary.groups)
     if summary.findings:
@@ -71,7 +71,7 @@ def funnel(counts: "Counts", request: "Request", config: Dedup) -> Table:
     return shown
 
 
-def recall(found: "Recall", config: Dedup, vectors: bool) -> str:
+def recall(found: "Neighbours", config: Dedup, vectors: bool) -> str:
     """A sentence."""
     from personahub.dedup.kernels import minhash
 
@@ -80,9 +80,9 @@ def recall(found: "Recall", config: Dedup, vectors: bool) -> str:
         lexical = config.lexical
         bands, rows = minhash.choose_bands(lexical.threshold, lexical.num_perm, lexical.min_recall)
         expected = f"; {bands} bands of {rows} find {minhash.recall(lexical.threshold, bands, rows):.4%} at the threshold"
-    share = f" ({found.compared / found.pairs:.4%})" if found.pairs else ""
-    measured = f"{found.compared:,} of their {found.pairs:,} pairs were compared{share}"
-    return f"recall, measured on {found.rows:,} {what}: {measured}{expected}"
+    share = f" ({1 - found.missed / found.with_neighbours:.4%})" if found.with_neighbours else ""
+    measured = f"{found.with_neighbours:,} have a near-duplicate, {found.missed:,} kept beside a kept one{share}"
+    return f"recall, measured on {found.drawn:,} {what}: {measured}{expected}"
 
 
 def groups(console: Console, groups: "Sequence[Group]") -> None:

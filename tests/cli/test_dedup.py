@@ -9,7 +9,7 @@ from personahub import figures
 from personahub.cli import main
 from personahub.config import load
 from personahub.dedup.proof.audit import Finding
-from personahub.dedup.proof.recall import Recall
+from personahub.dedup.proof.neighbours import Neighbours
 from personahub.dedup_tool import files
 from personahub.dedup_tool.files import Request, Summary
 from personahub.dedup_tool.frame import Counts
@@ -24,7 +24,7 @@ GROUP = figures.Group(
 SUMMARY = Summary(
     Counts(20_000, 18_000, {"identical": 1200, "minhash": 700}, {"bad_json": 100}),
     (GROUP, figures.Group("k2", "One text", 2, ())),
-    Recall(512, 1000, 999),
+    Neighbours(512, 400, 1),
     (Finding("every row is there", True, "20,000 in"), Finding("no two are alike", False, "1 of 18,000 do")),
     75.0,
 )
@@ -73,11 +73,13 @@ def test_the_summary_tells_where_every_row_went():
 
 def test_the_summary_tells_what_minhash_may_have_missed():
     assert (
-        "recall, measured on 512 texts: 999 of their 1,000 pairs were compared (99.9000%); 16 bands of 8 find 99.9877% at the threshold\n"
+        "recall, measured on 512 texts: 400 have a near-duplicate, 1 kept beside a kept one (99.7500%); "
+        "16 bands of 8 find 99.9877% at the threshold\n"
     ) in printed()
-    assert "0 of their 0 pairs were compared; 16 bands" in views.recall(Recall(3, 0, 0), load().dedup, vectors=False)
-    vectors = views.recall(Recall(512, 1021, 1020), load().dedup, vectors=True)
-    assert vectors == "recall, measured on 512 vectors: 1,020 of their 1,021 pairs were compared (99.9021%)"
+    texts = views.recall(Neighbours(3, 0, 0), load().dedup, vectors=False)
+    assert "0 have a near-duplicate, 0 kept beside a kept one; 16 bands" in texts
+    vectors = views.recall(Neighbours(512, 200, 0), load().dedup, vectors=True)
+    assert vectors == "recall, measured on 512 vectors: 200 have a near-duplicate, 0 kept beside a kept one (100.0000%)"
 
 
 def test_texts_are_no_markup():

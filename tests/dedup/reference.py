@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import numpy as np
+
 from personahub import text
 
 Row = tuple[int, Any, str | None]  # level, id, text
@@ -49,3 +51,9 @@ def representative(removed: dict[Any, tuple[Any, str, float]], name: Any) -> Any
     while name in removed:
         name = removed[name][0]
     return name
+
+
+def collides(one: np.ndarray, other: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """bool[n]: signature i of both agree in all values of some band, which is what makes a pair a candidate of MinHash."""
+    same = one[:, : bands * rows] == other[:, : bands * rows]
+    return same.reshape(-1, bands, rows).all(axis=2).any(axis=1)

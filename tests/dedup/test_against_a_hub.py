@@ -17,15 +17,16 @@ KNOWN = {name for name, _ in HUB}
 
 def by_text(spark, rows, stored, config, write):
     """Duplicates, rejects, and the ids of what a hub would store of the others."""
-    words = by_words(spark.createDataFrame(rows, SCHEMA).repartition(3), config, write, stored)
-    gone = words.duplicates.select("id").unionByName(words.rejects.select("id"))
-    kept = [name for row in words.stored(gone).collect() for name in row.ids]
-    return sorted(words.duplicates.collect()), sorted(words.rejects.collect()), sorted(kept)
+    given = spark.createDataFrame(rows, SCHEMA).repartition(3)
+    duplicates, rejects = by_words(given, config, write, stored)
+    kept = given.join(duplicates.select("id").unionByName(rejects.select("id")), on="id", how="left_anti")
+    ids = [name for row in jaccard_join.to_index(kept, config).collect() for name in row.ids]
+    return sorted(duplicates.collect()), sorted(rejects.collect()), sorted(ids)
 
 
 def test_what_is_kept_is_stored_and_nothing_else(spark, materialise):
     rows = samples.rows(300, 8, longest=12)
-    stored = materialise(jaccard_join.stored(spark.createDataFrame(rows[:80], SCHEMA), LexicalDedup()), "stored")
+    stored = materialise(jaccard_join.to_index(spark.createDataFrame(rows[:80], SCHEMA), LexicalDedup()), "stored")
     duplicates, rejects, kept = by_text(spark, rows[80:], stored, LexicalDedup(), materialise)
     assert {row.method for row in duplicates} == {"identical", "exact"}
     assert sorted([*kept, *(row.id for row in duplicates), *(row.id for row in rejects)]) == sorted(
@@ -35,7 +36,7 @@ def test_what_is_kept_is_stored_and_nothing_else(spark, materialise):
 
 def test_a_copy_of_what_the_hub_has_is_told_once_and_keeps_nobody(spark, materialise):
     config = LexicalDedup(threshold=0.8)
-    stored = materialise(jaccard_join.stored(spark.createDataFrame(TEXTS, SCHEMA), config), "stored")
+    stored = materialise(jaccard_join.to_index(spark.createDataFrame(TEXTS, SCHEMA), config), "stored")
     cook = TEXTS[0][2]
     rows = [
         (1, "1", f"{cook}!"),
@@ -64,9 +65,10 @@ def by_vector(spark, rows, write):
     given = frame(spark, rows).repartition(3)
     prepared = ivf_index.prepare(given, CONFIG, frames[0].unionByName(frames[1]))
     packed = write(cosine_join.pack(frames[0], prepared).unionByName(cosine_join.pack(frames[1], prepared)), "packed")
-    told = by_vectors(given, CONFIG, write, packed, prepared)
-    kept = told.packed(told.duplicates.select("id").unionByName(told.rejects.select("id"))).collect()
-    return sorted(told.duplicates.collect()), sorted(told.rejects.collect()), [name for row in kept for name in row.ids]
+    duplicates, rejects = by_vectors(given, CONFIG, write, packed, prepared)
+    kept = given.join(duplicates.select("id").unionByName(rejects.select("id")), on="id", how="left_anti")
+    ids = [name for row in cosine_join.pack(kept, prepared).collect() for name in row.ids]
+    return sorted(duplicates.collect()), sorted(rejects.collect()), ids
 
 
 def test_vectors_meet_those_of_the_hub_and_each_other(spark, materialise):

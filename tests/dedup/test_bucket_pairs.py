@@ -24,7 +24,7 @@ def batch_of(rows):
 
 
 def found_in(rows, config, seed=0, batch=40, max_pairs=32, bloom=None):
-    """What jaccard_join.found gives, from batches as Spark would hand them out: rows in any order, parts sorted, in slices."""
+    """What jaccard_join.similar_pairs gives, from batches as Spark would hand them out: rows in any order, parts sorted, in slices."""
     draw = random.Random(seed)
     rows = draw.sample(rows, len(rows))
     blocks = []
@@ -95,7 +95,7 @@ def test_minhash_equals_the_reference_given_the_pairs_that_collide():
         signed = [
             minhash.signatures(sets.TokenSets(np.array([0, len(each)]), each), config.num_perm, config.seed) for each in hashes
         ]
-        return bool(minhash.collides(*signed, *bands)[0])
+        return bool(reference.collides(*signed, *bands)[0])
 
     rows = samples.rows(300, 7)
     expected = reference.deduplicate(rows, config.threshold, method="minhash", seen=collide)

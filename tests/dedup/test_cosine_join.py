@@ -7,8 +7,6 @@ import pytest
 
 from personahub.config import SemanticDedup
 from personahub.dedup import cosine_join, ivf_index
-from personahub.dedup.proof.recall import Recall, of_clusters
-from personahub.errors import InputError
 
 CONFIG = SemanticDedup(enabled=True, threshold=0.8, clusters=12, probes=4)
 DIMENSION = 12
@@ -56,7 +54,7 @@ def test_pairs_are_found_with_their_scores_and_in_any_partitioning(rows, prepare
     again = ivf_index.prepare(shuffled, CONFIG)
     assert (again.centroids == prepared.centroids).all()
     assert again.margin == prepared.margin
-    results = [cosine_join.found(each, prepared, CONFIG.threshold, max_pairs=400).collect() for each in (rows, shuffled)]
+    results = [cosine_join.similar_pairs(each, prepared, CONFIG.threshold, max_pairs=400).collect() for each in (rows, shuffled)]
     assert sorted(results[0]) == sorted(results[1])
     found = {(row.row, row.earlier): row.score for row in results[0]}
     expected = true_pairs(some_rows(400, 1))
@@ -71,7 +69,7 @@ def test_pairs_are_found_with_their_scores_and_in_any_partitioning(rows, prepare
 
 
 def test_a_list_stops_at_most_pairs_and_says_so(rows, prepared):
-    found = cosine_join.found(rows, prepared, CONFIG.threshold, max_pairs=2).collect()
+    found = cosine_join.similar_pairs(rows, prepared, CONFIG.threshold, max_pairs=2).collect()
     expected = true_pairs(some_rows(400, 1))
     assert {(row.row, row.earlier) for row in found} <= expected.keys()
     assert any(row.truncated for row in found)
@@ -86,18 +84,6 @@ def test_a_list_stops_at_most_pairs_and_says_so(rows, prepared):
     )
 
 
-def test_recall_is_what_all_pairs_say_it_is(rows, prepared):
-    expected = true_pairs(some_rows(400, 1))
-    found = {(row.row, row.earlier) for row in cosine_join.found(rows, prepared, CONFIG.threshold, max_pairs=400).collect()}
-    measured = of_clusters(rows, prepared, CONFIG, max_rows=400)
-    assert measured.rows == 400
-    assert measured.pairs == 2 * len(expected)
-    assert measured.compared == 2 * len(found)
-    narrow = ivf_index.IvfIndex(prepared.centroids, 0.0, prepared.groups, prepared.partitions)
-    assert of_clusters(rows, narrow, CONFIG, max_rows=400).compared < measured.compared
-    assert 20 < of_clusters(rows, prepared, CONFIG, max_rows=50).rows < 80
-
-
 def test_the_hub_stands_above_all_and_its_pairs_are_its_own_affair(spark):
     hub = [(id_, vector) for id_, _, vector in some_rows(150, 2)]
     new = [*some_rows(100, 1, level=1), (hub[3][0], 1, hub[3][1])]  # one that is in the hub already
@@ -105,7 +91,7 @@ def test_the_hub_stands_above_all_and_its_pairs_are_its_own_affair(spark):
     prepared = ivf_index.prepare(frame(spark, new), CONFIG, hub_frame)
     packed = cosine_join.pack(hub_frame, prepared)
     assert sorted(name for row in packed.collect() for name in row.ids) == sorted(name for name, _ in hub)
-    rows = cosine_join.found(frame(spark, new), prepared, CONFIG.threshold, packed).collect()
+    rows = cosine_join.similar_pairs(frame(spark, new), prepared, CONFIG.threshold, packed).collect()
     expected = true_pairs(new[:-1], hub)
     found = {(row.row, row.earlier) for row in rows if row.row != hub[3][0]}
     assert found <= expected.keys()
@@ -127,7 +113,7 @@ def test_vectors_that_can_not_be_compared_are_told_with_the_reason(spark):
         "zero": ([0.0, 0.0, 0.0], "vector_zero"),
     }
     given = frame(spark, good + [(id_, 1, vector) for id_, (vector, _) in bad.items()], "double")
-    rows = cosine_join.found(given, ivf_index.prepare(given, SemanticDedup()), 0.9).collect()
+    rows = cosine_join.similar_pairs(given, ivf_index.prepare(given, SemanticDedup()), 0.9).collect()
     assert {row.row: row.refused for row in rows if row.earlier is None} == {id_: reason for id_, (_, reason) in bad.items()}
     assert {(row.row, row.earlier) for row in rows if row.refused is None} == {("g1", "g0"), ("g2", "g0"), ("g2", "g1")}
 
@@ -135,17 +121,8 @@ def test_vectors_that_can_not_be_compared_are_told_with_the_reason(spark):
 def test_nothing_to_compare_is_no_error(spark):
     given = frame(spark, [("a", 1, None)])
     prepared = ivf_index.prepare(given, SemanticDedup())
-    assert [row.refused for row in cosine_join.found(given, prepared, 0.9).collect()] == ["no_vector"]
-    assert of_clusters(given, prepared, SemanticDedup()) == Recall(0, 0, 0)
+    assert [row.refused for row in cosine_join.similar_pairs(given, prepared, 0.9).collect()] == ["no_vector"]
     assert len(ivf_index.prepare(given.limit(0), SemanticDedup()).centroids) == 1
-
-
-def test_a_column_that_holds_no_vectors_is_named(spark):
-    given = spark.createDataFrame([("a", [1])], "id string, vector array<int>")
-    with pytest.raises(InputError, match=r"'vector'.*array<float> or array<double>; it is array<int>"):
-        ivf_index.prepare(given, CONFIG)
-    with pytest.raises(InputError, match=r"'embedding'.*the columns are id, vector"):
-        ivf_index.vector_column(given, "embedding")
 
 
 @pytest.mark.spark

@@ -1,4 +1,4 @@
-"""The one entry of all callers, in Spark, against the reference."""
+"""The entries of all callers, in Spark, against the reference."""
 
 import random
 
@@ -6,9 +6,8 @@ import pytest
 import reference
 import samples
 
-from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate, greedy_rounds, jaccard_join, shared_keys
-from personahub.errors import InputError
+from personahub.config import LexicalDedup, SemanticDedup
+from personahub.dedup import by_vectors, by_words, greedy_rounds, jaccard_join, represented, shared_keys
 
 ROWS = samples.rows(250, 11)
 
@@ -35,7 +34,7 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
     monkeypatch.setattr(greedy_rounds, "DRIVER_PAIRS", max_driver)
     monkeypatch.setattr(shared_keys, "MAX_KEYS", max_keys)
     rows = random.Random(partitions).sample(ROWS, len(ROWS))
-    removed, refused = verdicts(*deduplicate(frame_of(spark, rows, partitions), Dedup(), materialise))
+    removed, refused = verdicts(*by_words(frame_of(spark, rows, partitions), LexicalDedup(), materialise))
     assert removed == reference.deduplicate(ROWS, 0.9)
     assert set(refused.values()) == {"empty_text"}
     assert refused.keys() == {name for _, name, text in ROWS if not (text or "").strip(" ?!—")}
@@ -43,7 +42,7 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
 
 def test_truncated_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):
     monkeypatch.setattr(jaccard_join, "MAX_PAIRS", 1)
-    config = Dedup(lexical=LexicalDedup(threshold=0.6))
+    config = LexicalDedup(threshold=0.6)
     rows = [(level, int(name, 16), text) for level, name, text in samples.rows(150, 4, longest=9)]
     asked = []
 
@@ -51,41 +50,28 @@ def test_truncated_lists_are_decided_exactly_and_integers_are_ids(spark, materia
         asked.append(name)
         return materialise(frame, name)
 
-    removed, _ = verdicts(*deduplicate(frame_of(spark, rows, 3, "long"), config, write))
+    removed, _ = verdicts(*by_words(frame_of(spark, rows, 3, "long"), config, write))
     assert removed == reference.deduplicate(rows, 0.6)
     assert any("open" in name for name in asked)
 
 
 @pytest.mark.parametrize("method", ["exact", "minhash"])
 def test_a_later_batch_meets_the_hub_and_overturns_nothing(spark, materialise, method):
-    config = Dedup(lexical=LexicalDedup(method=method))
+    config = LexicalDedup(method=method)
     first, second = (
         ROWS[:150],
         [(1, f"0{name}", text) for _, name, text in ROWS[150:]],
     )  # of higher priority, were it not for the hub
     gone = reference.deduplicate(first, 0.9)
     hub = [(0, name, text) for _, name, text in first if name not in gone and (text or "").strip(" ?!—")]
-    stored = materialise(jaccard_join.stored(frame_of(spark, hub), config.lexical), "stored")
-    removed, refused = verdicts(*deduplicate(frame_of(spark, second, 3), config, materialise, stored))
+    stored = materialise(jaccard_join.to_index(frame_of(spark, hub), config), "stored")
+    removed, refused = verdicts(*by_words(frame_of(spark, second, 3), config, materialise, stored))
     expected = reference.deduplicate(second, 0.9, decided=hub)
     assert {name: (by, score) for name, (by, _, score) in removed.items()} == {
         name: (by, score) for name, (by, _, score) in expected.items()
     }
     assert any(by in {name for _, name, _ in hub} for by, *_ in removed.values())
     assert refused == {name: "empty_text" for _, name, text in second if not (text or "").strip(" ?!—")}
-
-
-def test_vectors_are_compared_where_words_keep_the_row(spark, materialise):
-    vectors = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.05, 1.0], "d": [1.0, 0.1], "e": [0.0, 0.0], "f": [0.0, 1.0]}
-    texts = {"a": "a cook", "b": "a mason", "c": "the judge", "d": "a cook", "e": "a poet", "f": "?"}
-    rows = spark.createDataFrame(
-        [(name, 1, texts[name], vector) for name, vector in vectors.items()],
-        "id string, level int, text string, vector array<float>",
-    )
-    config = Dedup(semantic=SemanticDedup(enabled=True))
-    removed, refused = verdicts(*deduplicate(rows, config, materialise))
-    assert {name: (by, method) for name, (by, method, _) in removed.items()} == {"d": ("a", "identical"), "c": ("b", "semantic")}
-    assert refused == {"e": "vector_zero", "f": "empty_text"}
 
 
 def test_a_representative_is_kept_where_words_and_vectors_make_a_chain(spark, materialise):
@@ -98,17 +84,14 @@ def test_a_representative_is_kept_where_words_and_vectors_make_a_chain(spark, ma
         ("d", 1, "a poet", [1.0, 0.0]),
     ]
     rows = spark.createDataFrame(made, "id string, level int, text string, vector array<float>")
-    config = Dedup(lexical=LexicalDedup(threshold=0.9), semantic=SemanticDedup(enabled=True))
-    duplicates, _ = deduplicate(rows, config, materialise)
+    near, _ = by_words(rows, LexicalDedup(threshold=0.9), materialise)
+    left = rows.join(near.select("id"), on="id", how="left_anti")
+    more, _ = by_vectors(left, SemanticDedup(enabled=True), materialise)
+    duplicates = represented(near, more).unionByName(more)
     found = {(row.id, row.duplicate_of, row.representative, row.method) for row in duplicates.collect()}
     assert found == {("a", "b", "d", "identical"), ("b", "c", "d", "exact"), ("c", "d", "d", "semantic")}
     scores = {row.id: row.score for row in duplicates.collect()}
     assert (scores["a"], scores["b"]) == (1.0, 12 / 13)
-
-
-def test_there_must_be_something_to_compare(spark):
-    with pytest.raises(InputError, match="nothing to compare"):
-        deduplicate(frame_of(spark, ROWS[:1]).drop("text"), Dedup(), pytest.fail)
 
 
 def test_the_scheme_names_what_stored_keys_must_share():

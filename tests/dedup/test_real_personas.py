@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import reference
 
-from personahub.config import Dedup, LexicalDedup, SemanticDedup
-from personahub.dedup import deduplicate
+from personahub.config import LexicalDedup, SemanticDedup
+from personahub.dedup import by_vectors, by_words
 from personahub.dedup.kernels import minhash, sets
 from personahub.dedup.proof.audit import allowed_misses
 from personahub.text import tokens
@@ -31,7 +31,7 @@ def rows(shared_data):
 def removed_by(spark, rows, config, materialise, partitions=3):
     """By id: (duplicate_of, method, score)."""
     frame = spark.createDataFrame(rows, "level int, id string, text string").repartition(partitions)
-    duplicates, rejects = deduplicate(frame, config, materialise)
+    duplicates, rejects = by_words(frame, config, materialise)
     assert rejects.isEmpty()
     return {row.id: (row.duplicate_of, row.method, row.score) for row in duplicates.collect()}
 
@@ -44,7 +44,7 @@ def collide(config):
         hashes = np.sort(sets.hash_tokens([token.encode() for token in tokens]))
         return minhash.signatures(sets.TokenSets(np.array([0, len(hashes)]), hashes), config.num_perm, config.seed)
 
-    return lambda one, other: bool(minhash.collides(signature(one), signature(other), *bands)[0])
+    return lambda one, other: bool(reference.collides(signature(one), signature(other), *bands)[0])
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95])
@@ -52,9 +52,9 @@ def test_both_methods_equal_the_reference(spark, materialise, rows, threshold, r
     exact, banded = (LexicalDedup(method=method, threshold=threshold) for method in ("exact", "minhash"))
     expected = reference.deduplicate(rows, threshold)
     assert {method for _, method, _ in expected.values()} == {"exact", "identical"}
-    found = removed_by(spark, rows, Dedup(lexical=exact), lambda frame, name: materialise(frame, f"exact.{name}"))
+    found = removed_by(spark, rows, exact, lambda frame, name: materialise(frame, f"exact.{name}"))
     assert found == expected
-    found = removed_by(spark, rows, Dedup(lexical=banded), lambda frame, name: materialise(frame, f"minhash.{name}"))
+    found = removed_by(spark, rows, banded, lambda frame, name: materialise(frame, f"minhash.{name}"))
     assert found == reference.deduplicate(rows, threshold, method="minhash", seen=collide(banded))
     missed = {name: expected[name] for name in expected.keys() - found.keys()}
     record_property("missed by minhash", missed)
@@ -74,14 +74,15 @@ def vectors_of(rows):
 def test_the_verdicts_hang_neither_on_the_partitions_nor_on_the_order(spark, materialise, rows, method):
     if method == "semantic":
         given, columns = vectors_of(rows), "level int, id string, vector array<float>"
-        config = Dedup(semantic=SemanticDedup(enabled=True, clusters=40))
+        by, config = by_vectors, SemanticDedup(enabled=True, clusters=40)
     else:
-        given, columns, config = rows, "level int, id string, text string", Dedup(lexical=LexicalDedup(method=method))
+        given, columns = rows, "level int, id string, text string"
+        by, config = by_words, LexicalDedup(method=method)
     answers = []
     for partitions in (1, 7, 64):
         shuffled = random.Random(partitions).sample(given, len(given))
         frame = spark.createDataFrame(shuffled, columns).repartition(partitions)
-        duplicates, _ = deduplicate(frame, config, lambda frame, name, at=partitions: materialise(frame, f"{at}.{name}"))
+        duplicates, _ = by(frame, config, lambda frame, name, at=partitions: materialise(frame, f"{at}.{name}"))
         answers.append(sorted(duplicates.collect()))
     assert len(answers[0]) > 100
     assert answers[1] == answers[0]

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from personahub import ids
 from personahub.config import load
+from personahub.dedup.proof.neighbours import Neighbours
 from personahub.dedup_tool import deduplicate_frame, files
 from personahub.dedup_tool.files import Request, check, run
 from personahub.dedup_tool.frame import Counts, check_sums
@@ -215,7 +216,7 @@ def test_delta_in_and_out_with_whole_numbers_as_ids_and_minhash(spark, tmp_path)
         (2, 1, 1, "minhash"),
         (3, 2, 1, "identical"),
     }
-    assert (summary.recall.pairs, summary.recall.compared) == (4, 4)  # two of the cooks have one set
+    assert summary.neighbours == Neighbours(4, 3, 0)
     assert not (tmp_path / "out" / "rejects").exists()
 
 
@@ -228,7 +229,7 @@ def test_vectors_are_compared_instead_of_texts(spark, tmp_path):
     assert summary.counts == Counts(10, 2, {"semantic": 3}, reasons)
     assert [row["n"] for row in read(tmp_path / "out" / "kept")] == [0, 2]
     assert {row["id"]: row["duplicate_of"] for row in read(tmp_path / "out" / "duplicates")} == {1: 0, 8: 0, 9: 2}
-    assert (summary.recall.pairs, summary.recall.compared) == (8, 8)
+    assert summary.neighbours == Neighbours(5, 5, 0)
     assert [finding.claim for finding in summary.findings if not finding.holds] == []
 
 

@@ -53,20 +53,9 @@ def choose_bands(threshold: float, num_perm: int, min_recall: float) -> tuple[in
 
 def band_keys(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
     """uint64 (n * bands,), signature by signature: a hash of each band's number and values. ValueError if there are too few values."""
-    return _band_keys(_banded(signatures, bands, rows))
-
-
-def collides(signatures_a: np.ndarray, signatures_b: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """(n,) bool: whether signature i of both agree in all values of some band: what makes a pair a candidate. ValueError as above."""
-    same = _banded(signatures_a, bands, rows) == _banded(signatures_b, bands, rows)
-    return same.all(axis=2).any(axis=1)
-
-
-def _banded(signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """uint32 (n, bands, rows)."""
     if bands * rows > signatures.shape[1]:
         raise ValueError(f"{bands} bands of {rows} rows need more than the {signatures.shape[1]} values of a signature")
-    return np.ascontiguousarray(signatures[:, : bands * rows], np.uint32).reshape(-1, bands, rows)
+    return _band_keys(np.ascontiguousarray(signatures[:, : bands * rows], np.uint32).reshape(-1, bands, rows))
 
 
 @compiled

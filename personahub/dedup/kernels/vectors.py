@@ -70,28 +70,6 @@ def cosine(left, right, left_squared, right_squared):
     return min(1.0, dot(left, right) / np.sqrt(left_squared * right_squared))
 
 
-def all_pairs(
-    left: np.ndarray, right: np.ndarray, right_squared: np.ndarray, threshold: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(row of left, row of right, score) of all pairs within `threshold`; right_squared: `squared_lengths` of right."""
-    squared = squared_lengths(left)
-    bound = np.sqrt(squared).astype(np.float32) * np.float32(threshold) - np.float32(2 * error_bound(left.shape[1]))
-    near = left @ (right / np.sqrt(right_squared).astype(np.float32)[:, None]).T
-    row, other = np.nonzero(near >= bound[:, None])
-    score = _scores(left, right, squared, right_squared, row, other)
-    reach = score >= threshold
-    return row[reach], other[reach], score[reach]
-
-
-@compiled
-def _scores(left, right, left_squared, right_squared, row, other):
-    out = np.empty(len(row))
-    for i in range(len(row)):
-        a, b = row[i], other[i]
-        out[i] = cosine(left[a], right[b], left_squared[a], right_squared[b])
-    return out
-
-
 @compiled
 def _scale(vectors):
     """Scale each row in place -> int8: FIT, NOT_FINITE or ZERO."""

@@ -12,6 +12,7 @@ from personahub.config import LexicalDedup
 from personahub.dedup.arrow_columns import without
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.jaccard import close_pairs
+from personahub.dedup.kernels.vectors import error_bound
 
 DRAWN = 512  # rows that are compared with all others
 Near = Callable[[pa.Array, pa.Array], tuple[np.ndarray, np.ndarray]]  # two columns -> the positions of the pairs that are near
@@ -64,11 +65,12 @@ def near_texts(config: LexicalDedup, texts: pa.Array, others: pa.Array) -> tuple
 
 def near_vectors(threshold: float, vectors: pa.Array, others: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """The pairs whose cosine is above the threshold by more than rounding."""
-    rows, columns = np.nonzero(_unit(vectors) @ _unit(others).T >= threshold + 1e-9)
+    these, those = _unit(vectors), _unit(others)
+    rows, columns = np.nonzero(these @ those.T >= threshold + error_bound(these.shape[1]))
     return rows, columns
 
 
 def _unit(vectors: pa.Array) -> np.ndarray:
-    """float64 rows of length 1."""
+    """float32 rows of length 1."""
     wide = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(vectors), -1)
-    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from personahub import embeddings, ids, schemas
 from personahub.config import Config, LexicalDedup
-from personahub.dedup import ByWords, by_words, represented
+from personahub.dedup import by_words, represented
 from personahub.errors import ConfigError
 from personahub.rows import Materialise, map_rows
 from personahub.schemas import RAW_CHARACTERS
@@ -62,10 +62,9 @@ def rounds(hub: Hub, rebuild: bool = False) -> Rounds:
         counts = dict.fromkeys(COUNTS_WITH_VECTORS if hub.config.dedup.semantic.enabled else COUNTS, 0)
         if new.isEmpty():
             return counts
-        words = _by_words(hub, new, compared, materialise)
-        duplicates, rejects, decided = words.duplicates, words.rejects, None
+        (duplicates, rejects), decided = _by_words(hub, new, compared, materialise), None
         if hub.config.dedup.semantic.enabled:
-            left = _left(new, words, materialise)
+            left = _left(new, duplicates, rejects, materialise)
             yield embeddings.batch_of(hub, left, NAME, "vectors")
             decided = semantic.decide(hub, left, materialise)
             earlier = duplicates_of_kind(hub.store.table, "persona")  # what vectors removed keeps its keys
@@ -75,7 +74,7 @@ def rounds(hub: Hub, rebuild: bool = False) -> Rounds:
         counts |= _counts(new, duplicates, rejects)
         store, settings, scheme = hub.store, hub.config.dedup.lexical, scheme_of(hub.config)
         store.hold(_verdicts(new, duplicates, rejects, settings, scheme), NAME)
-        _insert(hub, duplicates, rejects, new, words.stored, scheme, store.append)
+        _insert(hub, duplicates, rejects, new, settings, scheme, store.append)
         if decided is not None:
             semantic.remember(hub, decided)
         return counts
@@ -89,7 +88,7 @@ def estimate(hub: Hub) -> list[Estimate]:
     compared = same_scheme(hub)
     with hub.store.scope("estimate") as materialise:  # no lease is held: a run may be at work on tables of the other names
         new = materialise(_new(hub), "new")
-        left = _left(new, _by_words(hub, new, compared, materialise), materialise)
+        left = _left(new, *_by_words(hub, new, compared, materialise), materialise)
         return embeddings.estimate(hub, embeddings.batch_of(hub, left, NAME, "vectors"))
 
 
@@ -125,14 +124,14 @@ def variant(rebuild: bool = False, of: str = "personas") -> Stage:
     return replace(STAGE, rounds=partial(rounds, rebuild=True), bound=partial(bound, rebuild=True)) if rebuild else STAGE
 
 
-def _by_words(hub: Hub, new: DataFrame, compared: bool, materialise: Materialise) -> ByWords:
+def _by_words(hub: Hub, new: DataFrame, compared: bool, materialise: Materialise) -> tuple[DataFrame, DataFrame]:
     """compared: whether verdicts stand already. The rejects: id, reason, detail."""
-    words = by_words(new, hub.config.dedup.lexical, materialise, indexed(hub) if compared else None)
-    return words._replace(rejects=words.rejects.withColumn("detail", F.lit(None).cast("string")))
+    duplicates, rejects = by_words(new, hub.config.dedup.lexical, materialise, indexed(hub) if compared else None)
+    return duplicates, rejects.withColumn("detail", F.lit(None).cast("string"))
 
 
-def _left(new: DataFrame, words: ByWords, materialise: Materialise) -> DataFrame:
-    return materialise(without(new, "id", words.duplicates.select("id").unionByName(words.rejects.select("id"))), "left")
+def _left(new: DataFrame, duplicates: DataFrame, rejects: DataFrame, materialise: Materialise) -> DataFrame:
+    return materialise(without(new, "id", duplicates.select("id").unionByName(rejects.select("id"))), "left")
 
 
 def _new(hub: Hub) -> DataFrame:
@@ -183,16 +182,18 @@ def _insert(
     duplicates: DataFrame,
     refused: DataFrame,
     new: DataFrame,
-    stored: Callable[[DataFrame], DataFrame],
+    settings: LexicalDedup,
     scheme: str,
     insert: Callable[[DataFrame, str], Any],
 ) -> None:
-    """The verdicts that are held, into their tables. new: id, level, text of those decided on that have no keys; stored: see ByWords."""
+    """The verdicts that are held, into their tables. new: id, level, text of those decided on that have no keys."""
+    from personahub.dedup import jaccard_join  # here, because numba takes its time to import
+
     duplicates = duplicates.withColumn("kind", F.lit("persona")).select(*schemas.DUPLICATES.names)
     insert(duplicates, "duplicates")
     hub.store.insert_new(_rejects(new.join(refused, on="id", how="inner"), hub.run_id), "rejects")
     gone = duplicates.where(F.col("method") != "semantic").select("id").unionByName(refused.select("id"))
-    keys = stored(gone).withColumn("scheme", F.lit(scheme))
+    keys = jaccard_join.to_index(new.join(gone, on="id", how="left_anti"), settings).withColumn("scheme", F.lit(scheme))
     hub.store.append(keys.withColumnRenamed("ids", "persona_ids"), "lexical_index")
     hub.store.release(NAME)
 
@@ -216,8 +217,6 @@ def _rejects(refused: DataFrame, run_id: str) -> DataFrame:
 
 def finish(hub: Hub) -> None:
     """The verdicts of a run that died are inserted as they fell, by the settings they fell by."""
-    from personahub.dedup import jaccard_join  # here, because numba takes its time to import
-
     held = hub.store.held(NAME)
     if held is None:
         return
@@ -227,7 +226,7 @@ def finish(hub: Hub) -> None:
     settings = LexicalDedup.model_validate_json(first.settings)
     texts = texts_of(hub.store.table("personas"))
     texts = texts.join(held.select("id"), on="id", how="left_semi").join(indexed_ids(hub), on="id", how="left_anti")
-    _insert(hub, *_held(held), texts, partial(jaccard_join.stored_without, texts, settings), first.scheme, hub.store.insert_new)
+    _insert(hub, *_held(held), texts, settings, first.scheme, hub.store.insert_new)
 
 
 def _take_back(hub: Hub) -> None:

@@ -35,7 +35,7 @@ def _of_task(hub: Hub, task: str, materialise: Materialise) -> dict[str, int]:
     )
     text = text_of(task, hub.config).alias("text")
     rows = materialise(examples.select(F.col("example_id").alias("id"), F.coalesce(level, F.lit(1)).alias("level"), text), "new")
-    duplicates, refused, _ = by_words(rows, hub.config.dedup.lexical, materialise)
+    duplicates, refused = by_words(rows, hub.config.dedup.lexical, materialise)
     found = duplicates.withColumn("kind", F.lit(KIND)).select(*schemas.DUPLICATES.names)
     hub.store.insert_new(found, "duplicates")
     by_method = {row.method: row["count"] for row in found.groupBy("method").count().collect()}

@@ -72,7 +72,7 @@ def reopen(hub: Hub) -> None:
     if not indexed_ids(hub).join(out, on="id", how="left_semi").isEmpty():
         left = indexed_ids(hub).join(out, on="id", how="left_anti")
         texts = texts_of(hub.store.table("personas")).join(left, on="id", how="left_semi")
-        stored = jaccard_join.stored(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
+        stored = jaccard_join.to_index(texts, hub.config.dedup.lexical).withColumn("scheme", F.lit(scheme_of(hub.config)))
         hub.store.replace(stored.withColumnRenamed("ids", "persona_ids"), "lexical_index")
     if not again.isEmpty():
         hub.store.remove("duplicates", "id", again, "t.kind = 'persona'")

@@ -3,9 +3,7 @@
 All vectors are committed before anything is decided: a killed run decides anew by the words, which is free, and buys the rest.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,16 +28,16 @@ OUTGROWN = 4  # clusters serve until the hub has so many times the vectors that 
 
 @dataclass(frozen=True)
 class Decided:
-    """duplicates: as dedup.deduplicate gives them; rejects: id, reason, detail.
+    """duplicates: as dedup.by_vectors gives them; rejects: id, reason, detail.
 
-    search: by clusters that were trained on `trained_on` vectors, 0 for those of an earlier batch; packed: gives those of the kept rows.
+    search: by clusters that were trained on `trained_on` vectors, 0 for those of an earlier batch. kept: id, vector of the others.
     """
 
     duplicates: DataFrame
     rejects: DataFrame
     search: "IvfIndex"
     trained_on: int
-    packed: Callable[[], DataFrame]
+    kept: DataFrame
 
 
 def scheme(config: Config) -> str:
@@ -66,7 +64,7 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     kept_before = _kept(hub, left)
     search, trained_on = _search(hub, with_vector, kept_before)
     packed = _packed(hub, kept_before, search)
-    duplicates, refused, packed_without = by_vectors(with_vector, settings, materialise, packed, search)
+    duplicates, refused = by_vectors(with_vector, settings, materialise, packed, search)
     gone = duplicates.select("id").unionByName(refused.select("id"))
     no_detail = F.lit(None).cast("string").alias("detail")
     rejects = refused.select("id", "reason", no_detail)
@@ -77,12 +75,12 @@ def decide(hub: Hub, left: DataFrame, materialise: Materialise) -> Decided:
     if settings.model is not None:
         too_long = left.join(fit.select("id"), on="id", how="left_anti")
         rejects = rejects.unionByName(too_long.select("id", F.lit("too_long_to_embed").alias("reason"), no_detail))
-    return Decided(duplicates, rejects, search, trained_on, partial(packed_without, gone))
+    return Decided(duplicates, rejects, search, trained_on, with_vector.join(gone, on="id", how="left_anti"))
 
 
 def remember(hub: Hub, decided: Decided) -> None:
-    """Clusters and packed vectors, for later batches: they save time and change nothing, so that a run may die before this."""
-    _append(hub, decided.packed(), decided.search)
+    """Packed vectors and clusters, for later batches: they save time and change nothing, so that a run may die before this."""
+    _append(hub, decided.kept, decided.search)
     if not decided.trained_on:
         return
     centroids, scheme = decided.search.centroids, _clusters(hub.config)
@@ -101,15 +99,16 @@ def _packed(hub: Hub, kept_before: DataFrame, search: "IvfIndex") -> DataFrame |
         hub.store.delete("vector_index", f"clusters = '{name}'")
     missing = kept_before.join(there, on="id", how="left_anti")
     if not missing.isEmpty():
-        from personahub.dedup import cosine_join  # here, because numba takes its time to import
-
-        _append(hub, cosine_join.pack(missing, search), search)
+        _append(hub, missing, search)
     packed = hub.store.table("vector_index").where(F.col("clusters") == name)
     return None if packed.isEmpty() else packed
 
 
-def _append(hub: Hub, packed: DataFrame, search: "IvfIndex") -> None:
-    hub.store.append(packed.withColumn("clusters", F.lit(_name(search.centroids))), "vector_index")
+def _append(hub: Hub, kept: DataFrame, search: "IvfIndex") -> None:
+    from personahub.dedup import cosine_join  # here, because numba takes its time to import
+
+    packed = cosine_join.pack(kept, search).withColumn("clusters", F.lit(_name(search.centroids)))
+    hub.store.append(packed, "vector_index")
 
 
 def _name(centroids: np.ndarray) -> str:
@@ -133,7 +132,7 @@ def _kept(hub: Hub, left: DataFrame) -> DataFrame:
 
 def _search(hub: Hub, rows: DataFrame, kept_before: DataFrame) -> "tuple[IvfIndex, int]":
     """Where they are compared, and on how many vectors that was trained: 0 for the clusters of an earlier batch."""
-    from personahub.dedup import cosine_join  # here, because numba takes its time to import
+    from personahub.dedup import ivf_index  # here, because numba takes its time to import
 
     old = kept_before.count()
     total = rows.count() + old
@@ -142,5 +141,5 @@ def _search(hub: Hub, rows: DataFrame, kept_before: DataFrame) -> "tuple[IvfInde
     if newest and old and total < OUTGROWN * newest:
         stored = stored.filter(pc.equal(stored["trained_on"], newest)).sort_by("cluster")
         centroids = np.stack(stored["vector"].to_numpy()).astype(np.float32)
-        return cosine_join.prepare(rows, hub.config.dedup.semantic, kept_before, centroids), 0
-    return cosine_join.prepare(rows, hub.config.dedup.semantic, kept_before if old else None), total
+        return ivf_index.prepare(rows, hub.config.dedup.semantic, kept_before, centroids), 0
+    return ivf_index.prepare(rows, hub.config.dedup.semantic, kept_before if old else None), total

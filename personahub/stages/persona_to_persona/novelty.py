@@ -43,6 +43,8 @@ class Novelty:
 
     def _measured(self, requests: DataFrame) -> tuple[int, int]:
         """How many personas the window gave, and how many are new: no duplicates, by words, of one of the hub or an earlier window."""
+        from personahub.dedup import jaccard_join  # here, because numba takes its time to import
+
         hub, config = self.hub, self.hub.config
         asked = requests.select(*schemas.REQUESTS.names)
         parsed = transform.parse(asked, hub.store.table("completions"), config, self.hop).where(F.col("reason").isNull())
@@ -56,11 +58,11 @@ class Novelty:
         hub_texts = indexed(hub)
         for one in self.stored:
             hub_texts = hub_texts.unionByName(one, allowMissingColumns=True)
-        words = by_words(new, config.dedup.lexical, self._materialise, hub_texts)
-        removed = words.duplicates.select("id").unionByName(words.rejects.select("id"))
+        duplicates, rejects = by_words(new, config.dedup.lexical, self._materialise, hub_texts)
+        removed = duplicates.select("id").unionByName(rejects.select("id"))
         novel = self._materialise(new.join(removed, on="id", how="left_anti"), "novel")
         self.seen.append(new.select("id"))
-        self.stored.append(self._materialise(words.stored(removed), "stored"))
+        self.stored.append(self._materialise(jaccard_join.to_index(novel, config.dedup.lexical), "stored"))
         return made.count(), novel.count()
 
     def _materialise(self, rows: DataFrame, name: str) -> DataFrame:

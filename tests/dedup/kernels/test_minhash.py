@@ -7,8 +7,9 @@ import pytest
 from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import collides
 
-from personahub.dedup.kernels.minhash import NOTHING, band_keys, choose_bands, collides, recall, signatures
+from personahub.dedup.kernels.minhash import NOTHING, band_keys, choose_bands, recall, signatures
 from personahub.dedup.kernels.sets import TokenSets, token_hash32, token_sets
 from personahub.text import tokens
 
@@ -109,7 +110,6 @@ def test_signatures_collide_where_they_share_a_key(some, shape):
     assert collides(some, some[other], *shape).tolist() == expected
 
 
-@pytest.mark.parametrize("function", [lambda some: band_keys(some, 4, 2), lambda some: collides(some, some, 4, 2)])
-def test_more_bands_than_values_are_refused(function):
+def test_more_bands_than_values_are_refused():
     with pytest.raises(ValueError, match="4 bands of 2 rows"):
-        function(np.zeros((2, 7), np.uint32))
+        band_keys(np.zeros((2, 7), np.uint32), 4, 2)

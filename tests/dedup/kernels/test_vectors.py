@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from topics import topics
 
 from personahub.dedup.kernels import vectors
 
@@ -64,13 +63,3 @@ def test_float32_products_stay_within_their_bound(dimension):
     made = (made / np.linalg.norm(made, axis=1, keepdims=True) * 0.9999).astype(np.float32)
     exact = made.astype(np.float64) @ made.T.astype(np.float64)
     assert np.abs(made @ made.T - exact).max() < vectors.error_bound(dimension) < 0.001
-
-
-def test_all_pairs_are_those_of_two_loops():
-    left, right = (topics(count, 16, 1, topics=3) for count in (30, 40))
-    squared = [vectors.squared_lengths(each) for each in (left, right)]
-    found = vectors.all_pairs(left, right, squared[1], 0.75)
-    expected = {(a, b): vectors.cosine(left[a], right[b], squared[0][a], squared[1][b]) for a in range(30) for b in range(40)}
-    reached = {pair: score for pair, score in expected.items() if score >= 0.75}
-    assert {(a, b): score for a, b, score in zip(*found, strict=True)} == reached
-    assert 20 < len(reached) < 600

@@ -1,16 +1,11 @@
 from functools import partial
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from personahub import text
 from personahub.config import load
-from personahub.dedup import deduplicate
-from personahub.dedup.kernels import minhash, sets
+from personahub.dedup import by_words
 from personahub.dedup.proof.audit import allowed_misses, audit
 from personahub.dedup.proof.neighbours import near_texts, near_vectors, neighbours
-from personahub.dedup.proof.recall import of_bands
 
 # twelve words each, so that at 0.85 one may be added; b, d and f stand for nobody
 WORDS = "one two three four five six seven eight nine ten eleven twelve".split()
@@ -53,7 +48,7 @@ def broken(findings):
 
 def test_what_deduplicate_does_stands_up(rows, materialise):
     config = settings(method="minhash")
-    duplicates, rejects = deduplicate(rows, config, materialise)
+    duplicates, rejects = by_words(rows, config.lexical, materialise)
     found = {row.id: (row.duplicate_of, row.method) for row in duplicates.collect()}
     assert found["a1"] == ("a", "identical")
     findings = audit(rows, duplicates, rejects, config, materialise)
@@ -102,51 +97,6 @@ def test_minhash_may_miss_what_its_bands_miss():
     bands = settings(method="minhash", threshold=0.9)
     assert allowed_misses(0, bands.lexical) == 2
     assert 123 < allowed_misses(1_000_000, bands.lexical) < 200  # 16 bands of 8 miss 0.000123
-
-
-# -- recall ----------------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def many(spark):
-    """300 texts of 20 words, in families of ten that differ by one or two: many pairs at 18/22 and 19/21."""
-    texts = []
-    for family in range(30):
-        for member in range(10):
-            words = [f"w{family}x{n}" for n in range(20)]
-            words[member % 7] = f"m{family}y{member}"
-            texts.append(" ".join(words))
-    return texts, spark.createDataFrame([(number, 1, one) for number, one in enumerate(texts)], "id int, level int, text string")
-
-
-def test_recall_is_that_of_all_pairs(many):
-    texts, rows = many
-    config = settings(threshold=0.8, method="minhash", num_perm=16, min_recall=0.5).lexical
-    found = of_bands(rows, config)
-
-    tokens = [text.tokens(one) for one in texts]
-    at = [
-        (i, j) for i in range(len(texts)) for j in range(i) if 0.8 <= len(tokens[i] & tokens[j]) / len(tokens[i] | tokens[j]) < 1
-    ]
-    left, right = np.array(at).T
-    signed = minhash.signatures(sets.token_sets(pa.array(texts)), 16, config.seed)
-    meet = minhash.collides(signed[left], signed[right], *minhash.choose_bands(0.8, 16, 0.5))
-    assert (found.rows, found.pairs, found.compared) == (300, 2 * len(at), 2 * int(meet.sum()))
-    assert 0 < found.compared < found.pairs
-
-
-def test_a_sample_of_the_rows_has_about_the_recall_of_all(many):
-    _, rows = many
-    config = settings(threshold=0.8, method="minhash", num_perm=16, min_recall=0.5).lexical
-    whole, sample = of_bands(rows, config), of_bands(rows, config, max_rows=75)
-    assert 50 < sample.rows < 110
-    assert abs(sample.compared / sample.pairs - whole.compared / whole.pairs) < 0.1
-
-
-def test_nothing_to_miss(spark):
-    rows = spark.createDataFrame([("a", 1, "one two"), ("b", 1, "..."), ("c", 1, None)], "id string, level int, text string")
-    found = of_bands(rows, settings(method="minhash").lexical)
-    assert (found.rows, found.pairs, found.compared) == (3, 0, 0)
 
 
 # -- vectors ---------------------------------------------------------------------------------------------------------------------------
