@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from personahub.config import LexicalDedup
 from personahub.dedup.kernels import minhash, partenum
 from personahub.dedup.kernels.buckets import HOT
-from personahub.dedup.kernels.candidate_lists import grouped, joined, search
+from personahub.dedup.kernels.candidate_lists import concatenated, grouped, search
 from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets, set_keys, take, token_sets
 from personahub.text import tokens
@@ -66,7 +66,7 @@ def truth(sets: TokenSets, threshold: float) -> Truth:
 def _all_pairs(sets: TokenSets, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """low, high < low int64 and score float64 of every pair within the threshold, equal sets included, by low and then high."""
     equal = grouped(np.arange(len(sets)), set_keys(sets)[:, 0])
-    lists = joined([without_hot(sets, grouped(*partenum.exact_keys(sets, threshold)), threshold, HOT), equal])
+    lists = concatenated([without_hot(sets, grouped(*partenum.exact_keys(sets, threshold)), threshold, HOT), equal])
     return search(sets, lists, np.zeros(len(sets), np.bool_), threshold, len(sets))[:3]
 
 

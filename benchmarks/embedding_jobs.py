@@ -177,7 +177,7 @@ def _pairs(vectors: np.ndarray, centroids: np.ndarray, margin: float) -> tuple[n
     from personahub.dedup.kernels import boundary_probes, cosine
 
     no = np.zeros(len(vectors), bool)
-    starts, clusters = boundary_probes.visits(vectors, centroids, boundary_probes.distances(centroids), margin)
+    starts, clusters = boundary_probes.visits(vectors, centroids, boundary_probes.centroid_distances(centroids), margin)
     row, home = np.repeat(np.arange(len(vectors)), np.diff(starts)), np.zeros(len(clusters), bool)
     home[starts[:-1]] = True
     return cosine.cosine_pairs(vectors, row, clusters, home, no, THRESHOLD, MOST)[:2]

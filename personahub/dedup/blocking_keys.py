@@ -29,7 +29,7 @@ class Keyed(NamedTuple):
         return Keyed(self.key[rows], self.level[rows], self.id.take(pa.array(rows)), sets.take(self.tokens, rows))
 
 
-class Texts(NamedTuple):
+class KeyedTexts(NamedTuple):
     """Texts, and the keys of their rows. Texts that can not be compared, with no token or with too many, have no keys. Of equal sets only
     the first by (level, id) has comparison rows: the others would be compared in vain.
     """
@@ -52,7 +52,7 @@ def keys_of(texts: pa.Array, config: LexicalDedup) -> np.ndarray:
     return keys
 
 
-def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> Texts:
+def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> KeyedTexts:
     """batch: id, level, text."""
     tokens = sets.token_sets(batch["text"], config.unit, config.ngram)
     level, ids = batch["level"].to_numpy(zero_copy_only=False), batch["id"]
@@ -61,10 +61,10 @@ def of_texts(batch: pa.RecordBatch, config: LexicalDedup) -> Texts:
     first = rows[_first_of_each(hashes, level[rows], ids.take(pa.array(rows)))]
     at, compared = _comparison_keys(sets.take(tokens, first), config)
     key, text = np.concatenate([hashes[:, 0] | SET_ROW, compared & ~SET_ROW]), np.concatenate([rows, first[at]])
-    return Texts(key, text, level, ids, tokens)
+    return KeyedTexts(key, text, level, ids, tokens)
 
 
-def keyed_rows(texts: Texts, bloom: np.ndarray | None = None) -> Iterator[Keyed]:
+def keyed_rows(texts: KeyedTexts, bloom: np.ndarray | None = None) -> Iterator[Keyed]:
     """Ascending by key, those whose keys pass the filter; in pieces of PIECE_BYTES of tokens: long texts have many keys."""
     rows = np.arange(len(texts.key)) if bloom is None else np.flatnonzero(bloom_filter.passes(bloom, texts.key))
     rows = rows[np.argsort(texts.key[rows])]
@@ -82,7 +82,7 @@ def keyed_rows(texts: Texts, bloom: np.ndarray | None = None) -> Iterator[Keyed]
         yield Keyed(key[begin:end], texts.level[mine], texts.ids.take(pa.array(mine)), sets.take(stacked, place[begin:end]))
 
 
-def refused(texts: Texts) -> Keyed:
+def refused(texts: KeyedTexts) -> Keyed:
     """A row with key 0 for each text that can not be compared: with no token, or (as one token) with too many."""
     rows = np.flatnonzero(~is_fit(texts.tokens))
     many = np.minimum(texts.tokens.sizes[rows], 1)

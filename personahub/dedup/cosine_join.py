@@ -74,7 +74,7 @@ def _block_schema(kind: T.DataType) -> T.StructType:
 
 
 def _blocks(index: IvfIndex, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    apart = boundary_probes.distances(index.centroids)
+    apart = boundary_probes.centroid_distances(index.centroids)
     for whole in batches:
         for start in range(0, whole.num_rows, ROWS):
             batch = whole.slice(start, ROWS)
@@ -139,7 +139,7 @@ def _pack(index: IvfIndex, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Rec
         fit, problems = vectors.from_arrow(batch["vector"], index.dimension)
         if not len(fit):
             continue
-        ids, home = batch["id"].take(pa.array(np.flatnonzero(problems == vectors.FIT))), kmeans.homes(fit, index.centroids)
+        ids, home = batch["id"].take(pa.array(np.flatnonzero(problems == vectors.FIT))), kmeans.assignments(fit, index.centroids)
         order = np.argsort(home, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(home[order], prepend=-1)), len(home))
         columns = {

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from personahub.dedup.arrow_columns import cuts, packed, unpacked
-from personahub.dedup.blocking_keys import Texts
+from personahub.dedup.blocking_keys import KeyedTexts
 from personahub.dedup.kernels import sets
 from personahub.dedup.kernels.sets import TokenSets
 
@@ -13,7 +13,7 @@ from personahub.dedup.kernels.sets import TokenSets
 ROW_BYTES = 1 << 16
 
 
-def to_rows(texts: Texts) -> pa.RecordBatch:
+def to_rows(texts: KeyedTexts) -> pa.RecordBatch:
     """INDEX rows of about ROW_BYTES."""
     count = np.bincount(texts.text, minlength=len(texts.ids))
     bounds = np.unique(cuts((count + texts.tokens.sizes) * sets.TOKEN_BYTES, ROW_BYTES))  # no texts make no row
@@ -27,9 +27,9 @@ def to_rows(texts: Texts) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def from_rows(batch: pa.RecordBatch) -> Texts:
-    """Texts at level 0."""
+def from_rows(batch: pa.RecordBatch) -> KeyedTexts:
+    """KeyedTexts at level 0."""
     sizes, count = unpacked(batch["sizes"], np.int32), unpacked(batch["counts"], np.int32)
     tokens = TokenSets(np.append(0, np.cumsum(sizes, dtype=np.int64)), unpacked(batch["tokens"], np.uint64))
     text, level = np.repeat(np.arange(len(count)), count), np.zeros(len(count), np.int32)
-    return Texts(unpacked(batch["keys"], np.uint64), text, level, batch["ids"].flatten(), tokens)
+    return KeyedTexts(unpacked(batch["keys"], np.uint64), text, level, batch["ids"].flatten(), tokens)

@@ -88,7 +88,7 @@ def _or_any(sample: np.ndarray) -> np.ndarray:
 def _groups(spark: SparkSession, centroids: np.ndarray, sample: np.ndarray, total: int) -> tuple[np.ndarray, int]:
     """The key of each cluster's group, and the number of groups."""
     count = max(MIN_GROUPS, -(-total * 2 * centroids.shape[1] * 4 // GROUP_BYTES))
-    weights = np.bincount(kmeans.homes(sample, centroids), minlength=len(centroids)) + 1.0
+    weights = np.bincount(kmeans.assignments(sample, centroids), minlength=len(centroids)) + 1.0
     groups = kmeans.groups(centroids, weights, count)
     partitions = int(groups.max()) + 1
     return np.array(_keys(spark, partitions), np.int32)[groups], partitions

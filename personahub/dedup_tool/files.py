@@ -16,7 +16,7 @@ from personahub.dedup.proof.neighbours import Near, Neighbours, near_texts, near
 from personahub.dedup_tool.frame import BROADCAST_ROWS, Counts, Deduplicated, comparable, for_columns, separate
 from personahub.dedup_tool.input import Source, check_unchanged, complaints, detect, is_remote, read, stamps
 from personahub.dedup_tool.results import RESULTS, Results, all_there
-from personahub.dedup_tool.rows import stage
+from personahub.dedup_tool.rows import with_ids
 from personahub.dedup_tool.scratch import Scratch
 from personahub.errors import InputError, Interrupted, PersonahubError
 from personahub.storage.delta import Store
@@ -124,7 +124,7 @@ def _measured(done: Deduplicated, request: Request, config: Config) -> Neighbour
 def _audit(frames: Scratch, source: Source, results: Results, request: Request, config: Config) -> Iterator[Finding]:
     """Of the input and the results, both read again."""
     spark = frames.store.spark
-    staged = frames.materialise(stage(read(frames.store, source), request.text_column, request.id_column), "audit.input")
+    staged = frames.materialise(with_ids(read(frames.store, source), request.text_column, request.id_column), "audit.input")
     kept, duplicates, rejects = (results.load(spark, name) for name in RESULTS)
     if kept is None or duplicates is None:
         raise PersonahubError(f"the results in {request.out} have disappeared")

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from personahub.config import Dedup
 from personahub.dedup import by_vectors, by_words
-from personahub.dedup_tool.rows import check_columns, check_ids, stage, text_of
+from personahub.dedup_tool.rows import check_columns, check_ids, text_of, with_ids
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
 from personahub.errors import ConfigError, PersonahubError
 from personahub.storage.delta import Store
@@ -117,7 +117,7 @@ def separate(
     config = for_columns(config, vector_column)
     check_columns(rows, text_column, id_column, vector_column)
     report("reading")
-    staged = stage(rows, text_column, id_column)
+    staged = with_ids(rows, text_column, id_column)
     if not (still and id_column is not None):
         staged = frames.materialise(staged, "tool.input")
     if id_column is not None:

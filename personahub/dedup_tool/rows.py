@@ -34,7 +34,7 @@ def check_columns(rows: DataFrame, text_column: str, id_column: str | None, vect
         _check(fields, vector_column, "vector", "vectors are arrays of numbers", _is_vector)
 
 
-def stage(rows: DataFrame, text_column: str, id_column: str | None) -> DataFrame:
+def with_ids(rows: DataFrame, text_column: str, id_column: str | None) -> DataFrame:
     """Rows of checked columns -> id, row (a struct of their columns), unreadable (a line that is no row: its id is null).
 
     Without an id column the id is the hash of the normalised text; further rows of one text get -1, -2, ... in the order of their

@@ -18,7 +18,7 @@ from personahub.dedup_tool import deduplicate_frame, files
 from personahub.dedup_tool.files import Request, check, run
 from personahub.dedup_tool.frame import Counts, check_sums
 from personahub.dedup_tool.input import detect
-from personahub.dedup_tool.rows import stage
+from personahub.dedup_tool.rows import with_ids
 from personahub.errors import ConfigError, InputError, Interrupted, PersonahubError, RootInUse
 from personahub.storage.lease import Lease
 
@@ -355,7 +355,7 @@ def test_ids_from_texts_do_not_depend_on_the_order(spark):
     made = []
     for seed in range(2):
         random.Random(seed).shuffle(rows)
-        staged = stage(spark.createDataFrame(rows, schema).repartition(3), "text", None)
+        staged = with_ids(spark.createDataFrame(rows, schema).repartition(3), "text", None)
         made.append(sorted(((row.id, row.row.text, row.row.n, str(row.row.more)) for row in staged.collect()), key=str))
     assert made[0] == made[1]
     cook = ids.persona_id("a cook")

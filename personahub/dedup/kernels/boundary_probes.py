@@ -8,11 +8,11 @@ this is; the mere rank of a centroid does not. As in kmeans, BLAS only proposes.
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.kmeans import BLOCK, blocks, homes, nearest
+from personahub.dedup.kernels.kmeans import BLOCK, assignments, blocks, nearest
 from personahub.dedup.kernels.vectors import dot, error_bound, squared_lengths
 
 
-def distances(centroids: np.ndarray) -> np.ndarray:
+def centroid_distances(centroids: np.ndarray) -> np.ndarray:
     """float32[k, k]: how far the centroids are from each other."""
     wide = centroids.astype(np.float64)
     squared = np.einsum("kd,kd->k", wide, wide)
@@ -29,12 +29,12 @@ def margin(vectors: np.ndarray, centroids: np.ndarray, probes: float, threshold:
     visits = round((probes - 1) * len(vectors))
     if len(centroids) <= probes or visits >= len(vectors) * (len(centroids) - 1):
         return sine
-    home = homes(vectors, centroids)
+    home = assignments(vectors, centroids)
     wide = vectors.astype(np.float64)
     scores = wide @ centroids.T.astype(np.float64)
     rows = np.arange(len(vectors))
     ahead = (scores[rows, home][:, None] - scores) / np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]
-    away = ahead / np.maximum(distances(centroids)[home], 1e-6)
+    away = ahead / np.maximum(centroid_distances(centroids)[home], 1e-6)
     away[rows, home] = np.inf
     limit = np.partition(away.ravel(), visits - 1)[visits - 1] if visits else 0.0
     return min(sine, max(0.0, round(float(limit), 6)))  # rounded: the last bits are BLAS's
@@ -43,7 +43,7 @@ def margin(vectors: np.ndarray, centroids: np.ndarray, probes: float, threshold:
 def visits(vectors: np.ndarray, centroids: np.ndarray, apart: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """(starts int64[n + 1], clusters int32): those of vector i are clusters[starts[i]:starts[i + 1]], home first, then by number.
 
-    apart: `distances`; margin: see there.
+    apart: `centroid_distances`; margin: see there.
     """
     slack = 2 * error_bound(vectors.shape[1])
     reach = margin * np.sqrt(squared_lengths(vectors))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from personahub.dedup.kernels.candidate_lists import runs, search
+from personahub.dedup.kernels.candidate_lists import lists_of_runs, search
 from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets, set_keys
 
@@ -31,7 +31,7 @@ def bucket_pairs(
         raise ValueError(f"buckets that do not cover {len(sets)} sets in order, or {len(decided)} marks of which are decided")
     original = _originals(sets, starts)
     before = np.concatenate([[0], np.cumsum(original)])
-    lists = runs(np.flatnonzero(original), before[starts])
+    lists = lists_of_runs(np.flatnonzero(original), before[starts])
     return search(sets, without_hot(sets, lists, threshold, HOT), decided, threshold, max_pairs)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.jaccard import longer, min_overlaps, overlap, quotients
+from personahub.dedup.kernels.jaccard import min_overlaps, overlap, quotients, with_double_room
 from personahub.dedup.kernels.sets import TokenSets
 from personahub.dedup.kernels.tokenize import mix, sort_unique
 
@@ -17,48 +17,48 @@ _WINDOW, _WIDEST = 64, 4096  # rows of a list that are compared before matches a
 
 
 class Lists(NamedTuple):
-    """List i is members[starts[i]:starts[i + 1]], rows in priority order. They are compared with those of list facing[i]."""
+    """List i is members[starts[i]:starts[i + 1]], rows in priority order. They are compared with those of list counterpart[i]."""
 
     members: np.ndarray
     starts: np.ndarray
-    facing: np.ndarray
+    counterpart: np.ndarray
 
     @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.starts)
 
 
-def runs(members: np.ndarray, starts: np.ndarray, wanted: np.ndarray | bool = True) -> Lists:
+def lists_of_runs(members: np.ndarray, starts: np.ndarray, wanted: np.ndarray | bool = True) -> Lists:
     """Each run members[starts[i]:starts[i + 1]] that is wanted and has two rows or more, as a list that faces itself."""
     lengths = np.diff(starts)
     kept = (lengths > 1) & wanted
     return Lists(members[np.repeat(kept, lengths)], _starts(lengths[kept]), np.arange(kept.sum()))
 
 
-def grouped(rows: np.ndarray, keys: np.ndarray, facing: Callable[[np.ndarray], np.ndarray] | None = None) -> Lists:
-    """One list for each key, compared with itself or with that of the key facing(key), which is its own inverse.
+def grouped(rows: np.ndarray, keys: np.ndarray, counterpart: Callable[[np.ndarray], np.ndarray] | None = None) -> Lists:
+    """One list for each key, compared with itself or with that of the key counterpart(key), which is its own inverse.
 
     rows: ascending among those of one key.
     """
     order = np.argsort(keys, kind="stable")
     rows, keys = rows[order], keys[order]
     starts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]])
-    if facing is None or not len(keys):
-        return runs(rows, starts)
+    if counterpart is None or not len(keys):
+        return lists_of_runs(rows, starts)
     lengths, keys = np.diff(starts), keys[starts[:-1]]
-    wanted = facing(keys)
+    wanted = counterpart(keys)
     faced = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     kept = (keys[faced] == wanted) & ((keys != wanted) | (lengths > 1))
     return Lists(rows[np.repeat(kept, lengths)], _starts(lengths[kept]), (np.cumsum(kept) - 1)[faced[kept]])
 
 
-def joined(several: list[Lists]) -> Lists:
+def concatenated(several: list[Lists]) -> Lists:
     """All these lists."""
-    before = np.cumsum([0] + [len(lists.facing) for lists in several])
+    before = np.cumsum([0] + [len(lists.counterpart) for lists in several])
     return Lists(
         np.concatenate([lists.members for lists in several]),
         _starts(np.concatenate([lists.lengths for lists in several])),
-        np.concatenate([lists.facing + first for lists, first in zip(several, before, strict=False)]),
+        np.concatenate([lists.counterpart + first for lists, first in zip(several, before, strict=False)]),
     )
 
 
@@ -85,7 +85,7 @@ def search(
 
 
 @compiled
-def _places(members, starts, facing, decided):
+def _places(members, starts, counterpart, decided):
     """By row r, for i in first[r]:first[r + 1]: members[begin[i]:end[i]] are the earlier rows of a list that it is compared with.
 
     Where the row is decided, the decided ones that the list begins with are left out: they may be a whole hub.
@@ -97,8 +97,8 @@ def _places(members, starts, facing, decided):
         first[row + 1] += first[row]
     begin, end = np.empty(len(members), np.int64), np.empty(len(members), np.int64)
     free = first.copy()
-    for one in range(len(facing)):
-        top, bottom = starts[facing[one]], starts[facing[one] + 1]
+    for one in range(len(counterpart)):
+        top, bottom = starts[counterpart[one]], starts[counterpart[one] + 1]
         is_open, above = top, top
         for at in range(starts[one], starts[one + 1]):
             row = members[at]
@@ -175,7 +175,7 @@ def _search(offsets, values, sizes, bits, decided, listed, members, first, begin
                     found[filled - 1, 3] = 1
                     break
                 if filled == len(found):
-                    found = longer(found)
+                    found = with_double_room(found)
                 found[filled, 0], found[filled, 1], found[filled, 2], found[filled, 3] = row, other, common, 0
                 filled += 1
             window = min(2 * window, _WIDEST)

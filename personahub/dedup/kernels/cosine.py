@@ -39,7 +39,7 @@ def cosine_pairs(
         rows, homes = row[begin:end], int(home[begin:end].sum())
         if homes:
             parts.append(bucket(vectors, squared, rows, homes, decided, threshold, max_pairs))
-    return merged(*joined(parts), max_pairs)
+    return merged(*concatenated(parts), max_pairs)
 
 
 def bucket(
@@ -84,7 +84,7 @@ def bucket(
                 search.block(home, guests, lows, columns, guests_above, homes_above, of_guests, full_guests)
             if len(visitors):
                 search.block(home, guests, block, visitors, guests_above, homes_above, full, of_visited)
-    return joined(search.parts)
+    return concatenated(search.parts)
 
 
 def merged(low: np.ndarray, high: np.ndarray, score: np.ndarray, truncated: np.ndarray, max_pairs: int) -> Pairs:
@@ -101,7 +101,7 @@ def merged(low: np.ndarray, high: np.ndarray, score: np.ndarray, truncated: np.n
     return low[keep], high[keep], score[keep], truncated[keep]
 
 
-def joined(parts: list[Pairs]) -> Pairs:
+def concatenated(parts: list[Pairs]) -> Pairs:
     """One after the other."""
     if not parts:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_)

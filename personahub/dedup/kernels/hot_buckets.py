@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from personahub.dedup.kernels import compiled
-from personahub.dedup.kernels.candidate_lists import Lists, grouped, joined, runs
+from personahub.dedup.kernels.candidate_lists import Lists, concatenated, grouped, lists_of_runs
 from personahub.dedup.kernels.prefix_filter import in_order, partners_below, plan, rank_table, rarest_first
 from personahub.dedup.kernels.sets import TokenSets, take
 
@@ -23,10 +23,10 @@ def without_hot(sets: TokenSets, lists: Lists, threshold: float, hot: int) -> Li
     too_long = lists.lengths > hot
     if not too_long.any():
         return lists
-    shorter = [runs(lists.members, lists.starts, ~too_long)]
+    shorter = [lists_of_runs(lists.members, lists.starts, ~too_long)]
     for one in np.flatnonzero(too_long):
         shorter.append(_split(sets, lists.members[lists.starts[one] : lists.starts[one + 1]], threshold))
-    return joined(shorter)
+    return concatenated(shorter)
 
 
 def _split(sets: TokenSets, rows: np.ndarray, threshold: float) -> Lists:
@@ -37,7 +37,7 @@ def _split(sets: TokenSets, rows: np.ndarray, threshold: float) -> Lists:
     room = np.diff(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[starts])[within.sizes].sum()
     tokens, ranks = rank_table(rarest_first(within))
     at, keys = _keys(within.offsets, within.values, classes, starts, partners, lengths, tokens, ranks, room)
-    return grouped(rows[at], keys, _facing)
+    return grouped(rows[at], keys, _counterpart)
 
 
 def size_classes(count: int, threshold: float) -> np.ndarray:
@@ -48,7 +48,7 @@ def size_classes(count: int, threshold: float) -> np.ndarray:
     return classes
 
 
-def _facing(keys: np.ndarray) -> np.ndarray:
+def _counterpart(keys: np.ndarray) -> np.ndarray:
     """The keys with the class of the row and that of its partners exchanged."""
     tokens, classes, partners = keys >> 2 * _CLASS_BITS, keys >> _CLASS_BITS & _CLASSES - 1, keys & _CLASSES - 1
     return (tokens << _CLASS_BITS | partners) << _CLASS_BITS | classes

@@ -89,14 +89,14 @@ def _close_pairs(offsets, values, tokens, starts, owners, sizes, threshold):
             total = size + sizes[other]
             if shared / (total - shared) >= threshold:
                 if filled == len(found):
-                    found = longer(found)
+                    found = with_double_room(found)
                 found[filled, 0], found[filled, 1], found[filled, 2], found[filled, 3] = row, other, shared, total
                 filled += 1
     return found[:filled]
 
 
 @compiled
-def longer(found):
+def with_double_room(found):
     """The same rows of four columns, with room for as many more."""
     room = np.empty((2 * len(found), 4), np.int64)
     for i in range(len(found)):  # a slice would do, and compile for seconds

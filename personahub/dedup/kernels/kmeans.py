@@ -28,14 +28,14 @@ def train(sample: np.ndarray, clusters: int, seed: int, threshold: float, rounds
     sums, sizes = sample[start] / lengths[start, None], np.ones(clusters, np.int64)
     for _ in range(rounds):
         centroids = _unit(sums)
-        sums, similarity, sizes = _sums(sample, lengths, homes(sample, centroids), centroids)
+        sums, similarity, sizes = _sums(sample, lengths, assignments(sample, centroids), centroids)
         empty = np.flatnonzero(sizes == 0)
         far = np.argsort(similarity, kind="stable")[: len(empty)]
         sums[empty], sizes[empty] = sample[far] / lengths[far, None], 1
     return _unit(_united(sums, sizes, threshold))
 
 
-def homes(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def assignments(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """float32[n, d] of at most unit length -> int32[n]: the nearest centroid; ties: the lower number."""
     out = np.empty(len(vectors), np.int32)
     for rows, scores in blocks(vectors, centroids):
@@ -119,7 +119,7 @@ def blocks(vectors: np.ndarray, centroids: np.ndarray) -> Iterator[tuple[slice, 
 
 
 def nearest(scores: np.ndarray, vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """`homes` by given float32 scores."""
+    """`assignments` by given float32 scores."""
     home = scores.argmax(axis=1).astype(np.int32)
     _settle(scores, vectors, centroids, np.float32(2 * error_bound(vectors.shape[1])), home)
     return home

@@ -28,7 +28,7 @@ def test_a_vector_visits_its_home_and_the_clusters_whose_boundary_is_near(traine
     rows, centroids = trained
     away = planes(rows, centroids)
     margin = float(np.quantile(away[away >= 0], 0.1))
-    starts, clusters = boundary_probes.visits(rows, centroids, boundary_probes.distances(centroids), margin)
+    starts, clusters = boundary_probes.visits(rows, centroids, boundary_probes.centroid_distances(centroids), margin)
     for row in range(len(rows)):
         mine = clusters[starts[row] : starts[row + 1]].tolist()
         near = set(np.flatnonzero(away[row] <= margin).tolist())
@@ -44,7 +44,7 @@ def test_the_margin_gives_as_many_visits_as_are_asked_for(trained):
     held = rows[400:]
     for probes in (1, 2, 4):
         margin = boundary_probes.margin(held, centroids, probes, 0.5)
-        _, clusters = boundary_probes.visits(held, centroids, boundary_probes.distances(centroids), margin)
+        _, clusters = boundary_probes.visits(held, centroids, boundary_probes.centroid_distances(centroids), margin)
         assert len(clusters) / len(held) == pytest.approx(probes, abs=0.02)
 
 
@@ -55,7 +55,7 @@ def test_with_the_greatest_margin_no_pair_is_missed(trained, threshold):
     rows = np.concatenate([rows, moved * np.float32(0.6)])
     margin = boundary_probes.margin(rows, centroids, len(centroids), threshold)
     assert margin == pytest.approx(np.sin(np.arccos(threshold)))
-    starts, clusters = boundary_probes.visits(rows, centroids, boundary_probes.distances(centroids), margin)
+    starts, clusters = boundary_probes.visits(rows, centroids, boundary_probes.centroid_distances(centroids), margin)
     visits = np.zeros((len(rows), len(centroids)), np.bool_)
     visits[np.repeat(np.arange(len(rows)), np.diff(starts)), clusters] = True
     home = clusters[starts[:-1]]
@@ -68,7 +68,7 @@ def test_with_the_greatest_margin_no_pair_is_missed(trained, threshold):
 def test_equal_centroids_share_a_boundary_with_all_that_is_theirs():
     centroids = np.eye(3, dtype=np.float32)[[0, 0, 1]]
     rows = np.array([[0.9, 0.1, 0.0]], np.float32)
-    _, clusters = boundary_probes.visits(rows, centroids, boundary_probes.distances(centroids), 0.01)
+    _, clusters = boundary_probes.visits(rows, centroids, boundary_probes.centroid_distances(centroids), 0.01)
     assert clusters.tolist() == [0, 1]
 
 
@@ -84,7 +84,7 @@ def test_a_vector_is_spread_once_over_each_group_it_visits():
 def test_no_vectors_make_no_visits(trained):
     _, centroids = trained
     none = np.empty((0, centroids.shape[1]), np.float32)
-    starts, clusters = boundary_probes.visits(none, centroids, boundary_probes.distances(centroids), 0.1)
+    starts, clusters = boundary_probes.visits(none, centroids, boundary_probes.centroid_distances(centroids), 0.1)
     assert starts.tolist() == [0]
-    assert len(clusters) == len(kmeans.homes(none, centroids)) == 0
+    assert len(clusters) == len(kmeans.assignments(none, centroids)) == 0
     assert vectors.squared_lengths(none).shape == (0,)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personahub.dedup.kernels import buckets
-from personahub.dedup.kernels.candidate_lists import runs
+from personahub.dedup.kernels.candidate_lists import lists_of_runs
 from personahub.dedup.kernels.hot_buckets import without_hot
 from personahub.dedup.kernels.sets import TokenSets
 
@@ -92,7 +92,7 @@ def test_rows_of_a_template_meet_only_by_the_words_they_differ_in():
     template = set(range(1, 19))
     sets = [template | {1_000 + row, 5_000 + row} for row in range(900)]
     sets += [template - {1} | {9_000 + row, 20_000 + row // 2} for row in range(600)]
-    short = without_hot(packed(sets), runs(np.arange(1500), np.array([0, 1500])), 0.9, 500)
+    short = without_hot(packed(sets), lists_of_runs(np.arange(1500), np.array([0, 1500])), 0.9, 500)
     assert len(short.members) <= 2 * 600  # two by two, by the second word of the second half
     assert short.lengths.max() == 2
 

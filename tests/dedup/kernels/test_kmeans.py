@@ -30,7 +30,7 @@ def test_a_cluster_that_runs_empty_starts_again_far_from_the_others():
     rows = np.concatenate([same, others])
     for seed in range(3):  # most start from equal vectors
         centroids = kmeans.train(rows, 3, seed, 0.9)
-        assert len(set(kmeans.homes(rows, centroids)[-3:].tolist())) == 3
+        assert len(set(kmeans.assignments(rows, centroids)[-3:].tolist())) == 3
 
 
 def test_more_clusters_than_vectors_and_opposite_vectors_do_no_harm():
@@ -46,30 +46,30 @@ def test_a_family_of_near_duplicates_is_not_cut_into_clusters():
     others = topics(300, 40, 2, topics=20, spread=0.3)
     for threshold, expected in ((0.4, 1), (0.6, 8)):
         centroids = kmeans.train(np.concatenate([family * np.float32(0.7), others]), 30, 1, threshold)
-        clusters = np.unique(kmeans.homes(family, centroids))
+        clusters = np.unique(kmeans.assignments(family, centroids))
         assert len(clusters) == 1 if expected == 1 else len(clusters) >= expected
-        assert len(np.unique(kmeans.homes(others, centroids))) > 10
+        assert len(np.unique(kmeans.assignments(others, centroids))) > 10
     equal = np.tile(family[:1], (50, 1))
     assert len(kmeans.train(equal, 10, 1, 0.9)) == 1
 
 
 def test_home_is_the_nearest_whatever_the_batch(trained):
     rows, centroids = trained
-    home = kmeans.homes(rows, centroids)
+    home = kmeans.assignments(rows, centroids)
     assert home.tolist() == (unit(rows) @ centroids.T.astype(np.float64)).argmax(axis=1).tolist()
-    one_by_one = [int(kmeans.homes(rows[i : i + 1], centroids)[0]) for i in range(100)]
+    one_by_one = [int(kmeans.assignments(rows[i : i + 1], centroids)[0]) for i in range(100)]
     assert home[:100].tolist() == one_by_one
 
 
 def test_ties_go_to_the_lower_number():
     centroids = np.eye(4, dtype=np.float32)[[2, 0, 1, 0, 1]]
     rows = np.array([[0.5, 0.5, 0, 0], [0, 0.6, 0, 0], [0, 0, 0, 0.9]], np.float32)
-    assert kmeans.homes(rows, centroids).tolist() == [1, 2, 0]
+    assert kmeans.assignments(rows, centroids).tolist() == [1, 2, 0]
 
 
 def test_groups_hold_near_clusters_and_about_the_same_weight(trained):
     rows, centroids = trained
-    weights = np.bincount(kmeans.homes(rows, centroids), minlength=len(centroids)).astype(float)
+    weights = np.bincount(kmeans.assignments(rows, centroids), minlength=len(centroids)).astype(float)
     for count in (1, 3, 4):
         groups = kmeans.groups(centroids, weights, count)
         shares = np.bincount(groups, weights)
