@@ -24,13 +24,13 @@ Materialise = Callable[[DataFrame, str], DataFrame]
 
 def of_texts(texts: DataFrame, config: LexicalDedup, materialise: Materialise) -> np.ndarray | None:
     """A filter of the keys of at least two different sets, or of two equal ones. None: they are too many for a filter."""
-    keys = texts.select("text").mapInArrow(partial(_keys_by_part, config), "part int, keys binary").repartition("part")
-    return of_keys(_collected(materialise(keys.mapInArrow(_repeated, "keys binary"), "dedup.lexical.repeated"), "keys"))
+    keys = _keys(texts, config).repartition("part").mapInArrow(_repeated, "keys binary")
+    return of_keys(_collected(materialise(keys, "dedup.lexical.repeated"), "keys"))
 
 
 def all_keys(texts: DataFrame, config: LexicalDedup, materialise: Materialise, name: str) -> np.ndarray | None:
     """uint64: the keys of the texts, with repeats. None: they are too many for a filter."""
-    return _collected(materialise(texts.select("text").mapInArrow(partial(_keys, config), "keys binary"), name), "keys")
+    return _collected(materialise(_keys(texts, config), name), "keys")
 
 
 def of_keys(keys: np.ndarray | None) -> np.ndarray | None:
@@ -52,17 +52,17 @@ def part_bits(bloom: np.ndarray | None, share: float = 1.0) -> int:
     return min(row_blocks.PART_BITS, max(MIN_BITS, round(np.log2(len(bloom) * KEYS_A_WORD * share / ROWS_A_PART))))
 
 
+def _keys(texts: DataFrame, config: LexicalDedup) -> DataFrame:
+    """part, keys: those of a batch of texts, packed by their first bits."""
+    return texts.select("text").mapInArrow(partial(_keys_by_part, config), "part int, keys binary")
+
+
 def _collected(rows: DataFrame, column: str) -> np.ndarray | None:
     """uint64: the keys in a packed column. None: they are more than MAX_KEYS."""
     count = rows.agg(F.coalesce(F.sum(F.octet_length(column)), F.lit(0)) / 8).collect()[0][0]
     if count > MAX_KEYS:
         return None
     return np.frombuffer(b"".join(rows.select(column).toArrow()[column].to_pylist()), np.uint64)
-
-
-def _keys(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in larger_batches(batches):
-        yield _row(blocking_keys.keys_of(batch["text"], config))
 
 
 def _keys_by_part(config: LexicalDedup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -79,8 +79,5 @@ def _repeated(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for block in whole_groups(batches, "part", SORT_BYTES):
         keys = np.sort(np.concatenate([unpacked(batch["keys"], np.uint64) for batch in block]))
         same = np.append(False, keys[1:] == keys[:-1])[: len(keys)]
-        yield _row(keys[same & ~np.append(same[1:], False)[: len(keys)]])  # the last of each run of equal ones
-
-
-def _row(keys: np.ndarray) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict({"keys": pa.array([keys.tobytes()], pa.binary())})
+        last = keys[same & ~np.append(same[1:], False)[: len(keys)]]  # of each run of equal ones
+        yield pa.RecordBatch.from_pydict({"keys": pa.array([last.tobytes()], pa.binary())})
