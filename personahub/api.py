@@ -62,6 +62,8 @@ class HubHandle:
 
         Raises what `personahub run` exits with: see `personahub.errors`.
         """
+        if wrong := [stage for stage in stages if not isinstance(stage, str)]:
+            raise InputError(f"{wrong[0]!r} names no stage: name each by itself, as in hub.run('documents', 'dedup')")
         chosen = pipeline.check(self.config, stages, of=of)
         with pipeline.open_hub(self.config, spend=True) as hub:
             results = list(pipeline.run(hub, chosen, rebuild=rebuild, of=of))
@@ -93,7 +95,9 @@ class HubHandle:
         return self._shown(lambda hub: pipeline.import_personas(hub, source), views.result, spend=True)
 
     def forget(self, *ids: str, dry_run: bool = False, purge: bool = False) -> pipeline.Forgotten:
-        """Take down documents or personas, and all that derives only from them. Raises InputError for an unknown id."""
+        """Take down documents or personas, and all that derives only from them. Raises InputError for an unknown id, or none."""
+        if not ids:
+            raise InputError("no id of a document or persona is named: nothing was taken down")
         with pipeline.open_hub(self.config, spend=True) as hub:
             return pipeline.forget(hub, ids, dry_run=dry_run, purge=purge)
 

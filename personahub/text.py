@@ -126,6 +126,11 @@ def cut_at_sentence(text: str, limit: int) -> str:
     return head[:space].rstrip() if space >= limit // 2 else head
 
 
+def first_line(text: str) -> str:
+    """The first line with anything in it, as of a message that begins with a blank one."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
 def nearest(word: str, candidates: Iterable[str], prefix: str = "") -> str:
     """The tail of an error message about an unknown name: the nearest right one, else all of them."""
     candidates = list(candidates)

@@ -3,6 +3,7 @@
 PySpark and the pipeline are imported inside the commands that need them: `--help`, `validate` and `mock-server` do without.
 """
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -190,7 +191,10 @@ def exit_on_error(command: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         _complain("interrupted: what was answered is kept; run again to go on")
         sys.exit(130)
-    except Exception:
+    except Exception as error:
+        if trouble := _of_the_place(error):
+            _complain(f"{trouble}: what was answered is kept; mend that and run again to go on")
+            sys.exit(2)
         engines = sys.modules.get("personahub.engines")
         ended = engines and engines.why_it_ended()
         if ended:
@@ -199,6 +203,16 @@ def exit_on_error(command: Callable[[], object]) -> None:
         traceback.print_exc()
         _complain("personahub did not expect this: please report it with the lines above (--verbose shows the engine's log, too)")
         sys.exit(1)
+
+
+def _of_the_place(error: Exception) -> str:
+    """Where a folder is full, or cannot be written or read: the line that says so, by whichever library."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    found = re.search(
+        r"[^\n]*(No space left on device|Disk quota exceeded|Read-only file system|Permission denied)[^\n]*", str(error)
+    )
+    return found[0].strip()[:300] if found else ""
 
 
 def _complain(text: str) -> None:

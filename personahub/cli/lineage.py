@@ -44,7 +44,7 @@ def forget(
         if dry_run:
             return
         loss = "Their text is removed for good" if purge else "Their text stays in the tables (--purge removes it)"
-        if not yes and not typer.confirm(f"{loss}. Go on?"):
+        if not yes and not ui.agrees(f"{loss}. Go on? [y/N] ", "nothing was taken down"):
             raise Interrupted("nothing was taken down")
         _say(ui, pipeline.forget(hub, names, purge=purge), "taken down")
 

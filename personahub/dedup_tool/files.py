@@ -71,6 +71,7 @@ def run(request: Request, config: Config, report: Callable[[str], None] = lambda
             with engines.interruptible(spark):
                 seen = stamps(source)
                 frames = Scratch(Store(spark, Config(root=request.out)))
+                results.root = frames.store.root
                 results.check_remote(spark)
                 done = _separated(frames, source, request, config, report)
                 report("grouping")

@@ -16,7 +16,7 @@ from personahub.config import Dedup
 from personahub.dedup import by_vectors, by_words
 from personahub.dedup_tool.rows import check_columns, check_ids, text_of, with_ids
 from personahub.dedup_tool.scratch import Scratch, scratch_root, temporary
-from personahub.errors import ConfigError, PersonahubError
+from personahub.errors import ConfigError, InputError, PersonahubError
 from personahub.storage.delta import Store
 
 BROADCAST_ROWS = 1_000_000  # ids that every executor gets, some 100 MB, so that the rows need not be shuffled
@@ -83,6 +83,10 @@ def deduplicate_frame(
 
     Raises InputError for columns that are wrong and ids that are null or repeat, ConfigError for settings.
     """
+    if not hasattr(rows, "sparkSession"):
+        raise InputError(
+            f"rows is a {type(rows).__name__}, and no DataFrame of Spark: spark.createDataFrame(...) makes one of it"
+        )
     own = temporary(rows.sparkSession) if scratch is None else None
     frames = Scratch(Store(rows.sparkSession, scratch_root(scratch or str(own))))
 

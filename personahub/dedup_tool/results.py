@@ -18,6 +18,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from personahub.config import expanded
 from personahub.dedup.proof.audit import Finding
 from personahub.dedup_tool.frame import Counts, Deduplicated, check_sums
 from personahub.dedup_tool.input import Source, is_remote
@@ -37,11 +38,9 @@ class Results:
     def __init__(self, out: str, format: str, overwrite: bool) -> None:
         self.out, self.format, self.overwrite = out, format, overwrite
         self.remote = is_remote(out)
-        self.folder = Path(out).expanduser().absolute()
+        self.folder = Path(expanded(out)).absolute()
         self._scratch = self.folder / "_scratch"
-
-    def place(self, name: str) -> str:
-        return f"{self.out.rstrip('/')}/{name}" if self.remote else str(self.folder / name)
+        self.root = out.rstrip("/") if self.remote else str(self.folder)  # as the engine is told; see `Scratch.root`
 
     def check(self, source: Source) -> None:
         """Before the engine starts. Raises ConfigError: DIR is a file, holds results already, or holds or is held by the input."""
@@ -104,7 +103,7 @@ class Results:
             frames["rejects"] = done.rejects
         written = {}
         for name, frame in frames.items():
-            target = self.place(name) if self.remote else str(self._scratch / "results" / name)
+            target = f"{self.root}/{name}" if self.remote else f"{self.root}/_scratch/results/{name}"
             frame.write.format(self.format).mode("overwrite" if self.overwrite else "error").save(target)
             if not self.remote and not Path(target).exists():  # where there is no row, the embedded engine writes no file
                 Path(target).mkdir()
@@ -121,10 +120,10 @@ class Results:
 
     def load(self, spark: SparkSession, name: str) -> DataFrame | None:
         """A result in DIR; None if there is none."""
-        if not self.remote and not Path(self.place(name)).exists():  # where there is no file, the embedded engine reads no column
+        if not self.remote and not (self.folder / name).exists():  # where there is no file, the embedded engine reads no column
             return None
         try:
-            rows = spark.read.format(self.format).load(self.place(name))
+            rows = spark.read.format(self.format).load(f"{self.root}/{name}")
             rows.schema  # noqa: B018  analysed lazily under Connect
             return rows
         except AnalysisException:

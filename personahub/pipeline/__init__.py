@@ -6,7 +6,7 @@ from typing import Literal
 
 from pyspark.sql import functions as F
 
-from personahub import documents, figures, stages
+from personahub import documents, figures, schemas, stages
 from personahub.config import Config, DocumentFilters, Documents, expanded
 from personahub.errors import InputError, TransientFailures
 from personahub.pipeline import consent
@@ -123,7 +123,11 @@ def status(hub: Hub) -> figures.Status:
 
 
 def progress(hub: Hub) -> list[str]:
-    """Sentences about what a run of each stage would still do."""
+    """Sentences about what a run of each stage would still do; of a hub that is not there, that it is not."""
+    if not any(map(hub.store.exists, schemas.TABLES)):
+        return [
+            f"there is no hub at {hub.config.catalog or hub.config.root} yet: `personahub run` makes it, or set root to where yours is"
+        ]
     return [sentence for stage in stages.STAGES.values() for sentence in stage.progress(hub)]
 
 

@@ -55,6 +55,8 @@ def estimates_of(hub: Hub, stage: Stage) -> list[Estimate]:
 def preview(hub: Hub, name: str, n: int) -> list[Preview]:
     """The exact prompts and answers of `n` requests, always the same ones. What they cost goes into the ledger: a run reuses them."""
     stage = stages.named(name)
+    if n < 1:
+        raise ConfigError(f"a preview of {n} requests shows nothing: ask for 1 or more")
     if not stage.buys_answers:
         asking = [each.name for each in stages.STAGES.values() if each.buys_answers]
         raise ConfigError(f"{name!r} asks no model: preview takes one of {', '.join(asking)}")

@@ -40,13 +40,15 @@ class TerminalUI:
             self.say(f"{one.stage}: about to buy {offer(one)}")
         if len(estimates) > 1:
             self.say(f"together: {together(estimates)}")
-        if self._yes:
-            return True
+        return self._yes or self.agrees("go on? [y/N] ", "nothing was bought")
+
+    def agrees(self, question: str, otherwise: str) -> bool:
+        """The user's answer. Raises ConfigError, which says `otherwise`, where there is no terminal to ask on."""
         if not (sys.stdin.isatty() and self.console.is_terminal):
-            raise ConfigError("nothing was bought: without a terminal to ask on, --yes is needed")
+            raise ConfigError(f"{otherwise}: without a terminal to ask on, --yes is needed")
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing runs that would have to end first
         try:
-            return self.console.input("go on? [y/N] ", markup=False).strip().lower() in ("y", "yes")
+            return self.console.input(question, markup=False).strip().lower() in ("y", "yes")
         finally:
             signal.signal(signal.SIGINT, before)
 

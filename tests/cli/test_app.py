@@ -12,6 +12,7 @@ import yaml
 from personahub import errors, mockserver, pipeline
 from personahub.cli import app, main
 from personahub.config import Config
+from personahub.ids import persona_id
 
 KEY = "sk-not-to-be-seen"
 
@@ -99,6 +100,26 @@ def test_what_is_raised_on_purpose_is_a_message_and_an_exit_code(capsys, error, 
         app.exit_on_error(command)
     assert ended.value.code == code
     assert capsys.readouterr().err == ("why\n" if str(error) else "interrupted: what was answered is kept; run again to go on\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/hub/x"), "No space left on device: /hub/x: what was answered is kept"),
+        (
+            RuntimeError("job aborted\n caused by: No space left on device (os error 28)\nmore"),
+            "caused by: No space left on device (os error 28): ",
+        ),
+    ],
+)
+def test_a_full_disk_is_a_line_and_no_traceback(capsys, error, said):
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        app.exit_on_error(command)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(said)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd"), errors.PersonahubError("odd")])
@@ -238,10 +259,17 @@ def test_imported_personas_and_bad_lines_as_rejects(personahub, hub, spark, tmp_
 def test_status_and_runs_of_a_root_that_is_not_there_yet(personahub, hub):
     code, out, err = personahub("status", *hub[0])
     assert code == 0, err
-    assert "nothing is missing" in out
+    assert "there is no hub at" in out
     code, out, err = personahub("runs", *hub[0])
     assert code == 0, err
     assert out == "no run has been recorded here yet\n"
+
+
+def test_forget_asks_nobody_where_there_is_no_terminal(personahub, hub, tmp_path):
+    (tmp_path / "mine.jsonl").write_text('{"persona": "A ferry pilot who knits nets for fishermen"}\n')
+    personahub("import", "personas", tmp_path / "mine.jsonl", *hub[0])
+    code, _, err = personahub("forget", persona_id("A ferry pilot who knits nets for fishermen"), *hub[0])
+    assert (code, err) == (2, "nothing was taken down: without a terminal to ask on, --yes is needed\n")
 
 
 def test_a_root_in_use(personahub, hub, tmp_path):

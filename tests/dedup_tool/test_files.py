@@ -202,6 +202,17 @@ def test_every_line_is_kept_or_a_duplicate_or_a_reject(spark, tmp_path):
     assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["duplicates", "kept", "rejects"]
 
 
+@pytest.mark.parametrize("format_", ["parquet", "delta"])
+def test_results_in_a_folder_of_any_name(tmp_path, spark, format_):
+    (tmp_path / "in [1].jsonl").write_text("".join(json.dumps({"persona": text}) + "\n" for text in COOKS))
+    request = Request(str(tmp_path / "in [1].jsonl"), str(tmp_path / "out {2} *"), format=format_, audit=True)
+    summary = run(request, load())
+    assert all(finding.holds for finding in summary.findings)
+    (tmp_path / "out {2} *").rename(tmp_path / "plain")
+    assert spark.read.format(format_).load(str(tmp_path / "plain" / "kept")).count() == summary.counts.kept
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in [1].jsonl", "plain"]
+
+
 def test_delta_in_and_out_with_whole_numbers_as_ids_and_minhash(spark, tmp_path):
     rows = [(3, COOKS[0], {"a": 1}), (1, COOKS[3], {}), (2, COOKS[1], None), (7, OTHERS[0], {})]
     frame = spark.createDataFrame(rows, "number int, text string, more map<string,int>")

@@ -61,7 +61,8 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     calls = more * len(tasks) * settings.samples_per_persona
     if settings.target_accepted is not None:
         candidates = min(there + more, settings.max_candidates or settings.target_accepted * 10) * len(tasks)
-        calls = max(0, candidates - sum(one.calls for one in found if one.purpose == "examples"))
+        first = next(one for one in found if one.purpose == "examples")
+        calls = max(0, candidates - first.calls - (_answered(hub) if first.reused else 0))
     if not calls:
         return found, incoming
     model = config.models[settings.model]
@@ -70,6 +71,13 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     if CONVERSATION in settings.tasks:
         found += conversation.turns_at_most(hub, more)
     return found, incoming
+
+
+def _answered(hub: Hub) -> int:
+    """Candidates that the ledger holds."""
+    prompt_names = list(transform.prompts_of(hub.config))
+    ledger = hub.store.table("completions").where(F.col("prompt_name").isin(prompt_names) & (F.col("purpose") == "examples"))
+    return ledger.select("completion_id").distinct().count()
 
 
 def preview(hub: Hub, n: int) -> Rounds:

@@ -44,6 +44,9 @@ def rounds(hub: Hub, personas: DataFrame, pool: list[Example]) -> Rounds:
         if result.failed:
             break
     missing = sum(wanted - accepted[key] for key in asked)
+    if missing and all(at == limit for at in asked.values()):
+        more = "raise synthesis.max_personas or max_candidates, or make more personas"
+        hub.ui.say(f"{NAME}: {missing:,} are missing though all {limit:,} candidates of each task were asked: {more}")
     return {"missing": missing} if missing else {}
 
 

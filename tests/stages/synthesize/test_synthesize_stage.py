@@ -129,9 +129,12 @@ def test_candidates_end_where_the_budget_or_the_hub_ends(config_of, tmp_path, de
     counts, examples, rejects = run(config)
     assert counts["calls"] == 13 == len(examples) + len(rejects)
     assert counts["missing"] == 12 - len(examples)
-    counts, examples, _ = run(config_of("synthesis.target_accepted=31", server=declining))
+    config = config_of("synthesis.target_accepted=31", server=declining)
+    counts, examples, _ = run(config)
     assert counts["calls"] == 30 - 13
     assert counts["missing"] == 31 - len(examples)
+    with pipeline.open_hub(config) as hub:  # what the ledger holds is not offered once more
+        assert sum(one.calls for one in synthesize.bound(hub, 0)[0] if one.purpose == "examples") == 0
 
 
 def test_personas_are_drawn_by_the_seed_and_the_same_ones_again(config_of, tmp_path):
