@@ -4,7 +4,7 @@ BIN := .venv/bin
 SPARK_BIN := .venv-spark/bin
 JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
 
-.PHONY: setup demo test test-spark test-embeddings lint bench zip java
+.PHONY: setup demo test test-spark test-embeddings fuzz lint bench zip java
 
 setup: .venv/installed
 
@@ -20,6 +20,10 @@ test: .venv/installed
 # the same tables on each engine, kills, and what is about Spark itself; each process starts a Spark of its own, up to 3 GB with its workers
 test-spark: java .venv-spark/installed
 	PERSONAHUB_ENGINE=spark $(SPARK_BIN)/python -m pytest $(PROCESSES) -m "engines or spark"
+
+# what reads files, answers and settings, with 10,000 inputs for each
+fuzz: .venv/installed
+	PERSONAHUB_FUZZ=10000 $(BIN)/python -m pytest $(PROCESSES) tests/test_fuzz.py
 
 # with a real model, in an environment of its own: torch takes some 6 GB
 test-embeddings: .venv-embeddings/installed

@@ -142,8 +142,8 @@ def processes(of: int) -> list[tuple[int, int, str, int, float]]:
 
 
 def _kind(arguments: list[str]) -> str:
-    if Path(arguments[0]).name == "java" or "personahub.engines.server" in arguments:
+    if Path(arguments[0]).name == "java" or any("personahub.engines.server" in part for part in arguments):
         return "engine"
-    if "personahub.mockserver" in arguments:
+    if any("personahub.mockserver" in part for part in arguments):
         return "server"
     return "workers" if any(part.startswith("pyspark.") for part in arguments) else "driver"

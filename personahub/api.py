@@ -16,6 +16,7 @@ from personahub.config import Config
 from personahub.dedup_tool import Deduplicated, deduplicate_frame
 from personahub.errors import InputError
 from personahub.render import hops, views
+from personahub.render.terminal import new_console
 from personahub.storage.hub import Hub
 from personahub.text import nearest
 
@@ -34,12 +35,12 @@ class Shown:
         self.value, self._views = value, views
 
     def __repr__(self) -> str:
-        console = Console(file=io.StringIO(), width=WIDTH, highlight=False)
+        console = new_console(file=io.StringIO(), width=WIDTH)
         self._print(console)
         return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
 
     def _repr_html_(self) -> str:
-        console = Console(file=io.StringIO(), width=WIDTH, highlight=False, record=True)
+        console = new_console(file=io.StringIO(), width=WIDTH, record=True)
         self._print(console)
         return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.2">{code}</pre>')
 

@@ -1,5 +1,6 @@
 """One normaliser and one tokeniser, used by ids, dedup and tests alike. Pure Python."""
 
+import codecs
 import difflib
 import re
 import unicodedata
@@ -31,6 +32,7 @@ _WITH_MARKS = regex.compile(rf"(?V1)[\p{{L}}]{MARK}*")
 # ASCII, folded, and a space for whatever is in no word
 _ASCII_WORDS = "".join(chr(code).lower() if re.fullmatch(r"\w", chr(code)) else " " for code in range(128))
 COPIED_WORDS = 12  # so many consecutive words of another text are a quotation
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
@@ -124,6 +126,24 @@ def cut_at_sentence(text: str, limit: int) -> str:
         return head[: ends[-1]].rstrip()
     space = head.rfind(" ")
     return head[:space].rstrip() if space >= limit // 2 else head
+
+
+def decoded(raw: bytes) -> str:
+    """The text of a file as spreadsheets and editors save it: by its byte order mark, else UTF-8, else Windows' Western code page.
+
+    Raises UnicodeDecodeError.
+    """
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252")
+
+
+def printable(text: str) -> str:
+    """Without control characters, but for the ends of lines and tabs."""
+    return _CONTROL.sub("", text)
 
 
 def first_line(text: str) -> str:

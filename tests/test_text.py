@@ -9,7 +9,7 @@ from many_scripts import SCRIPTS
 
 from personahub.config import Config
 from personahub.ids import persona_id
-from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, nearest, normalise, tokens, words
+from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, decoded, nearest, normalise, printable, tokens, words
 
 UNSPACED = ("Thai", "Lao", "Burmese", "Khmer", "Han", "Kana")
 
@@ -40,6 +40,15 @@ def test_normalised_text_has_single_spaces_inside_only(text):
 @given(st.text(), st.sampled_from([" ", "\n", "\t\t", "\u2003"]))
 def test_white_space_around_does_not_matter(text, space):
     assert normalise(space + text + space) == normalise(text)
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_of_a_spreadsheet_is_read_by_its_encoding(codec):
+    assert decoded("id;Größe".encode(codec)) == "id;Größe"
+
+
+def test_control_characters_are_not_printed():
+    assert printable("a\x1b]0;owned\x07\x1b[31m\x00 b\r\n\tc\x9b") == "a]0;owned[31m b\n\tc"
 
 
 def test_tokens_are_a_set_of_words():

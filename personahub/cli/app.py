@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 import typer
 import yaml
-from rich.console import Console
 
 from personahub import __version__
 from personahub.cli.dedup import dedup
@@ -22,6 +21,8 @@ from personahub.cli.options import Files, Sets, Verbose, opened, settings_of, st
 from personahub.cli.reviews import import_verdicts, sample_examples
 from personahub.cli.runs import runs
 from personahub.errors import PersonahubError
+from personahub.render.terminal import new_console
+from personahub.text import printable
 
 app = typer.Typer(
     name="personahub",
@@ -171,7 +172,7 @@ def demo(
     """Everything once, in a minute, on forty short texts and a simulated endpoint: no key, no cost."""
     from personahub.cli import walkthrough
 
-    walkthrough.demo(out, Console(highlight=False), verbose=verbose)
+    walkthrough.demo(out, new_console(), verbose=verbose)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -185,7 +186,7 @@ def exit_on_error(command: Callable[[], object]) -> None:
         command()
     except PersonahubError as error:
         if type(error) is PersonahubError:  # nothing more special: it should not have happened
-            traceback.print_exc()
+            sys.stderr.write(printable(traceback.format_exc()))
         _complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -200,7 +201,7 @@ def exit_on_error(command: Callable[[], object]) -> None:
         if ended:
             _complain(f"{ended}: what was answered is kept; run again to go on")
             sys.exit(1)
-        traceback.print_exc()
+        sys.stderr.write(printable(traceback.format_exc()))
         _complain("personahub did not expect this: please report it with the lines above (--verbose shows the engine's log, too)")
         sys.exit(1)
 
@@ -216,4 +217,4 @@ def _of_the_place(error: Exception) -> str:
 
 
 def _complain(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text, style="red", markup=False, soft_wrap=True)
+    new_console(stderr=True).print(text, style="red", markup=False, soft_wrap=True)

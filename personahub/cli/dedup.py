@@ -3,10 +3,10 @@
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from personahub.cli.options import Files, Sets, Verbose, settings_of
 from personahub.errors import ConfigError
+from personahub.render.terminal import new_console
 
 
 def dedup(
@@ -40,7 +40,7 @@ def dedup(
     """Near-duplicates out of any file: every row is kept, or a duplicate of a kept one, or a reject with its reason. Buys nothing."""
     from personahub.render import deduplication as views
 
-    console = Console(highlight=False)
+    console = new_console()
     if vectors is not None and (method, ngram, unit) != (None, None, None):
         raise ConfigError("--method, --ngram and --unit are about words; with --vectors none are compared")
     flags = {

@@ -4,11 +4,11 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from personahub.cli.options import Files, Sets, settings_of
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ConfigError, EndpointError, ErrorKind
+from personahub.render.terminal import new_console
 
 
 def check_models(config: Files = None, sets: Sets = None) -> None:
@@ -23,7 +23,7 @@ def check_models(config: Files = None, sets: Sets = None) -> None:
             key = kind is ErrorKind.AUTHENTICATION  # what is wrong with it names the endpoint
             refused = refused or key
             problems.append(f"models.{alias}: {finding}" if key else f"{alias} ({model.base_url}): {finding}")
-    views.models(Console(highlight=False), rows)
+    views.models(new_console(), rows)
     if problems:
         raise (AuthenticationError if refused else EndpointError)("\n".join(problems))
 
@@ -60,7 +60,7 @@ def mock_server(
     """A simulated OpenAI-compatible endpoint on loopback, to try things on without spending. It is no model."""
     from personahub import mockserver
 
-    console = Console(highlight=False)
+    console = new_console()
 
     def ready(base_url: str) -> None:
         counts = f"{base_url.removesuffix('/v1')}/stats"

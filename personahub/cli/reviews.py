@@ -8,6 +8,7 @@ import typer
 
 from personahub.cli.options import Files, Sets, Verbose, opened, settings_of
 from personahub.errors import InputError
+from personahub.text import decoded
 
 
 def sample_examples(
@@ -41,7 +42,7 @@ def import_verdicts(
     from personahub.render import views
 
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = decoded(file.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} can not be read: {error}") from None
     with opened(settings_of(config, sets), spend=True, verbose=verbose) as (hub, ui):

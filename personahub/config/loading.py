@@ -103,7 +103,12 @@ def _explain(problem: Any) -> str:
             return _renamed(where, problem["input"])
         return f"unknown config key {where}{nearest(str(path[-1]), _keys_beside(path), '.'.join(map(str, path[:-1])))}"
     message = problem["msg"].removeprefix("Value error, ")
+    if _SECRET.search(where):  # a key where the name of its variable belongs is not shown
+        return f"config key {where}: {message}"
     return f"config key {where}: {message} (got {problem['input']!r})" if where else message
+
+
+_SECRET = re.compile(r"key|token(?!s)|secret|password|base_url", re.IGNORECASE)
 
 
 def _renamed(old: str, value: Any) -> str:

@@ -1,6 +1,7 @@
 """The settings and their defaults: frozen, strict pydantic models."""
 
 import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,11 +16,21 @@ Relation = Literal["read", "write", "like", "dislike"]
 
 
 def expanded(path: str) -> str:
-    """With the home folder for ~ and the values of $VARIABLES of the environment; one that is not set stays as it is."""
-    return os.path.expanduser(os.path.expandvars(path))
+    """With the home folder for ~ and the values of $VARIABLES of the environment; one that is not set stays as it is.
+
+    Raises ValueError where there is no home folder, as in a container of any user.
+    """
+    found = os.path.expanduser(os.path.expandvars(path))
+    if re.match(r"~[^/]*(/|$)", found) and not os.path.exists(found):
+        raise ValueError(f"there is no home folder for {found.partition('/')[0]}: set HOME, or name the whole path")
+    return found
 
 
 Place = Annotated[str, AfterValidator(expanded)]
+
+
+# a key where the name of its variable belongs: by the beginning of those of several providers, or in both cases with digits
+_KEY = re.compile(r"^(?:sk|hf|gsk|xai|r8|AIza|ghp)_|^(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{20,}$")
 
 
 class Settings(BaseModel):
@@ -69,6 +80,32 @@ class Model(Settings):
     response_format: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     in_mtok_cost: Price | None = None
     out_mtok_cost: Price | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and (not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or _KEY.search(name)):
+            raise ValueError(
+                "this is the name of an environment variable, and not the key itself: put the key into such a variable"
+            )
+        return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_password(cls, url: str) -> str:
+        if re.match(r"[^/]*//[^/@]*:[^/@]*@", url):
+            raise ValueError(
+                "a password in the address would stand in the ledger: put it into the variable that api_key_env names"
+            )
+        return url
+
+    @field_validator("generation_params")
+    @classmethod
+    def _bounds_answers(cls, params: dict[str, Any]) -> dict[str, Any]:
+        for name in ("max_tokens", "max_completion_tokens"):
+            if name in params and (type(params[name]) is not int or params[name] < 1):
+                raise ValueError(f"{name} is a whole number of 1 or more")
+        return params
 
     @property
     def max_answer_tokens(self) -> int:

@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from personahub.dedup_tool import jsonl, parquet
+from personahub.documents.files import JSONL, PARQUET
 from personahub.errors import InputError
 from personahub.storage.delta import Store
 from personahub.text import nearest
 
-_PARQUET = (".parquet", ".parq", ".pq")
-_JSONL = tuple(ending + packed for ending in (".jsonl", ".json", ".ndjson") for packed in ("", ".gz", ".bz2", ".zst"))
-_KINDS = "parquet (.parquet, .parq, .pq), jsonl (.jsonl, .ndjson, .json, each also .gz, .bz2, .zst) or a Delta table"
+_KINDS = "parquet (.parquet, .parq, .pq), jsonl (.jsonl, .ndjson, .json, each also .gz, .bz2, .xz, .zst) or a Delta table"
 # Spark's [ERROR_CONDITION] of a file that cannot be read; the line after the last "Caused by" says why
 _DAMAGED = re.compile(r"\[FAILED_READ_FILE[A-Z_.]*\] Encountered error while reading file (?P<file>\S+?)\.\s")
 _PARQUET_ERROR = re.compile(r"\bParquet\b.*\berror: ")  # the embedded engine does not say in which file
+_NOT_KEPT = re.compile(rf"{parquet.NOT_KEPT} [^\n]*")
 _CONDITION = re.compile(r"\[(?P<name>[A-Z][A-Z0-9_.]+)\] (?P<text>.+)")
 
 
@@ -102,8 +102,8 @@ def _check_parquet(source: Source, *, wholly: bool = False) -> None:
             continue
         try:
             with pq.ParquetFile(file) as opened:
-                for _ in opened.iter_batches() if wholly else ():
-                    pass
+                for batch in opened.iter_batches() if wholly else ():
+                    batch.validate(full=True)  # of strings, too, that they are UTF-8
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{file} is damaged, or no parquet file: {error}") from None
 
@@ -123,6 +123,8 @@ def complaints(source: Source, *, always: bool = False) -> Iterator[None]:
             why = causes[-1] if causes else "the engine cannot read it"
             file = re.sub(r"^file:/*", "/", damaged["file"])
             raise InputError(f"{file} is damaged, or no {source.format} file: {why}") from None
+        if kept := _NOT_KEPT.search(text):
+            raise InputError(f"{source.name}: {kept[0]}: drop or cast it") from None
         if _PARQUET_ERROR.search(text):
             _check_parquet(source, wholly=True)
         condition = _CONDITION.search(text)
@@ -146,7 +148,7 @@ def _matches(pattern: Path) -> list[str]:
 
 def _kind(name: str) -> str | None:
     lower = name.lower()
-    return "parquet" if lower.endswith(_PARQUET) else "jsonl" if lower.endswith(_JSONL) else None
+    return "parquet" if lower.endswith(PARQUET) else "jsonl" if lower.endswith(JSONL) else None
 
 
 def _file(name: str, path: Path) -> Source:

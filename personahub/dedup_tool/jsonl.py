@@ -19,15 +19,15 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from personahub.dedup_tool.parquet import partitions
 from personahub.documents.files import DAMAGE, Place, line_blocks, select
+from personahub.documents.json_lines import parse
 from personahub.errors import InputError
-from personahub.text import storable
 
 UNREADABLE = "_personahub_unreadable"  # the text of a line that is no JSON object
 BLOCK_BYTES = 8 << 20
 MAX_DEPTH = 16  # of types: engines pass them on as messages whose nesting is limited
 # Arrow's reader overflows the stack where values are nested deeply. A line of fewer opening brackets is not
 _MAX_BRACKETS = 200
-_NO_JSON = re.compile(rb"[\[:,]\s*-?(?:NaN|Inf)")  # numbers to Arrow's reader
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _SCALARS = {"null": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "double": pa.float64(), "string": pa.string()}
 
 # the type of a value: a name of _SCALARS, [type of the elements] or {name: type}. It is sent as JSON
@@ -36,11 +36,12 @@ _Batches = Iterator[pa.RecordBatch]
 
 
 def read(spark: SparkSession, name: str, files: Sequence[str], folder: str | None = None) -> DataFrame:
-    """The rows of plain, .gz, .bz2 or .zst files of JSON lines, and UNREADABLE: null where the line is a JSON object.
+    """The rows of plain, .gz, .bz2, .xz or .zst files of JSON lines, and UNREADABLE: null where the line is a JSON object.
 
     name: the input as the user wrote it; files: local files, or one URL of a file, folder or glob; folder: where names of folders below
     it are like lang=en, they become columns. A column of integers is bigint, of other numbers double, of nulls alone string; where values
-    of several types are mixed it is a string: a JSON string as it is, all else as JSON. Blank lines are no rows.
+    of several types are mixed, or whole numbers have more than 64 bits, it is a string: a JSON string as it is, all else as JSON. Blank
+    lines are no rows.
 
     A job runs, which finds the types. Raises InputError for a damaged file, and where no line is an object that has a key.
     """
@@ -135,7 +136,7 @@ def _kind_of(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         return {key: _kind_of(one, depth + 1) for key, one in value.items()} if depth < MAX_DEPTH else "string"
     if isinstance(value, int) and not isinstance(value, bool):
-        return "int" if -(2**63) <= value < 2**63 else "double"
+        return "int" if -(2**63) <= value < 2**63 else "string"
     return {bool: "bool", float: "double", str: "string", type(None): "null"}[type(value)]
 
 
@@ -201,7 +202,7 @@ def _fitted(value: Any, kind: pa.DataType) -> Any:
     if value is None:
         return None
     if pa.types.is_string(kind):
-        return value if isinstance(value, str) else orjson.dumps(value).decode()
+        return value if isinstance(value, str) else _json(value)
     if pa.types.is_list(kind):
         return [_fitted(one, kind.value_type) for one in value]
     if pa.types.is_struct(kind):
@@ -252,7 +253,7 @@ def _arrow(lines: bytes, count: int, options: pj.ParseOptions) -> pa.Table | Non
         table = pj.read_json(pa.BufferReader(lines), pj.ReadOptions(use_threads=False, block_size=len(lines) + 1), options)
     except (pa.ArrowException, UnicodeDecodeError):
         return None
-    if "double" in str(table.schema) and (b"NaN" in lines or b"Inf" in lines) and _NO_JSON.search(lines):
+    if "double" in str(table.schema) and _LONG_NUMBER.search(lines):  # it may have been rounded
         return None
     return table if table.num_rows == count else None
 
@@ -260,40 +261,16 @@ def _arrow(lines: bytes, count: int, options: pj.ParseOptions) -> pa.Table | Non
 def _object(line: bytes) -> dict[str, Any] | None:
     """The JSON object in a line; None if it is none, or nested so deeply that it could not be written again."""
     try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        record = _lenient(line)
-    if not isinstance(record, dict):
+        record = parse(line)
+        if _brackets(line) > _MAX_BRACKETS:
+            _json(record)
+    except (ValueError, RecursionError):
         return None
-    if _brackets(line) > _MAX_BRACKETS:
-        try:
-            orjson.dumps(record)
-        except orjson.JSONEncodeError:
-            return None
     return record
 
 
-def _lenient(line: bytes) -> Any:
-    """What JSON allows, yet orjson refuses: half a surrogate pair, and numbers beyond a double. None if it is no JSON."""
+def _json(value: Any) -> str:
     try:
-        return _storable(json.loads(line.decode(), parse_int=_integer, parse_constant=_refused))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _integer(digits: str) -> int | float:
-    if len(digits) <= 20 and -(2**63) <= int(digits) < 2**63:
-        return int(digits)
-    return float(digits)
-
-
-def _refused(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {storable(key): _storable(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_storable(one) for one in value]
-    return storable(value) if isinstance(value, str) else value
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # of whole numbers beyond 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -62,6 +62,15 @@ def split(read: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame]:
     return documents, rejects.select(*REJECTS.names)
 
 
+def why_nothing(read: DataFrame) -> str | None:
+    """Why READ rows hold no document, by reason and with the first detail of each; None if they hold one, or nothing at all."""
+    counts = read.groupBy("reason").agg(F.count("*").alias("rows"), F.min("detail").alias("detail")).collect()
+    if not counts or any(row.reason is None for row in counts):
+        return None
+    reasons = (f"{row.reason} {row.rows:,} ({(row.detail or '')[:200]})" for row in sorted(counts, key=lambda row: -row.rows))
+    return f"nothing was kept: {'; '.join(reasons)}"
+
+
 def read_file(place: Place, file: _File, file_index: int, documents: Documents, most: int | None = None) -> Iterator[Row]:
     """The rows of one file, up to and with its `most`-th document."""
     corpus = redpajama_v2 if documents.format == "redpajama_v2" else generic

@@ -222,7 +222,7 @@ def records(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any], str | None]
 
 
 def _missing_column(file: File, file_index: int, name: str, have: Any) -> Row:
-    detail = f"no column {name!r}; the file has: {', '.join(list(have)[:30])}; set documents.text_column"
+    detail = f"no column {name!r}; the file has: {', '.join(list(have)[:30])}; set documents.text_column (of an import: --column)"
     return reject(file_index, 0, file.id, "missing_column", detail)
 
 

@@ -10,7 +10,6 @@ people who must not run code as this user, take Spark (`spark.engine: spark`).
 import atexit
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 from pyspark.sql import SparkSession
 
+from personahub import subprocesses
 from personahub.config import Config
 from personahub.errors import ConfigError, PersonahubError
 
@@ -95,22 +95,22 @@ def why_it_ended() -> str | None:
 
 
 def _start(verbose: bool) -> tuple[_Server, int]:
-    environment = os.environ | _SETTINGS | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    environment = subprocesses.environment() | _SETTINGS
     log = None if verbose else tempfile.TemporaryFile()  # noqa: SIM115  open as long as the server
     # a session of its own: Ctrl-C reaches only the process that started it, and that decides what ends
     process = subprocess.Popen(
-        [sys.executable, "-m", _MODULE],
+        subprocesses.command(_MODULE),
         stdin=subprocess.PIPE,  # closed by the end of this process, however it ends: the server's sign to end
         stdout=subprocess.PIPE,
         stderr=log,
         env=environment,
         start_new_session=True,
     )
-    told = process.stdout.readline().strip()  # type: ignore[union-attr]
-    if not told:
+    port = process.stdout.readline().strip()  # type: ignore[union-attr]
+    if not port:
         process.wait()
         raise PersonahubError(f"the embedded engine did not start:\n{_end_of(log)}")
-    return _Server(process, log, environment), int(told)
+    return _Server(process, log, environment), int(port)
 
 
 def _end_of(log: IO[bytes] | None) -> str:

@@ -8,7 +8,7 @@ import signal
 
 
 def main() -> None:
-    """Run by `embedded.open_session` as `python -m personahub.engines.server`."""
+    """Run by `embedded.open_session` in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     from pysail.spark import SparkConnectServer
 
@@ -18,7 +18,3 @@ def main() -> None:
     while os.read(0, 1):
         pass
     os._exit(0)  # not sys.exit: no client waits for what is still running
-
-
-if __name__ == "__main__":
-    main()

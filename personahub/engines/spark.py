@@ -136,9 +136,8 @@ def local(config: Config, verbose: bool, job: Job | None) -> SparkSession:
     package = delta_package()
     master = config.spark.master or (_local_master(config) if job is None else "local[*]")
     if master.startswith("local"):
-        # without it workers run the PATH's python3 and miss every package
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+        # workers are of this Python, whatever a profile names, and import nothing from the working folder
+        os.environ.update(PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable, PYTHONSAFEPATH="1")
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     settings = {
         **DELTA_SQL,

@@ -46,15 +46,20 @@ def draw(examples: DataFrame, personas: DataFrame, n: int, seed: int) -> str:
 def read(text: str) -> tuple[dict[str, dict[str, str]], int]:
     """A sheet that was filled in -> by example_id its verdicts (verdict, note, and where it stands), and how many rows have none.
 
-    Raises InputError, which names the line: a verdict that is neither valid nor invalid, an example twice.
+    Its columns may be parted by commas, semicolons or tabs, as spreadsheets save them. Raises InputError, which names the line: a verdict
+    that is neither valid nor invalid, an example twice.
     """
-    lines = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    text = text.removeprefix("\ufeff")
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=text.partition("\n")[0].count))
+    try:
+        rows = [(f"the sheet, line {lines.line_num}", row) for row in lines]
+    except csv.Error as error:
+        raise InputError(f"the sheet, line {lines.line_num}, is no CSV: {error}") from None
     if missing := {"example_id", "verdict"} - set(lines.fieldnames or ()):
         raise InputError(f"the sheet has no column {', '.join(sorted(missing))}: its first line names {', '.join(COLUMNS)}")
     found, blank = dict[str, dict[str, str]](), 0
-    for line in lines:
+    for where, line in rows:
         name, verdict = (line["example_id"] or "").strip(), (line["verdict"] or "").strip().lower()
-        where = f"the sheet, line {lines.line_num}"
         if not verdict:
             blank += 1
             continue

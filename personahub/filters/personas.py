@@ -5,9 +5,11 @@ and 35 that name a person (names.py).
 import re
 from functools import lru_cache
 
+import regex
+
 from personahub.config import PersonaFilters
 from personahub.filters.names import person_named
-from personahub.text import COPIED_WORDS, copied_run, normalise
+from personahub.text import COPIED_WORDS, IDEOGRAPH, MARK, UNSPACED, copied_run, words
 
 Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
 
@@ -103,8 +105,7 @@ _STEMS = (
     *("nigg", "fag", "kike", "wetback", "raghead", "towelhead", "gook", "untermensch"),
     *("rape", "raping", "kill", "murder", "massacre", "tortur", "lynch", "exterminat"),
 )
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-_WORD = re.compile(r"\w+")
+_UNSPACED = regex.compile(rf"(?V1)(?:{IDEOGRAPH}|{UNSPACED}|\p{{Script=Katakana}}){MARK}*")
 _LEADING = " \t\r\n\"'“”‘’«»*-–—•:：#`("
 
 
@@ -169,15 +170,15 @@ def _copied_prompt(persona: str, parent_text: str, filters: PersonaFilters) -> V
     """Leftovers of a template or of the instruction, or a run of COPIED_WORDS words of the parent."""
     if found := _TEMPLATE.search(persona):
         return "copied_prompt", found.group().strip()
-    words = _WORD.findall(normalise(persona))
-    run = copied_run(words, *_words_of(parent_text)) if len(words) >= COPIED_WORDS else None
+    own = words(persona)
+    run = copied_run(own, *_words_of(parent_text)) if len(own) >= COPIED_WORDS else None
     return ("copied_prompt", f"{COPIED_WORDS} words of the parent: {run}") if run else None
 
 
 @lru_cache(maxsize=16)  # the personas of one text come one after another
 def _words_of(text: str) -> tuple[list[str], frozenset[str]]:
-    words = _WORD.findall(normalise(text))
-    return words, frozenset(words)
+    found = words(text)
+    return found, frozenset(found)
 
 
 def _contact(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
@@ -212,13 +213,13 @@ def _names_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> 
 
 
 def _persona_too_short(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
-    words = count_words(persona)
-    return ("too_short", f"{words} words < {filters.min_words}") if words < filters.min_words else None
+    count = count_words(persona)
+    return ("too_short", f"{count} words < {filters.min_words}") if count < filters.min_words else None
 
 
 def _persona_too_long(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
-    words = count_words(persona)
-    return ("too_long", f"{words} words > {filters.max_words}") if words > filters.max_words else None
+    count = count_words(persona)
+    return ("too_long", f"{count} words > {filters.max_words}") if count > filters.max_words else None
 
 
 def _wrong_language(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:

@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import json
 import os
+import re
 import ssl
 import time
 import urllib.request
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 import truststore
+from aiohttp_socks import ProxyConnector
 
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ConfigError, ErrorKind
@@ -84,7 +86,10 @@ class Connection:
         self._key = key
         self._sent = f"the key from {_origin(model)}" if key else f"a request without a key, as {_why_without(model)}"
         self._base_url = model.base_url.rstrip("/")
-        self._proxy = _proxy_for(model.base_url)
+        proxy = _proxy_for(model.base_url)
+        # socks5h says that the proxy looks names up, as it always does here
+        self._socks = re.sub(r"^socks(?:5h)?://", "socks5://", proxy) if proxy and proxy.startswith("socks") else None
+        self._proxy = None if self._socks else proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: dict[str, Any], judge: Callable[[Any], Attempt]) -> Attempt:
@@ -122,12 +127,14 @@ class Connection:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "personahub"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        limits: dict[str, Any] = {
+            "limit": self._model.max_concurrent_requests,
+            "ssl": truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        }
         return aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=self._model.request_timeout),
-            connector=aiohttp.TCPConnector(
-                limit=self._model.max_concurrent_requests, ssl=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            ),
+            connector=aiohttp.TCPConnector(**limits) if self._socks is None else ProxyConnector.from_url(self._socks, **limits),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from aiohttp import web
 
+from personahub import subprocesses
 from personahub.mockserver.endpoint import Endpoint, Settings
 
 
@@ -69,7 +70,11 @@ def start(settings: Settings | None = None, **changes: Any) -> Iterator[Running]
     """
     settings = replace(settings or Settings(port=0), **changes)
     child = subprocess.Popen(
-        [sys.executable, "-m", "personahub.mockserver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        subprocesses.command(__name__),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=subprocesses.environment(),
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -86,9 +91,7 @@ def start(settings: Settings | None = None, **changes: Any) -> Iterator[Running]
 
 
 def main() -> None:
-    """`python -m personahub.mockserver`, as `start` runs it: takes Settings as JSON from the first line of stdin, prints its base_url, and
-    ends when stdin does. For a terminal there is `personahub mock-server`.
-    """
+    """The child process of `start`: takes Settings as JSON from the first line of stdin, prints its base_url, and ends when stdin does."""
     given = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
 

@@ -109,6 +109,8 @@ def import_personas(hub: Hub, source: Documents) -> StageResult:
     """Hop-0 personas from a `personas_file`; what is refused goes to rejects with its reason. Nothing is bought."""
     with recorded(hub, "import") as entry:
         read = hub.store.materialise(documents.read(hub.spark, source), "import.read")
+        if why := documents.why_nothing(read):
+            hub.ui.say(f"import: {why}")
         rows, unreadable = documents.split(read, hub.run_id)
         parsed = hub.store.materialise(text_to_persona.imported(rows, hub.config), "import.parsed")
         entry.counts |= insert_all(hub, persona_answers.WRITES, persona_answers.split(parsed, hub.run_id))

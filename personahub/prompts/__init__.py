@@ -37,6 +37,16 @@ from personahub.text import nearest
 _KEYS = {"name", "version", "system", "user", "variables", "data", "schema"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 MESSAGES = "{{ messages }}"
+# what endpoints tokenise as the beginning or the end of a turn, a thought or a call, wherever it stands: <|im_end|>, <end_of_turn>, </s>,
+# [/INST], [TOOL_CALLS], <｜User｜>, <eos>, <extra_id_1>, <tool_call>, ...
+_MARKS = (
+    r"[|｜]|/?s>|/?[be]os>|pad>|unk>|/?think(?:ing)?>|(?:start|end)_of_(?:turn|image|utterance)>|</?SYS>|/?answer_schema>|extra_id_\d|unused\d"
+    r"|/?tool_(?:call|response|result)s?>|/?(?:system|user|assistant|function)[_-]?(?:start|end|turn)?>|/?(?:seed|reserved)[:_]"
+)
+_BRACKETED = re.compile(
+    r"\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_(?:CALLS?|RESULTS?|CONTENT)|ARGS|CALL_ID|THINK|PREFIX|MIDDLE|SUFFIX|IMG(?:_\w+)?"
+    r"|[gs]MASK|CONTROL_\d+))\]"
+)
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
@@ -214,11 +224,10 @@ def _code(variables: Mapping[str, Any], texts: list[str]) -> str:
 
 
 def _fenced(tag: str, code: str, text: str) -> str:
-    text = _lookalikes(tag).sub("‹", text).replace("[INST]", "(INST)").replace("[/INST]", "(/INST)")
+    text = _BRACKETED.sub(r"(\1)", _lookalikes(tag).sub("‹", text))
     return f"<{tag}-{code}>\n{text}\n</{tag}-{code}>"
 
 
 @cache
 def _lookalikes(tag: str) -> re.Pattern[str]:
-    # endpoints tokenise <|im_end|>, <end_of_turn>, </s> or [/INST] as the end of a turn, wherever they stand
-    return re.compile(rf"<(?=(?i:\s*/?\s*{tag}\b|[|｜]|/?s>|/?think>|(?:start|end)_of_turn>|</?SYS>|/?answer_schema>))")
+    return re.compile(rf"<(?=(?i:\s*/?\s*{tag}\b|{_MARKS}))")

@@ -5,16 +5,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from personahub.errors import ConfigError
+from personahub.text import printable
 
 if TYPE_CHECKING:  # PySpark stays out of `personahub --help`
     from personahub.llm.governor import Snapshot
@@ -24,11 +26,34 @@ PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
 PANEL_PER_SECOND = 4
 
 
+class Printable:
+    """A renderable without the control characters of its texts: a web page, an answer or a setting moves no cursor and sets no title."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+class _PrintableOnly(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [Printable(each) for each in renderables]
+
+
+def new_console(**options: Any) -> Console:
+    """A console that prints texts as they are, whatever they hold. options: those of rich's Console."""
+    console = Console(highlight=False, **options)
+    console.push_render_hook(_PrintableOnly())
+    return console
+
+
 class TerminalUI:
     """Asks on a terminal unless `yes`; a live panel there, elsewhere a plain line now and then."""
 
     def __init__(self, console: Console | None = None, *, yes: bool = False, priced: bool = True) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or new_console()
         self._yes = yes
         self._priced = priced
 
@@ -55,7 +80,7 @@ class TerminalUI:
     @contextmanager
     def watch(self, stage: str, total: int, snapshot: "Callable[[], Snapshot]") -> Iterator[None]:
         if self.console.is_terminal:
-            draw = lambda: panel(stage, snapshot(), self._priced)  # noqa: E731
+            draw = lambda: Printable(panel(stage, snapshot(), self._priced))  # noqa: E731
             with Live(get_renderable=draw, console=self.console, refresh_per_second=PANEL_PER_SECOND):
                 yield
             return

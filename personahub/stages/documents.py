@@ -13,6 +13,8 @@ def read(hub: Hub) -> Counts:
     config = hub.config.documents
     table = hub.store.read_delta(config.path) if config.format == "delta" and config.path else None
     rows = hub.store.materialise(documents.read(hub.spark, config, table), "documents.read")
+    if why := documents.why_nothing(rows):
+        hub.ui.say(f"{NAME}: {why}")
     return insert_all(hub, WRITES, documents.split(rows, hub.run_id))
 
 

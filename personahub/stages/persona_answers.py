@@ -15,7 +15,7 @@ from personahub import filters, ids, schemas
 from personahub.config import PersonaFilters
 from personahub.llm import json_answers
 from personahub.schemas import RAW_CHARACTERS
-from personahub.text import storable
+from personahub.text import printable, storable
 
 WRITES = ("personas", "lineage", "rejects")  # what `split` gives the rows of
 
@@ -146,8 +146,8 @@ def row_of(stage: str, source_id: str, completion_id: str | None, item: Item, ho
 
 
 def clean(persona: str) -> str:
-    """Whitespace runs to one space, and what a table can store."""
-    return " ".join(storable(persona).split())
+    """Whitespace runs to one space, no control characters, and what a table can store."""
+    return " ".join(printable(storable(persona)).split())
 
 
 def _shown(entry: Any) -> str:

@@ -1,9 +1,12 @@
 """The tables of a hub, in Delta: read, append, insert what is new, compact. With `scratch` the only module that knows where they lie."""
 
+import json
 import os
+import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
@@ -11,16 +14,19 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from personahub import engines, schemas
 from personahub.config import Config
 from personahub.errors import ConfigError, InputError
 from personahub.rows import arrow_schema, frame
-from personahub.storage.scratch import Scratch, conform
+from personahub.storage.scratch import Scratch, conform, plain
 
 MANY_COMMITS = 16  # a stage that made so many to a table compacts its small files
 SMALL_FILE = 64 << 20  # bytes: larger files are left as they are
 VERSION = "personahub.schemaVersion"  # the property of a table that holds it
+FIRST_COMMIT = f"_delta_log/{0:020}.json"
 
 
 class Store(Scratch):
@@ -36,6 +42,7 @@ class Store(Scratch):
                 "Spark (spark.engine: spark)"
             )
         self._known: set[str] = set()  # tables that exist
+        self._older: set[str] = set()  # those of them that an earlier version made, and that lack columns
         self._commits: Counter[str] = Counter()  # by table, since the last compaction
 
     # -- tables ---------------------------------------------------------------------------------------------------------------------
@@ -43,7 +50,7 @@ class Store(Scratch):
     def exists(self, name: str) -> bool:
         """Is the table there? A local one is looked for in its folder: one that only cannot be read just now must not be taken for
         absent, or everything in it would be bought again. Raises what the engine says of any other trouble, and ConfigError for a table
-        of another schema version.
+        of another schema version, unless it only lacks columns: they are null, and the first write adds them.
         """
         if name in self._known:
             return True
@@ -54,23 +61,20 @@ class Store(Scratch):
 
     def table(self, name: str) -> DataFrame:
         """The table; an absent one is an empty one."""
-        if self.exists(name):
-            return self._read(self._place(name))
-        return frame(self.spark, [], schemas.TABLES[name])
+        if not self.exists(name):
+            return frame(self.spark, [], schemas.TABLES[name])
+        rows = self._read(self._place(name))
+        lacking = [field for field in schemas.TABLES[name] if field.name not in rows.columns] if name in self._older else []
+        return rows.withColumns({field.name: F.lit(None).cast(field.dataType) for field in lacking}) if lacking else rows
 
     def create(self, name: str) -> None:
         """Make the table where it is absent, in one commit with its properties. Before concurrent appends: two that create it conflict."""
         if self.exists(name):
+            self._upgrade(name)
             return
         schema, properties = schemas.TABLES[name], _properties(name)
-        if self.catalog is None and "://" not in self.root:
-            DeltaTable.create(
-                f"{self.root}/{name}",
-                DeltaSchema.from_arrow(arrow_schema(schema)),
-                partition_by=list(schemas.PARTITIONS.get(name, ())),
-                configuration=properties,
-                raise_if_key_not_exists=False,
-            )
+        if self._is_local:
+            _make(Path(self._place(name)), schema, schemas.PARTITIONS.get(name, ()), properties)
         else:
             columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in schema)
             given = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
@@ -110,6 +114,7 @@ class Store(Scratch):
         if not self.exists(name):
             self.append(distinct, name)
             return self.table(name).count()
+        self._upgrade(name)
         match = " AND ".join(f"t.{key} <=> s.{key}" for key in keys)
         inserted = self._merge(name, distinct, f"{match} WHEN NOT MATCHED THEN INSERT *")
         self._commits[name] += 1
@@ -144,6 +149,11 @@ class Store(Scratch):
         if not self.exists(name):
             return
         if self.embedded:  # which has no statement for it
+            if self.mangled:
+                raise ConfigError(
+                    f"root {self.given}: Delta's library reads a backslash, and % before two digits, as something else, so that old files "
+                    "cannot be removed: rename the folder"
+                )
             self._delta(name).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
             return
         # a table has a few folders, and its listing would be 10,000 tasks
@@ -163,6 +173,8 @@ class Store(Scratch):
 
     def _compact(self, name: str) -> None:
         if self.embedded:  # which has no statement for it
+            if self.mangled:
+                return
             self._delta(name).optimize.compact(target_size=SMALL_FILE)
             return
         # by default whatever is below 1 GB is written anew each time: all that a hub holds
@@ -173,7 +185,8 @@ class Store(Scratch):
         """A user's own Delta table, by path or by name. Raises InputError."""
         try:
             by_path = "/" in path or os.path.isdir(path)
-            frame = self.spark.read.format("delta").load(path) if by_path else self.spark.read.table(path)
+            place = plain(self.spark, os.path.abspath(path)) if os.path.isdir(path) else path
+            frame = self.spark.read.format("delta").load(place) if by_path else self.spark.read.table(path)
             frame.schema  # noqa: B018
             return frame
         except AnalysisException as error:
@@ -190,20 +203,49 @@ class Store(Scratch):
         return int(result[0][0])  # by whatever name
 
     def _check_version(self, name: str) -> None:
-        if self.catalog is None and "://" not in self.root:
-            try:
-                found = self._delta(name).metadata().configuration.get(VERSION)
-            except DeltaError as error:
-                raise InputError(f"{self.given}/{name} cannot be read: {str(error).splitlines()[0]}") from None
-        else:
+        found = self._version(name)
+        if found == str(schemas.VERSION):
+            return
+        types = {field.name: field.dataType for field in schemas.TABLES[name]}
+        if found is None and all(types.get(field.name) == field.dataType for field in self._read(self._place(name)).schema):
+            self._older.add(name)
+            return
+        raise ConfigError(
+            f"the table {name} of {self.given} has schema version {found or 1}, and this version of personahub writes version "
+            f"{schemas.VERSION}: go on with the version that made it, or start a new root and bring its personas in with "
+            "`personahub import personas`"
+        )
+
+    def _version(self, name: str) -> str | None:
+        """The schema version that a table was made with; None: by a version of personahub that did not write it down."""
+        if not self._is_local:
             rows = self.spark.sql(f"SHOW TBLPROPERTIES {self._sql_name(name)}").collect()
-            found = next((row.value for row in rows if row.key == VERSION), None)
-        if found != str(schemas.VERSION):
-            raise ConfigError(
-                f"the table {name} of {self.given} has schema version {found or 1}, and this version of personahub writes version "
-                f"{schemas.VERSION}: go on with the "
-                "version that made it, or start a new root and bring its personas in with `personahub import personas`"
-            )
+            return next((row.value for row in rows if row.key == VERSION), None)
+        first = Path(self._place(name)) / FIRST_COMMIT
+        try:
+            if self.mangled:  # and its tables were not upgraded
+                return _made_with(first) if first.exists() else None
+            return self._delta(name).metadata().configuration.get(VERSION)
+        except (DeltaError, OSError, ValueError, KeyError) as error:
+            raise InputError(f"{self.given}/{name} cannot be read: {str(error).splitlines()[0]}") from None
+
+    def _upgrade(self, name: str) -> None:
+        """Add what a table of an earlier version lacks."""
+        if name not in self._older:
+            return
+        there = self._read(self._place(name)).columns
+        lacking = T.StructType([field for field in schemas.TABLES[name] if field.name not in there])
+        if self._is_local:
+            alter = self._delta(name).alter
+            if lacking.fields:
+                alter.add_columns(list(DeltaSchema.from_arrow(arrow_schema(lacking)).fields))
+            alter.set_table_properties({VERSION: str(schemas.VERSION)}, raise_if_not_exists=False)
+        else:
+            columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in lacking)
+            if columns:
+                self.spark.sql(f"ALTER TABLE {self._sql_name(name)} ADD COLUMNS ({columns})").collect()
+            self.spark.sql(f"ALTER TABLE {self._sql_name(name)} SET TBLPROPERTIES ('{VERSION}' = '{schemas.VERSION}')").collect()
+        self._older.discard(name)
 
     def _delta(self, name: str) -> DeltaTable:
         return DeltaTable(f"{self.root}/{name}")
@@ -213,6 +255,35 @@ class Store(Scratch):
 
     def _sql_name(self, name: str) -> str:
         return self._place(name) if self.catalog else f"delta.`{self._place(name)}`"
+
+
+def _make(table: Path, schema: T.StructType, partitions: Sequence[str], properties: Mapping[str, str]) -> None:
+    """An empty Delta table: its first commit, written whole beside its place and then linked, so that only one of two succeeds."""
+    metadata = {
+        "id": str(uuid.uuid4()),
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema.json(),
+        "partitionColumns": list(partitions),
+        "configuration": dict(properties),
+        "createdTime": int(time.time() * 1000),
+    }
+    actions = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
+    first = table / FIRST_COMMIT
+    first.parent.mkdir(parents=True, exist_ok=True)
+    mine = first.with_name(f"_{uuid.uuid4().hex}.tmp")
+    mine.write_text("\n".join(map(json.dumps, actions)) + "\n", encoding="utf-8")
+    try:
+        os.link(mine, first)
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
+
+
+def _made_with(commit: Path) -> str | None:
+    """The schema version in a commit's metadata."""
+    actions = map(json.loads, commit.read_text(encoding="utf-8").splitlines())
+    return next((action["metaData"]["configuration"].get(VERSION) for action in actions if "metaData" in action), None)
 
 
 def _properties(name: str) -> dict[str, str]:

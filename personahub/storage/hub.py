@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from personahub.config import Config
 from personahub.storage.delta import Store
 from personahub.storage.lease import Lease
+from personahub.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Silent:
         return nullcontext()
 
     def say(self, text: str) -> None:
-        print(text, flush=True)  # noqa: T201
+        print(printable(text), flush=True)  # noqa: T201
 
 
 class Consent:

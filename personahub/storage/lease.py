@@ -19,8 +19,9 @@ BEAT_SECONDS = 15.0
 class Lease:
     """Hold with `with`. `lost` is set when another run has taken it over: whoever spends must stop.
 
-    Raises RootInUse where another run holds it: one whose heartbeat is younger than a minute, unless that run's process is known to
-    be gone (same host), which frees the root at once after a kill. ConfigError where the folder cannot be written.
+    Raises RootInUse where another run holds it: one whose heartbeat is younger than a minute, or changes while it is watched for half a
+    minute. A run of the same host holds it as long as its process is there: a kill frees the root at once. ConfigError where the folder
+    cannot be written.
     """
 
     def __init__(self, folder: str | Path, run_id: str) -> None:
@@ -93,7 +94,7 @@ class Lease:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        holder = json.loads(path.read_text())
+        holder = json.loads(path.read_text(encoding="utf-8"))
         return holder if isinstance(holder, dict) else {}
     except OSError:
         return None
@@ -105,13 +106,15 @@ def _alive(path: Path, holder: dict[str, Any]) -> bool:
     if holder.get("host") == _host():
         started = _started(int(holder.get("pid", -1)))
         return started is not None and started == holder.get("started")
-    age = time.time() - float(holder.get("heartbeat", 0))
-    if age > -BEAT_SECONDS:
-        return age < EXPIRY_SECONDS
-    # by a clock that is ahead of this one: its age is unknown, so see whether it beats
-    end = time.monotonic() + EXPIRY_SECONDS
+    if "heartbeat" not in holder:  # no lease of ours
+        return False
+    age = time.time() - float(holder["heartbeat"])
+    if -BEAT_SECONDS < age < EXPIRY_SECONDS:
+        return True
+    # clocks differ and jump: see whether it beats
+    end = time.monotonic() + 1.5 * BEAT_SECONDS
     while (now := _read(path)) == holder and time.monotonic() < end:
-        time.sleep(min(1.0, EXPIRY_SECONDS))
+        time.sleep(min(1.0, BEAT_SECONDS))
     return now is not None and now != holder
 
 
@@ -131,8 +134,10 @@ def _started(pid: int) -> str | None:
 
 
 def _host() -> str:
+    """The name of what numbers processes: containers of one machine may share its name, and each has a process 1."""
     try:
-        return f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()}/{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname()
 

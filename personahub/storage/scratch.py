@@ -39,7 +39,11 @@ class Scratch:
 
     def __init__(self, spark: SparkSession, root: str, catalog: str | None) -> None:
         self.spark, self.catalog = spark, catalog
-        self.root = root if catalog or "://" in root else _plain(spark, os.path.abspath(root))
+        self.root = root if catalog or "://" in root else plain(spark, os.path.abspath(root))
+        self._is_local = catalog is None and "://" not in root
+        self.mangled = (
+            self._is_local and _MANGLED.search(os.path.realpath(root)) is not None
+        )  # deltalake cannot open tables there
 
     def materialise(self, rows: DataFrame, name: str, partition_by: Sequence[str] = ()) -> DataFrame:
         """Write `rows` once and return what was written: the plan behind it never runs again."""
@@ -144,7 +148,7 @@ class Scratch:
     # -- inside ---------------------------------------------------------------------------------------------------------------------
 
     def _is_there(self, place: str) -> bool:
-        if self.catalog is None and "://" not in self.root:
+        if self._is_local:
             return _has_commit(Path(place))
         try:
             self._read(place).schema  # noqa: B018  analysed lazily under Connect: ask for the schema
@@ -171,7 +175,7 @@ class Scratch:
         return f"{self.catalog}.scratch_{re.sub('[-.]', '_', name)}" if self.catalog else f"{self.root}/_scratch/{name}"
 
 
-def _plain(spark: SparkSession, root: str) -> str:
+def plain(spark: SparkSession, root: str) -> str:
     """The root, or a link to it whose name says the same to every engine: Spark takes some characters for patterns, Sail reads and writes
     Delta tables only where the path is the same in a URL. Raises ConfigError for a root that is no folder, or whose name cannot be had.
     """
@@ -182,10 +186,6 @@ def _plain(spark: SparkSession, root: str) -> str:
         raise ConfigError(f"root {root}: {there} is no folder: set root to a folder, which need not be there yet")
     if _PLAIN.fullmatch(root):
         return root
-    if _MANGLED.search(os.path.realpath(root)):
-        raise ConfigError(
-            f"root {root}: Delta reads a backslash, and % before two digits, as something else: name a folder without them"
-        )
     if engines.is_on_this_machine(spark):
         try:
             os.makedirs(root, exist_ok=True)  # what a link leads to must be there

@@ -215,3 +215,29 @@ def test_a_key_of_an_earlier_version_names_the_new_one(old, lines):
     with pytest.raises(ConfigError) as error:
         load(overrides=[old])
     assert str(error.value).splitlines() == [f"config key {line}" for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("api_key_env", "sk-proj-0123456789abcdef"),
+        ("api_key_env", "hf_ABCdefGHIjklMNOpqrSTU1"),
+        ("api_key_env", "AbCdEf0123456789AbCdEf01"),
+        ("base_url", "https://me:0123456789abcdef@llm.example.com/v1"),
+    ],
+)
+def test_a_key_where_a_name_belongs_is_refused_and_not_repeated(key, value):
+    with pytest.raises(ConfigError, match=f"models.default.{key}") as error:
+        load(overrides=[f"models.default.{key}={value}"])
+    assert value not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "my_key", "KEY2"])
+def test_names_of_variables_are_names(name):
+    assert load(overrides=[f"models.default.api_key_env={name}"]).models["default"].api_key_env == name
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-5", "1.5", "true"])
+def test_an_answer_has_a_whole_number_of_tokens(value):
+    with pytest.raises(ConfigError, match="max_tokens is a whole number"):
+        load(overrides=[f"models.default.generation_params.max_tokens={value}"])

@@ -133,7 +133,7 @@ def test_a_file_without_the_text_column_is_one_reject(tmp_path, format_):
         parquet.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
     found = rows(settings(tmp_path, format=format_))
     assert [(row.reason, row.detail) for row in found] == [
-        ("missing_column", "no column 'text'; the file has: body; set documents.text_column")
+        ("missing_column", "no column 'text'; the file has: body; set documents.text_column (of an import: --column)")
     ]
 
 

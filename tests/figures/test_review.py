@@ -47,6 +47,18 @@ def test_what_was_filled_in_is_read_and_what_was_not_is_counted():
     }
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_sheet_as_spreadsheets_of_other_countries_save_it(mark):
+    text = (
+        mark.join(review.COLUMNS)
+        + "\r\n"
+        + mark.join(["e1", "math", "{}", "A baker", "What, if; 3+4?".replace(mark, ""), "valid", ""])
+        + "\r\n"
+    )
+    verdicts, blank = review.read(text)
+    assert (verdicts["e1"]["verdict"], blank) == ("valid", 0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

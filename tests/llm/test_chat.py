@@ -3,7 +3,11 @@
 import asyncio
 import dataclasses
 import socket
+import socketserver
+import threading
 import time
+from contextlib import suppress
+from typing import ClassVar
 
 import pytest
 
@@ -209,6 +213,48 @@ def test_a_proxy_of_the_environment_is_not_used_for_loopback(quick_server, monke
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     assert ask(quick_server.base_url, call_of("hi"))[0].kind is None
+
+
+class SocksProxy(socketserver.StreamRequestHandler):
+    """SOCKS 5 without a password, to one address for every name."""
+
+    names: ClassVar[list[bytes]] = []
+    leads_to = ("127.0.0.1", 0)
+
+    def handle(self):
+        self.rfile.read(self.rfile.read(2)[1])
+        self.wfile.write(b"\x05\x00")
+        self.rfile.read(4)
+        self.names.append(self.rfile.read(self.rfile.read(1)[0]))
+        self.rfile.read(2)
+        with socket.create_connection(self.leads_to) as onward:
+            self.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+            back = threading.Thread(target=self.pump, args=(onward, self.connection))
+            back.start()
+            self.pump(self.connection, onward)
+            back.join()
+
+    @staticmethod
+    def pump(source, target):
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
+def test_a_socks_proxy_of_the_environment_looks_the_name_up(quick_server, monkeypatch, scheme):
+    port = int(quick_server.base_url.split(":")[2].split("/")[0])
+    monkeypatch.setattr(SocksProxy, "leads_to", ("127.0.0.1", port))
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), SocksProxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("all_proxy", f"{scheme}://127.0.0.1:{proxy.server_address[1]}")
+        (attempt,) = ask("http://llm.invalid/v1", call_of("hi"))
+        proxy.shutdown()
+    assert attempt.kind is None, attempt.message
+    assert SocksProxy.names[-1] == b"llm.invalid"
 
 
 def test_as_many_requests_at_once_as_the_config_says(mock_server):

@@ -257,7 +257,9 @@ def test_a_key_is_asked_for_only_if_one_is_set(mock_server):
     assert (status, json.loads(raw)["error"]["code"]) == (401, "invalid_api_key")
     assert b"sk-right" not in raw
     assert post(running, chat("hi"), headers={"Authorization": "Bearer sk-right"})[0][0] == 200
-    listed = subprocess.run(["ps", "-o", "args=", "-p", str(running.pid)], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(running.pid)], capture_output=True, text=True, check=True
+    ).stdout
     assert "mockserver" in listed
     assert "sk-right" not in listed
 

@@ -138,7 +138,7 @@ def test_a_hundred_documents_go_with_all_that_derives_only_from_them(config_of, 
     would = " ".join(told.output.split())
     assert f"would go: 100 documents, {len(gone)} personas" in would
     assert f"they kept out {len(kept_out)} other personas: `personahub run dedup` decides on these again" in would
-    assert "Their text stays in the tables (--purge removes it). Go on?" in would
+    assert "without a terminal to ask on, --yes is needed" in str(told.exception)
     assert rows(config, "tombstones") == []
     done = forget(config, *named, purge=True)
     assert done.examples == len(gone & content.keys()) > 0

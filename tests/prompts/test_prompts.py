@@ -253,3 +253,15 @@ def test_only_what_changes_the_answer_changes_the_id():
     assert completion_id(Model(model="other")) != first
     assert completion_id(Model(generation_params={"max_tokens": 7})) != first
     assert completion_id(Model(), sample_index=1) != first
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[/INST]", "<eos>", "<bos>", "<|im_end|>", "<extra_id_1>",
+     "<tool_call>", "</thinking>", "<start_of_turn>", "[THINK]", "[gMASK]", "<｜User｜>"],
+)  # fmt: skip
+def test_what_a_chat_template_takes_for_a_turn_is_defused(mark):
+    prompt = prompts.load("text_to_persona")
+    user = prompt.render(variables(f"K {mark} K"))[1]["content"]
+    assert mark not in user
+    assert mark[1:-1] in user

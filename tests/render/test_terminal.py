@@ -10,6 +10,7 @@ from personahub.errors import ConfigError
 from personahub.llm.governor import Snapshot
 from personahub.render import terminal as terminal
 from personahub.render.terminal import TerminalUI, compact, dollars, duration, line, panel, percent
+from personahub.render.views import new_table
 from personahub.storage.hub import Estimate
 
 ESTIMATE = Estimate("synthesize", "examples", 1200, 30, 400_000, 200_000, 0.18, "big", "https://llm.example.com/v1", "a note")
@@ -32,6 +33,32 @@ NOW = Snapshot(
 
 def paper(width: int = 80, **kwargs) -> Console:
     return Console(file=io.StringIO(), width=width, height=24, highlight=False, **kwargs)
+
+
+def test_no_text_moves_the_cursor_or_colours_what_follows():
+    console = terminal.new_console(file=io.StringIO(), width=80, force_terminal=True)
+    evil = "red \x1b]0;owned\x07\x1b[31m\x9b2J baker"
+    console.print(evil, markup=False)
+    table = new_table("a", "b")
+    table.add_row(evil, "c")
+    console.print(table)
+    TerminalUI(console).say(evil)
+    with console.status("x"):
+        pass
+    said = console.file.getvalue()
+    assert "\x1b]0" not in said
+    assert "\x1b[31m" not in said
+    assert "\x07" not in said
+    assert "red ]0;owned[31m2J baker" in said
+
+
+def test_the_live_panel_prints_no_control_characters():
+    console = terminal.new_console(file=io.StringIO(), width=80, force_terminal=True)
+    stopped = dataclasses.replace(NOW, stop="blocked \x1b]0;owned\x07")
+    with TerminalUI(console).watch("synthesize", 10, lambda: stopped):
+        pass
+    assert "blocked ]0;owned" in console.file.getvalue()
+    assert "\x1b]0" not in console.file.getvalue()
 
 
 def ask(monkeypatch, answer: str) -> tuple[bool, str]:

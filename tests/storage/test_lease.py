@@ -34,7 +34,9 @@ def test_a_killed_run_frees_the_root_at_once(tmp_path):
         pass
 
 
-def test_of_another_host_only_the_heartbeat_is_known(tmp_path):
+def test_of_another_host_only_the_heartbeat_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
+
     def held_since(seconds: float) -> None:
         holder = {"run_id": "far", "host": "elsewhere", "pid": 1, "started": "1", "heartbeat": time.time() - seconds}
         (tmp_path / NAME).write_text(json.dumps(holder))
@@ -48,7 +50,7 @@ def test_of_another_host_only_the_heartbeat_is_known(tmp_path):
 
 
 def test_a_heartbeat_of_a_clock_that_is_ahead_proves_nothing_unless_it_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.3)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
     holder = {"run_id": "far", "host": "elsewhere", "pid": 1, "started": "1", "heartbeat": time.time() + 31_536_000}
     (tmp_path / NAME).write_text(json.dumps(holder))
     with Lease(tmp_path, "run"):
@@ -59,6 +61,25 @@ def test_a_heartbeat_of_a_clock_that_is_ahead_proves_nothing_unless_it_beats(tmp
     with pytest.raises(RootInUse, match="last heard 0 s ago"), Lease(tmp_path, "run"):
         pass
     beat.join()
+
+
+def test_a_clock_that_is_behind_loses_no_lease_that_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
+    holder = {"run_id": "far", "host": "elsewhere", "pid": 1, "started": "1", "heartbeat": time.time() - 86_400}
+    (tmp_path / NAME).write_text(json.dumps(holder))
+    beat = threading.Timer(0.05, (tmp_path / NAME).write_text, [json.dumps({**holder, "heartbeat": holder["heartbeat"] + 15})])
+    beat.start()
+    with pytest.raises(RootInUse), Lease(tmp_path, "run"):
+        pass
+    beat.join()
+
+
+def test_a_container_of_the_same_name_and_process_number_is_another_host(tmp_path, monkeypatch):
+    with Lease(tmp_path, "first"):
+        monkeypatch.setattr(lease.os, "readlink", lambda path: "pid:[1]")
+        monkeypatch.setattr(lease, "_started", lambda pid: "another process of this number")
+        with pytest.raises(RootInUse), Lease(tmp_path, "second"):
+            pass
 
 
 @pytest.mark.parametrize("folder", ["file", "file/hub"])

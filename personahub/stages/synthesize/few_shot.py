@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow.parquet as pq
 
 from personahub import ids
+from personahub.documents.files import DAMAGE, Place, lines
+from personahub.documents.generic import records
+from personahub.documents.json_lines import parse
 from personahub.errors import ConfigError, InputError
 
 
@@ -46,28 +48,36 @@ class ExamplePool:
         self.vectors = _unit([one.vector for one in examples])
 
 
-def read(path: str) -> Iterator[Example]:
+def read(path: str, passed_over: list[str]) -> Iterator[Example]:
     """The examples of a jsonl or parquet file: rows with `text`, or with a conversation whose first user turn is meant (WildChat's
-    `conversation`, OpenAI's `messages`); `task` and `persona` where they are known. Raises InputError, which names the row.
+    `conversation`, OpenAI's `messages`); `task` and `persona` where they are known.
+
+    passed_over: gets a line for each row that holds no example. Raises InputError for a file that is not there or damaged.
     """
     if not Path(path).is_file():
         raise InputError(f"synthesis.few_shot.file: there is no file {path}: name a jsonl or parquet file")
     try:
-        for number, row in enumerate(_rows(Path(path)), start=1):
-            yield _example(path, number, row)
-    except (ValueError, OSError) as error:
+        for number, row in enumerate(_rows(path), start=1):
+            try:
+                yield _example(parse(row) if isinstance(row, bytes) else row)
+            except ValueError as error:
+                passed_over.append(f"row {number}: {error}")
+    except DAMAGE as error:
         raise InputError(f"synthesis.few_shot.file {path} can not be read: {error}") from None
 
 
-def read_pool(path: str, size: int, seed: int) -> list[Example]:
-    """`size` different examples of a file of any size, or all: drawn by a hash of each one's text. Raises InputError as `read` does."""
+def read_pool(path: str, size: int, seed: int, passed_over: list[str] | None = None) -> list[Example]:
+    """`size` different examples of a file of any size, or all: drawn by a hash of each one's text. passed_over, and what it raises: see
+    `read`; InputError, too, where no row holds an example.
+    """
+    passed_over = [] if passed_over is None else passed_over
     first: dict[tuple[int, str, str | None], Example] = {}
-    for one in read(path):
+    for one in read(path, passed_over):
         first.setdefault((ids.seed("pool", str(seed), one.text), one.text, one.task), one)
         if len(first) > 2 * size:
             first = {key: first[key] for key in heapq.nsmallest(size, first, key=_order)}
     if not first:
-        raise InputError(f"synthesis.few_shot.file {path} holds no examples")
+        raise InputError(f"synthesis.few_shot.file {path} holds no examples{f': {passed_over[0]}' if passed_over else ''}")
     return [first[key] for key in heapq.nsmallest(size, first, key=_order)]
 
 
@@ -114,25 +124,22 @@ def _unit(vectors: Sequence[Sequence[float] | None]) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _rows(path: Path) -> Iterator[Any]:
-    if ".parquet" in path.suffixes:
+def _rows(path: str) -> Iterator[Any]:
+    """Rows of a parquet file, lines of any other."""
+    if ".parquet" in Path(path).suffixes:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(1_000):
-                yield from batch.to_pylist()
+                yield from (row for row, _ in records(batch))
         return
-    with path.open("rb") as lines:
-        for line in lines:
-            if line.strip():
-                yield orjson.loads(line)
+    yield from (line for line in lines(Place(path, "synthesis.few_shot.file"), path) if line.strip())
 
 
-def _example(path: str, number: int, row: Any) -> Example:
-    where = f"synthesis.few_shot.file {path}, row {number}"
+def _example(row: Any) -> Example:
     if not isinstance(row, Mapping):
-        raise InputError(f"{where}: an example is an object with `text`")
+        raise ValueError("an example is an object with `text`")
     text = row.get("text") or _first_turn(row.get("conversation") or row.get("messages"))
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where}: there is no `text`, and no user turn in `conversation` or `messages`")
+        raise ValueError("there is no `text`, and no user turn in `conversation` or `messages`")
     return Example(text.strip(), row.get("task"), row.get("persona"))
 
 

@@ -34,7 +34,10 @@ def examples(hub: Hub) -> Rounds:
 
     What is missing of the personas is bought; examples whose text led to no persona are left out.
     """
-    pool = _pool(hub)
+    passed_over: list[str] = []
+    pool = _pool(hub, passed_over)
+    if passed_over:
+        hub.ui.say(f"synthesis.few_shot.file: {len(passed_over):,} rows are passed over; {passed_over[0]}")
     if not needs_personas(hub.config, pool):
         return pool
     batch = _batch(hub, pool)
@@ -103,11 +106,11 @@ def needs_personas(config: Config, pool: list[Example]) -> bool:
     return config.synthesis.mode == "persona_few_shot" and any(one.persona is None for one in pool)
 
 
-def _pool(hub: Hub) -> list[Example]:
+def _pool(hub: Hub, passed_over: list[str] | None = None) -> list[Example]:
     settings = hub.config.synthesis
     if settings.mode != "zero_shot" and settings.few_shot.file is None:
         return few_shot_from_hub.frozen_pool(hub)
-    return transform.examples_of(hub.config)
+    return transform.examples_of(hub.config, passed_over)
 
 
 def _texts(hub: Hub, personas: DataFrame, pool: list[Example]) -> DataFrame:

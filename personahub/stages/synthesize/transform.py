@@ -32,12 +32,12 @@ def check(config: Config) -> None:
         _pools(config, examples_of(config), chosen)
 
 
-def examples_of(config: Config) -> list[few_shot.Example]:
-    """The examples of synthesis.few_shot.file that prompts draw from; none in the mode without. Raises InputError for the file."""
+def examples_of(config: Config, passed_over: list[str] | None = None) -> list[few_shot.Example]:
+    """The examples of synthesis.few_shot.file that prompts draw from; none in the mode without. See `few_shot.read_pool`."""
     settings = config.synthesis.few_shot
     if config.synthesis.mode == "zero_shot" or settings.file is None:
         return []
-    return few_shot.read_pool(settings.file, settings.pool_size, settings.seed)
+    return few_shot.read_pool(settings.file, settings.pool_size, settings.seed, passed_over)
 
 
 def text_field(task: str, config: Config) -> str:

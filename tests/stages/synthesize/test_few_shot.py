@@ -23,22 +23,22 @@ def lines(path, *rows):
 
 
 def test_examples_are_texts_or_the_first_user_turns_of_conversations(tmp_path):
-    assert list(few_shot.read(lines(tmp_path / "examples.jsonl", *ROWS))) == EXAMPLES
+    assert list(few_shot.read(lines(tmp_path / "examples.jsonl", *ROWS), [])) == EXAMPLES
 
 
 def test_they_are_read_from_parquet_too(tmp_path):
     path = tmp_path / "examples.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS[1:2]), path)
-    assert list(few_shot.read(str(path))) == EXAMPLES[1:2]
+    assert list(few_shot.read(str(path), [])) == EXAMPLES[1:2]
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
         ([], "holds no examples"),
-        ([{"text": "a"}, {"text": " "}], "row 2: there is no `text`, and no user turn"),
+        ([{"text": ""}, {"text": " "}], "row 1: there is no `text`, and no user turn"),
         ([{"messages": [{"role": "assistant", "content": "Hi"}]}], "row 1: there is no `text`"),
-        ([["a"]], "row 1: an example is an object"),
+        ([["a"]], "row 1: not a JSON object"),
     ],
 )
 def test_what_is_no_example_is_named_by_its_row(tmp_path, rows, message):
@@ -46,11 +46,18 @@ def test_what_is_no_example_is_named_by_its_row(tmp_path, rows, message):
         few_shot.read_pool(lines(tmp_path / "examples.jsonl", *rows), 10, 1)
 
 
+def test_a_row_without_an_example_is_passed_over_and_counted(tmp_path):
+    passed_over = []
+    file = lines(tmp_path / "examples.jsonl", {"text": "a"}, {"conversation": [{"role": "user", "content": ""}]}, {"text": "b"})
+    assert sorted(one.text for one in few_shot.read_pool(file, 10, 1, passed_over)) == ["a", "b"]
+    assert passed_over == ["row 2: there is no `text`, and no user turn in `conversation` or `messages`"]
+
+
 def test_a_file_that_is_not_there_or_no_json(tmp_path):
     with pytest.raises(InputError, match="there is no file /nowhere"):
         few_shot.read_pool("/nowhere", 10, 1)
     (tmp_path / "broken.jsonl").write_text("{")
-    with pytest.raises(InputError, match="can not be read"):
+    with pytest.raises(InputError, match="row 1: unexpected end"):
         few_shot.read_pool(str(tmp_path / "broken.jsonl"), 10, 1)
 
 
