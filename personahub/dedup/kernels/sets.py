@@ -1,6 +1,6 @@
 """Texts as sets of 64-bit token hashes, in compressed rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,22 +39,41 @@ class TokenSets:
 def token_sets(texts: pa.Array | pa.ChunkedArray, unit: str = "word", ngram: int = 1) -> TokenSets:
     """Set i is the hashes of `text.tokens(texts[i], unit, ngram)`; null = empty text. texts: string or large_string.
 
-    Words are found by compiled kernels, one for ASCII and one for any script; runs of words or of characters by that function itself: some
-    twenty times slower.
+    Words are found by compiled kernels: one for ASCII, and one for any script, to which Python prepares the texts that normalisation may
+    change. Runs of words or of characters are made by that function itself: some twenty times slower.
     """
     if ngram < 1:
         raise ValueError(f"ngram is {ngram}, yet a token is a run of one {unit} at least")
     texts = _flat(texts)
     if unit != "word" or ngram > 1:
         return _tokenised(texts.to_pylist(), unit, ngram)
+    return _with_those_left(tokenise(*_data(texts), FOLD), texts, _in_any_script)
+
+
+def _in_any_script(texts: pa.Array) -> TokenSets:
+    return _with_those_left(unicode_words.tokenise(*_data(texts), unicode_words.classes()), texts, _unpointed)
+
+
+def _unpointed(texts: pa.Array) -> TokenSets:
+    texts = pa.array(map(text.unpointed, texts.to_pylist()), pa.large_string())
+    return TokenSets(*unicode_words.tokenise(*_data(texts), unicode_words.plain_classes())[:2])
+
+
+def _data(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     offsets, data = buffers(texts)
-    rows, values, not_ascii = tokenise(data, offsets, FOLD)
-    sets, slow = TokenSets(rows, values), np.flatnonzero(not_ascii)
-    if not len(slow):
+    return data, offsets
+
+
+def _with_those_left(
+    found: tuple[np.ndarray, np.ndarray, np.ndarray], texts: pa.Array, others: Callable[[pa.Array], TokenSets]
+) -> TokenSets:
+    """found: offsets and values of sets, and which texts the kernel has left to `others`."""
+    sets, left = TokenSets(*found[:2]), np.flatnonzero(found[2])
+    if not len(left):
         return sets
     order = np.arange(len(sets))
-    order[slow] = len(sets) + np.arange(len(slow))
-    return take(stacked([sets, _tokenised(texts.take(pa.array(slow)).to_pylist(), unit, ngram)]), order)
+    order[left] = len(sets) + np.arange(len(left))
+    return take(stacked([sets, others(texts.take(pa.array(left)))]), order)
 
 
 def hash_tokens(tokens: Sequence[bytes]) -> np.ndarray:
@@ -120,9 +139,6 @@ def buffers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tokenised(texts: Sequence[str], unit: str, ngram: int) -> TokenSets:
-    if unit == "word" and ngram == 1:
-        offsets, data = buffers(pa.array(map(text.unpointed, texts), pa.large_string()))
-        return TokenSets(*unicode_words.tokenise(data, offsets, unicode_words.classes()))
     tokens = [text.tokens(one, unit, ngram) for one in texts]
     sizes = np.array([len(one) for one in tokens], np.int64)
     hashes = hash_tokens([token.encode() for one in tokens for token in one])
