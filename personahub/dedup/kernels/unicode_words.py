@@ -54,19 +54,25 @@ def classes() -> np.ndarray:
 @compiled
 def _hash_words(text, table, hashes):
     """Writes the hashes of the words of a text (UTF-8), in order, into `hashes` (room: one a byte); returns their number;
-    -1 if the text may not be as `text.unpointed` leaves it.
+    -1 if the text may not be as `text.unpointed` leaves it, or is no UTF-8.
     """
     count, at, kind, letters, before = 0, 0, _BETWEEN, 0, 0
     start = second = third = 0  # of the word or the run's last letter, and of the two letters before it
     while at <= len(text):
         here, code = at, np.int64(text[at]) if at < len(text) else 32
         at += 1
-        if code >= 0xC0:
+        if code >= 0x80:
             width = 4 if code >= 0xF0 else 3 if code >= 0xE0 else 2
+            if code < 0xC2 or code > 0xF4 or here + width > len(text):
+                return -1
             code &= 0x7F >> width
             for _ in range(width - 1):
+                if text[at] & 0xC0 != 0x80:
+                    return -1
                 code = code << 6 | (text[at] & 0x3F)
                 at += 1
+            if code > 0x10FFFF or 0xD800 <= code < 0xE000 or code < (0, 0, 0x80, 0x800, 0x10000)[width]:
+                return -1
         entry = table[code]
         if entry & _CHANGES or (entry & _SECOND and before & _FIRST) or (entry & _COMBINES and before & _COMBINES):
             return -1
