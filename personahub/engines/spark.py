@@ -136,8 +136,8 @@ def local(config: Config, verbose: bool, job: Job | None) -> SparkSession:
     package = delta_package()
     master = config.spark.master or (_local_master(config) if job is None else "local[*]")
     if master.startswith("local"):
-        # workers are of this Python, whatever a profile names, and import nothing from the working folder
-        os.environ.update(PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable, PYTHONSAFEPATH="1")
+        # workers are of this Python, whatever a profile names
+        os.environ.update(PYSPARK_PYTHON=sys.executable, PYSPARK_DRIVER_PYTHON=sys.executable)
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     settings = {
         **DELTA_SQL,
@@ -152,6 +152,7 @@ def local(config: Config, verbose: bool, job: Job | None) -> SparkSession:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.execution.arrow.maxBytesPerBatch": str(BATCH_BYTES),
         "spark.sql.parquet.columnarReaderBatchSize": "64",  # for the same reason: a stored row of dedup has 64 KB
+        "spark.executorEnv.PYTHONSAFEPATH": "1",  # workers import nothing from the working folder
         "spark.speculation": "false",  # a second copy of a paid task would buy beside the first
         **(ONE_PROCESS if in_one_process(master) else {}),
         **(LIGHT_JVM if job is None else _for(job, config)),
