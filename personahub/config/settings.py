@@ -27,8 +27,6 @@ def expanded(path: str) -> str:
 
 
 Place = Annotated[str, AfterValidator(expanded)]
-
-
 # a key where the name of its variable belongs: by the beginning of those of several providers, or in both cases with digits
 _KEY = re.compile(r"^(?:sk|hf|gsk|xai|r8|AIza|ghp)_|^(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{20,}$")
 
@@ -85,18 +83,14 @@ class Model(Settings):
     @classmethod
     def _is_a_name(cls, name: str | None) -> str | None:
         if name is not None and (not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or _KEY.search(name)):
-            raise ValueError(
-                "this is the name of an environment variable, and not the key itself: put the key into such a variable"
-            )
+            raise ValueError("the name of an environment variable belongs here, not a key: put the key into such a variable")
         return name
 
     @field_validator("base_url")
     @classmethod
     def _holds_no_password(cls, url: str) -> str:
         if re.match(r"[^/]*//[^/@]*:[^/@]*@", url):
-            raise ValueError(
-                "a password in the address would stand in the ledger: put it into the variable that api_key_env names"
-            )
+            raise ValueError("a password in the address would stand in the ledger: put it where api_key_env says")
         return url
 
     @field_validator("generation_params")

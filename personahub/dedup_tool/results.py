@@ -40,7 +40,7 @@ class Results:
         self.remote = is_remote(out)
         self.folder = Path(expanded(out)).absolute()
         self._scratch = self.folder / "_scratch"
-        self.root = out.rstrip("/") if self.remote else str(self.folder)  # as the engine is told; see `Scratch.root`
+        self.root = out.rstrip("/") if self.remote else str(self.folder)  # the same for the engine: `Scratch.root`
 
     def check(self, source: Source) -> None:
         """Before the engine starts. Raises ConfigError: DIR is a file, holds results already, or holds or is held by the input."""

@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from personahub.text import storable
+
 _INEXACT = 2.0**63
 
 
@@ -50,7 +52,7 @@ def _may_be_rounded(value: Any) -> bool:
 
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return storable(value)
     if isinstance(value, dict):
         return {_storable(key): _storable(each) for key, each in value.items()}
     return [_storable(each) for each in value] if isinstance(value, list) else value

@@ -51,7 +51,10 @@ def check_prices(config: Config, model: Model, stage: str, *, answers: bool = Tr
 
 
 def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
-    """The limits of a purchase whose requests take at most so many tokens each. Raises BudgetExceeded if the budget pays for none."""
+    """The limits of a purchase. prompt_tokens, answer_tokens: upper bounds for one request.
+
+    Raises BudgetExceeded if the rest of the budget pays for no request.
+    """
     settings = hub.config.inference
     budget = settings.budget_usd
     if budget is not None:
