@@ -137,8 +137,8 @@ def _table_task(documents: Documents) -> Callable[[_Batches], _Batches]:
 
     def rows(records: _Batches) -> Iterator[Row]:
         for batch in records:
-            for record, _ in generic.records(batch):
-                if row := generic.record_row(record, names, wanted, documents, 0, 0, None, Counter()):
+            for record, problem in generic.records(batch):
+                if row := generic.record_row(record, names, wanted, documents, 0, 0, None, Counter(), problem):
                     yield row
 
     def task(input_batches: _Batches) -> _Batches:

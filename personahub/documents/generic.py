@@ -118,8 +118,12 @@ def record_row(
     line: int,
     fallback_id: str | None,
     skipped: Counter[str],
+    problem: str | None = None,
 ) -> Row | None:
-    """One record as a row; None: of a language that is not wanted, counted in `skipped`. fallback_id None: a hash of the text."""
+    """One record as a row; None: of a language that is not wanted, counted in `skipped`. fallback_id None: a hash of the text.
+
+    problem: what `records` says is wrong with its bytes.
+    """
     get = record.get
     language = get(names.language) if names.language else None
     if wanted and isinstance(language, str) and _language(language) not in wanted:
@@ -130,6 +134,8 @@ def record_row(
     document_id = str(given) if given not in (None, "") else fallback_id
     if document_id is None:
         document_id = ids.content_id(text if isinstance(text, str) else "")
+    if problem is not None:
+        return reject(file_index, line, document_id, "bad_utf8", problem, text if isinstance(text, str) else None)
     quality = {name: float(value) for name in names.quality if isinstance(value := get(name), int | float)}
     return judge(settings, file_index, line, document_id, text, quality, get(names.url) if names.url else None, language)
 
@@ -191,9 +197,7 @@ def _parquet_rows(place: Place, file: File, file_index: int, settings: Documents
         for batch in source.iter_batches(batch_size=512, columns=list(dict.fromkeys(read))):
             for record, problem in records(batch):
                 source_id = f"{file.id}/{number}"
-                if problem is not None:
-                    yield reject(file_index, number, source_id, "bad_utf8", problem, str(record[names.text]))
-                elif row := record_row(record, names, wanted, settings, file_index, number, source_id, skipped):
+                if row := record_row(record, names, wanted, settings, file_index, number, source_id, skipped, problem):
                     yield row
                 number += 1
 

@@ -1,5 +1,6 @@
 """The DataFrame: what Spark makes of the rows that the pure readers give."""
 
+import pyarrow as pa
 import pytest
 from corpora import NO_FILTERS, gz, redpajama, settings
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -81,6 +82,17 @@ def test_max_documents_goes_on_to_the_next_wave_of_files(spark, tmp_path):
         gz(tmp_path / f"{number:02}.jsonl.gz", [{"text": f"text {number}"}])
     found = documents.read(spark, settings(tmp_path, format="jsonl", max_documents=10)).orderBy("file_index").collect()
     assert [row.text for row in found] == [f"text {number}" for number in range(10)]
+
+
+def test_a_string_of_a_table_that_is_no_utf_8_is_a_reject():
+    raw = pa.array([b"zero", b"caf\xe9"], pa.binary())
+    batch = pa.record_batch({"id": ["a", "b"], "text": pa.Array.from_buffers(pa.string(), 2, raw.buffers())})
+    task = documents._table_task(Documents(format="delta", filters=NO_FILTERS))
+    found = [row for made in task(iter([batch])) for row in made.to_pylist()]
+    assert [(row["document_id"], row["source_id"], row["reason"]) for row in found] == [
+        ("a", None, None),
+        (None, "b", "bad_utf8"),
+    ]
 
 
 def test_a_table(spark):
