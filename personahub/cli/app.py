@@ -1,6 +1,6 @@
 """The commands. Each loads the config, opens the hub, makes one call of the pipeline and prints what came of it.
 
-PySpark and the pipeline are imported inside the commands that need them: `--help`, `validate` and `mock-server` do without.
+PySpark and the pipeline are imported inside the commands that need them: `--help` and `mock-server` do without.
 """
 
 import re
@@ -84,11 +84,20 @@ def run(
 
 
 @app.command()
-def validate(config: Files = None, sets: Sets = None) -> None:
-    """Print the whole configuration as it would hold, or what is wrong with it."""
+def validate(stages: Stages = None, config: Files = None, sets: Sets = None) -> None:
+    """Print the whole configuration as it would hold, or what is wrong with it, and which stages cannot run with it.
+
+    Stages that are named must be able to run.
+    """
+    from personahub import pipeline
+
     settings = settings_of(config, sets)
+    if stages:
+        pipeline.check(settings, stages)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
     typer.echo(f"valid (fingerprint {settings.fingerprint})", err=True)
+    for stage, why in pipeline.refusals(settings).items():
+        typer.echo(printable(f"{stage} cannot run yet: {why}"), err=True)
 
 
 @app.command()

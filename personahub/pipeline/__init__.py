@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from personahub import documents, figures, schemas, stages
 from personahub.config import Config, DocumentFilters, Documents, expanded
-from personahub.errors import InputError, TransientFailures
+from personahub.errors import InputError, PersonahubError, TransientFailures
 from personahub.pipeline import consent
 from personahub.pipeline.forget import Forgotten, forget
 from personahub.pipeline.opening import open_hub
@@ -43,6 +43,7 @@ __all__ = [
     "personas_file",
     "preview",
     "progress",
+    "refusals",
     "review_sheet",
     "run",
     "runs",
@@ -69,6 +70,17 @@ def check(config: Config, names: Sequence[str], *, spend: bool = True, of: str =
     if spend:
         known_prices(config, _values(chosen, of=of))
     return chosen
+
+
+def refusals(config: Config) -> dict[str, str]:
+    """By stage, why `check` refuses it; a stage that it lets through is absent."""
+    found: dict[str, str] = {}
+    for name in stages.STAGES:
+        try:
+            check(config, [name])
+        except PersonahubError as error:
+            found[name] = str(error)
+    return found
 
 
 def run(hub: Hub, names: Sequence[str], *, rebuild: bool = False, of: str = "personas") -> Iterator[StageResult]:

@@ -34,7 +34,7 @@ def personahub(capsys, monkeypatch):
     return run
 
 
-def test_help_and_validate_and_the_mock_server_need_no_spark():
+def test_help_and_the_mock_server_need_no_spark():
     code = "import sys; from personahub.cli import app, endpoints, main; assert 'pyspark' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -47,11 +47,20 @@ def test_help_names_every_stage():
 
 def test_validate_prints_the_config_as_it_would_hold(personahub, tmp_path):
     (tmp_path / "mine.yaml").write_text("root: mine\n")
-    code, out, _ = personahub("validate", "-c", tmp_path / "mine.yaml", "--set", "inference.requests_per_commit=7")
+    code, out, told = personahub("validate", "-c", tmp_path / "mine.yaml", "--set", "inference.requests_per_commit=7")
     expected = Config().model_dump(mode="json") | {"root": "mine"}
     expected["inference"] = expected["inference"] | {"requests_per_commit": 7}
     assert code == 0
     assert yaml.safe_load(out) == expected
+    assert "documents cannot run yet: documents.path is not set" in told
+
+
+def test_validate_refuses_what_run_refuses(personahub):
+    needs_vectors = ("--set", "synthesis.topic_similarity=true")
+    code, out, told = personahub("validate", "dedup", "synthesize", *needs_vectors)
+    assert (code, out) == (2, "")
+    assert "synthesis.topic_similarity" in told
+    assert personahub("validate", "dedup", *needs_vectors)[0] == 0
 
 
 @pytest.mark.parametrize(
