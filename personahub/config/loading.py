@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from personahub import strict_yaml
 from personahub.config.settings import Bounds, Config, DocumentFilters, Documents
 from personahub.errors import ConfigError
 from personahub.text import nearest
@@ -56,7 +57,7 @@ def load(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Con
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = strict_yaml.parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -73,10 +74,11 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set takes key=value, for example inference.budget_usd=5; got {override!r}")
     try:
-        nested: Any = yaml.safe_load(value)
+        nested: Any = strict_yaml.parse(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: the value is not valid YAML: {error}") from None
-    for part in reversed(key.strip().split(".")):
+    dots = 2 if key.strip().startswith("spark.conf.") else -1  # the keys of Spark have dots of their own
+    for part in reversed(key.strip().split(".", dots)):
         nested = {part: nested}
     return nested
 

@@ -29,7 +29,7 @@ import yaml
 from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.sandbox import SandboxedEnvironment
 
-from personahub import ids
+from personahub import ids, strict_yaml
 from personahub.config import Model
 from personahub.errors import ConfigError
 from personahub.text import nearest
@@ -111,7 +111,7 @@ def load(name: str, folder: str | Path | None = None) -> Prompt:
         known = (entry.name.removesuffix(".yaml") for entry in home.iterdir() if entry.name.endswith(".yaml"))
         raise ConfigError(f"there is no prompt {name!r} in {home}{nearest(name, known)}")
     try:
-        entry = yaml.safe_load(file.read_text(encoding="utf-8"))
+        entry = strict_yaml.parse(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from None
     try:

@@ -108,11 +108,20 @@ def test_all_mistakes_are_told_at_once():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- a\n- b\n", "must hold keys and values, not a list"), ("a: [1", "is not valid YAML"), ("a: 2020-01-01", "rot|a")],
+    [
+        ("- a\n- b\n", "must hold keys and values, not a list"),
+        ("a: [1", "is not valid YAML"),
+        ("root: a\nroot: b", "root again"),
+        ("a: 2020-01-01", "rot|a"),
+    ],
 )
 def test_a_file_that_is_no_config(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         load([write(tmp_path, text)])
+
+
+def test_the_keys_of_spark_have_dots_of_their_own():
+    assert load(overrides=["spark.conf.spark.sql.ansi.enabled='true'"]).spark.conf == {"spark.sql.ansi.enabled": "true"}
 
 
 def test_a_date_is_no_plain_value():

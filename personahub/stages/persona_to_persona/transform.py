@@ -15,7 +15,7 @@ import yaml
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import ids, prompts, schemas
+from personahub import ids, prompts, schemas, strict_yaml
 from personahub.config import Config
 from personahub.config import Relation as RelationToText
 from personahub.errors import ConfigError
@@ -44,7 +44,7 @@ def load_relations(path: str | None) -> tuple[Relation, ...]:
     file: Any = Path(path) if path is not None else resources.files("personahub") / "relations.yaml"
     where = f"persona_to_persona.relations_file {file}"
     try:
-        groups = yaml.safe_load(file.read_text(encoding="utf-8"))
+        groups = strict_yaml.parse(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{where} can not be read: {error}") from None
     found: dict[str, Relation] = {}

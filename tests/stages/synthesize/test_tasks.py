@@ -216,6 +216,7 @@ def test_ones_own_task_of_the_same_name_takes_the_place_of_ours(tmp_path):
         ({"create": "{{ mood }}"}, "variables declares"),
         ({"create": "{% if %}"}, "is not a valid template"),
         ({"schema": {"type": "object", "properties": {"haiku": {"type": "string"}}}}, "additionalProperties: false"),
+        ({"schema": {**HAIKU["schema"], "properties": {"haiku": {"type": "sting"}}}}, "not a valid JSON Schema: Unknown type"),
     ],
 )
 def test_a_task_file_that_is_not_as_it_should_be(tmp_path, change, message):

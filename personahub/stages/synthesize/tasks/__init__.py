@@ -29,6 +29,7 @@ from typing import Any
 from personahub import ids, prompts
 from personahub.config import Config
 from personahub.errors import ConfigError
+from personahub.llm import json_answers
 from personahub.stages.synthesize.checks import Check, check_of
 from personahub.stages.synthesize.tasks import entries
 from personahub.stages.synthesize.tasks.entries import CONVERSATION
@@ -131,6 +132,7 @@ def load(name: str, folder: str | None = None, settings: Mapping[str, Any] | Non
         )
 
     try:
+        json_answers.check(entry["schema"])
         checks = tuple(check_of(check, entry["schema"]["properties"]) for check in entry["checks"])
         modes = {
             "zero_shot": prompt({}, {"examples": [], "example_personas": []}),

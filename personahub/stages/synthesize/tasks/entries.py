@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from personahub import strict_yaml
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
@@ -47,7 +48,7 @@ def frame() -> dict[str, str]:
 
 def _yaml(file: Any) -> Any:
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return strict_yaml.parse(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} can not be read: {error}") from None
 
