@@ -35,3 +35,16 @@ def test_named_files_are_there(page):
     places = [HOUSE, HOUSE / "personahub", HOUSE / "personahub" / "stages" / "synthesize"]
     given = {"mine.yaml", "haiku.yaml", "dist/", "_scratch/", "_held/", "_journal/"}  # a user's, or a hub's
     assert [name for name in named if name not in given and not any((place / name).exists() for place in places)] == []
+
+
+def test_files_md_lists_the_reasons_of_rejects():
+    rooms = [HOUSE / "personahub" / "documents", HOUSE / "personahub" / "filters"]
+    code = "".join(
+        file.read_text() for room, names in zip(rooms, ("*.py", "documents.py"), strict=True) for file in room.glob(names)
+    )
+    given = set(re.findall(r'reject\([^"]*"(\w+)"|return \(?"(\w+)", f"', code))
+    table = (HOUSE / "docs" / "files.md").read_text().partition("## Rejects of reading")[2].partition("\n## ")[0]
+    listed = set(
+        re.findall(r"`([a-z_0-9]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
+    )
+    assert listed == {one or other for one, other in given}
