@@ -1,27 +1,20 @@
-"""Settings: the defaults stand in settings.py, files and `key=value` overrides go on top (loading.py).
+"""Settings: a block of the configuration and its defaults stand in the file of its name, the whole in config.py, files and `key=value`
+overrides go on top (loading.py).
 
 `conf/base.yaml` shows every key with its default and a comment; a test holds the two equal. The key of an endpoint is never a
 value here, only the name of the environment variable or file that holds it.
 """
 
+from personahub.config.config import Config
+from personahub.config.dedup import Dedup, LexicalDedup, SemanticDedup
+from personahub.config.documents import Bounds, DocumentFilters, Documents
 from personahub.config.loading import load
-from personahub.config.settings import (
-    Bounds,
-    Config,
-    Dedup,
-    DocumentFilters,
-    Documents,
-    LexicalDedup,
-    Model,
-    PersonaFilters,
-    Personas,
-    PersonaToPersona,
-    Relation,
-    SemanticDedup,
-    Synthesis,
-    TextToPersona,
-    expanded,
-)
+from personahub.config.models import Model
+from personahub.config.persona_to_persona import PersonaToPersona
+from personahub.config.personas import PersonaFilters, Personas
+from personahub.config.synthesis import Synthesis
+from personahub.config.text_to_persona import Relation, TextToPersona
+from personahub.config.values import expanded
 
 __all__ = [
     "Bounds",

@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from personahub import strict_yaml
-from personahub.config.settings import Bounds, Config, DocumentFilters, Documents
+from personahub.config.config import Config
+from personahub.config.documents import Bounds, DocumentFilters, Documents
 from personahub.errors import ConfigError
 from personahub.text import nearest
 

@@ -1,0 +1,66 @@
+"""`models`: the endpoints, each with its limits, parameters and prices."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from personahub.config.values import Count, Price, Settings
+
+# a key where the name of its variable belongs: by the beginning of those of several providers, or in both cases with digits
+_KEY = re.compile(r"^(?:sk|hf|gsk|xai|r8|AIza|ghp)_|^(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{20,}$")
+
+
+class Model(Settings):
+    base_url: str = "http://127.0.0.1:8000/v1"
+    model: str = "mock"
+    api_key_env: str | None = "OPENAI_API_KEY"
+    api_key_file: str | None = None
+    max_concurrent_requests: Count = 64
+    max_requests_per_minute: Count | None = None
+    max_tokens_per_minute: Count | None = None
+    request_timeout: Annotated[float, Field(gt=0)] = 120.0
+    max_retries: Annotated[int, Field(ge=0)] = 8
+    deadline_seconds: Annotated[float, Field(gt=0)] = 900.0
+    generation_params: dict[str, Any] = {"max_tokens": 1024}
+    response_format: Literal["auto", "json_schema", "json_object", "none"] = "auto"
+    in_mtok_cost: Price | None = None
+    out_mtok_cost: Price | None = None
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and (not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or _KEY.search(name)):
+            raise ValueError("the name of an environment variable belongs here, not a key: put the key into such a variable")
+        return name
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_password(cls, url: str) -> str:
+        if re.match(r"[^/]*//[^/@]*:[^/@]*@", url):
+            raise ValueError("a password in the address would stand in the ledger: put it where api_key_env says")
+        return url
+
+    @field_validator("generation_params")
+    @classmethod
+    def _bounds_answers(cls, params: dict[str, Any]) -> dict[str, Any]:
+        for name in ("max_tokens", "max_completion_tokens"):
+            if name in params and (type(params[name]) is not int or params[name] < 1):
+                raise ValueError(f"{name} is a whole number of 1 or more")
+        return params
+
+    @property
+    def max_answer_tokens(self) -> int:
+        """The upper bound of one answer, in tokens; 4,096 is assumed where generation_params sets none."""
+        params = self.generation_params
+        return int(params.get("max_completion_tokens") or params.get("max_tokens") or 4096)
+
+    def unpriced(self, *, answers: bool = True) -> list[str]:
+        """The settings of the prices that a budget needs and that are unknown. answers: are there answer tokens? Embeddings have none."""
+        return [name for name in ("in_mtok_cost", "out_mtok_cost")[: 1 + answers] if getattr(self, name) is None]
+
+    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Dollars; None where a price that counts is unknown. Embeddings have no answer tokens, and need no price for them."""
+        if self.in_mtok_cost is None or (self.out_mtok_cost is None and completion_tokens):
+            return None
+        return (prompt_tokens * self.in_mtok_cost + completion_tokens * (self.out_mtok_cost or 0.0)) / 1e6

@@ -1,0 +1,46 @@
+"""The block `models`: keys, prices and bounds of endpoints."""
+
+import pytest
+
+from personahub.config import load
+from personahub.errors import ConfigError
+
+
+def test_a_budget_needs_the_prices_of_what_is_asked():
+    assert load(overrides=["inference.budget_usd=5"]).models["default"].unpriced() == ["in_mtok_cost", "out_mtok_cost"]
+    half = load(overrides=["inference.budget_usd=5", "models.default.in_mtok_cost=0"]).models["default"]  # nothing is a price
+    assert (half.unpriced(), half.unpriced(answers=False)) == (["out_mtok_cost"], [])
+    priced = ["inference.budget_usd=5", "models.default.in_mtok_cost=0.1", "models.default.out_mtok_cost=0.4"]
+    assert load(overrides=priced).models["default"].cost_usd(1_000_000, 2_000_000) == pytest.approx(0.9)
+
+
+def test_a_price_that_does_not_count_need_not_be_known():
+    model = load(overrides=["models.default.in_mtok_cost=2"]).models["default"]
+    assert model.cost_usd(1_000_000, 0) == 2.0
+    assert model.cost_usd(1_000_000, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("api_key_env", "sk-proj-0123456789abcdef"),
+        ("api_key_env", "hf_ABCdefGHIjklMNOpqrSTU1"),
+        ("api_key_env", "AbCdEf0123456789AbCdEf01"),
+        ("base_url", "https://me:0123456789abcdef@llm.example.com/v1"),
+    ],
+)
+def test_a_key_where_a_name_belongs_is_refused_and_not_repeated(key, value):
+    with pytest.raises(ConfigError, match=f"models.default.{key}") as error:
+        load(overrides=[f"models.default.{key}={value}"])
+    assert value not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "my_key", "KEY2"])
+def test_names_of_variables_are_names(name):
+    assert load(overrides=[f"models.default.api_key_env={name}"]).models["default"].api_key_env == name
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-5", "1.5", "true"])
+def test_an_answer_has_a_whole_number_of_tokens(value):
+    with pytest.raises(ConfigError, match="max_tokens is a whole number"):
+        load(overrides=[f"models.default.generation_params.max_tokens={value}"])

@@ -1,0 +1,17 @@
+"""Types of values that several blocks have."""
+
+import pytest
+
+from personahub.config import load
+from personahub.errors import ConfigError
+
+
+def test_paths_know_the_home_folder_and_variables(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("CORPORA", "/data")
+    config = load(overrides=["root=~/hub", "documents.path=$CORPORA/c4", "synthesis.few_shot.file=${CORPORA}/examples.jsonl"])
+    assert (config.root, config.documents.path) == ("/home/me/hub", "/data/c4")
+    assert config.synthesis.few_shot.file == "/data/examples.jsonl"
+    assert load(overrides=["root=abfss://$web@account/hub"]).root == "abfss://$web@account/hub"
+    with pytest.raises(ConfigError, match=r"root: \$NOWHERE is not set"):
+        load(overrides=["root=$NOWHERE/hub"])
