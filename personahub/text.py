@@ -146,9 +146,10 @@ def printable(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-def first_line(text: str) -> str:
-    """The first line with anything in it, as of a message that begins with a blank one."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+def told(message: str) -> str:
+    """The line of an engine's message that tells what happened: the last one of a Python traceback in it, else the first with anything."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or [""]
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[0])
 
 
 def nearest(word: str, candidates: Iterable[str], prefix: str = "") -> str:

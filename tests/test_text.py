@@ -9,7 +9,7 @@ from many_scripts import SCRIPTS
 
 from personahub.config import Config
 from personahub.ids import persona_id
-from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, decoded, nearest, normalise, printable, tokens, words
+from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, decoded, nearest, normalise, printable, told, tokens, words
 
 UNSPACED = ("Thai", "Lao", "Burmese", "Khmer", "Han", "Kana")
 
@@ -190,3 +190,18 @@ def test_a_copied_run_is_the_first_that_stands_in_the_source(text, source):
 
     expected = next((run for run in runs(text) if run in runs(source)), None)
     assert copied_run(text, source, set(source)) == copied_run(text, source, set(source) & set(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("\n[CODE] what happened\nmore", "[CODE] what happened"),
+        (
+            "thrown from the worker:\nTraceback (most recent call last):\n  File x\nOSError: [Errno 28] No space left\n\n",
+            "OSError: [Errno 28] No space left",
+        ),
+        ("", ""),
+    ],
+)
+def test_an_engines_message_is_told_in_a_line(message, line):
+    assert told(message) == line

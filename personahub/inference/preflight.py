@@ -87,7 +87,7 @@ def longest_request(batch: RequestBatch, pending: PendingRequests) -> int:
 def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> tuple[Address | None, str | None]:
     """What the executors can reach: the driver's governor, and the journal's folder; None where they cannot. Says what follows from it.
 
-    The governor's server ends with `stack`.
+    The governor's server and the journal's reserve end with `stack`.
     """
     store, config, ui = hub.store, hub.config, hub.ui
     folder, nonce = journal_folder(store, config), secrets.token_hex(8)
@@ -112,6 +112,9 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
             raise ConfigError("inference.journal is on, but the executors do not share its folder: set inference.journal_path")
         bound = commit_floor(config, model, work) * config.inference.concurrent_windows
         ui.say(f"no journal (its folder is not shared with the executors): a kill can cost up to {bound} {work.unit}")
+    if folder is not None and found.journaled:
+        journal.keep_reserve(folder)
+        stack.callback(journal.release_reserve, folder)
     return server.address if found.governed else None, folder if found.journaled else None
 
 

@@ -1,9 +1,11 @@
 """The journal: each outcome is on disk as it arrives, before it is yielded, so that a kill costs what is in flight.
 
 Layout: `<folder>/<stage>/<window>/<task>-<attempt>.jsonl`, one row of `completions`, or of `embeddings`, a line. An outcome's lines are
-appended with one write (O_APPEND), so that a kill tears at most the last outcome.
+appended with one write (O_APPEND), so that a kill tears at most the last outcome. Where the disk is full, what is in flight is written in
+the room of a reserve, which was set aside before anything was bought.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -21,16 +23,34 @@ class Writer:
     """Appends to the file of one task attempt."""
 
     def __init__(self, folder: str, stage: str, window: int, task: str, attempt: int) -> None:
+        self._folder = folder
         self._path = window_folder(folder, stage, window) / f"{task}-{attempt}.jsonl"
         self._file: int | None = None
 
     def write(self, *rows: Row) -> None:
+        """Raises OSError, on a full disk after the rows were written all the same, if the reserve has room for them."""
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        lines = memoryview(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        while lines:  # one write, unless the disk is full or a signal cuts it
-            lines = lines[os.write(self._file, lines) :]
+        lines = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+        try:
+            self._append(lines)
+        except OSError as error:
+            if error.errno in FULL:
+                release_reserve(self._folder)
+                self._append(lines)
+            raise
+
+    def _append(self, lines: bytes) -> None:
+        """All of them or, where that fails, nothing: what follows half a line would be lost with it."""
+        assert self._file is not None
+        start, left = os.fstat(self._file).st_size, memoryview(lines)
+        try:
+            while left:  # one write, unless the disk is full or a signal cuts it
+                left = left[os.write(self._file, left) :]
+        except OSError:
+            os.ftruncate(self._file, start)
+            raise
 
     def close(self) -> None:
         if self._file is not None:
@@ -87,7 +107,9 @@ def forget_all(folder: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-NONCE = ".nonce"
+NONCE, RESERVE = ".nonce", ".reserve"
+RESERVE_BYTES = 4 << 20  # a thousand answers
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_nonce(folder: str, nonce: str) -> bool:
@@ -96,8 +118,21 @@ def write_nonce(folder: str, nonce: str) -> bool:
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / NONCE).write_text(nonce)
         return True
-    except OSError:
+    except OSError as error:
+        if error.errno in FULL:
+            raise
         return False
+
+
+def keep_reserve(folder: str) -> None:
+    """Set room aside for the answers that are in flight when the disk gets full. Raises OSError if there is none: nothing is bought yet."""
+    path = Path(folder) / RESERVE
+    if not path.exists() or path.stat().st_size < RESERVE_BYTES:
+        path.write_bytes(bytes(RESERVE_BYTES))
+
+
+def release_reserve(folder: str) -> None:
+    (Path(folder) / RESERVE).unlink(missing_ok=True)
 
 
 def shares_folder(folder: str, nonce: str) -> bool:
