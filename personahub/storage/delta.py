@@ -1,32 +1,26 @@
 """The tables of a hub, in Delta: read, append, insert what is new, compact. With `scratch` the only module that knows where they lie."""
 
-import json
 import os
-import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
-from deltalake import Schema as DeltaSchema
-from deltalake.exceptions import DeltaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from personahub import engines, schemas
 from personahub.config import Config
 from personahub.errors import ConfigError, InputError
-from personahub.rows import arrow_schema, frame
+from personahub.rows import frame
+from personahub.storage import table_versions
 from personahub.storage.scratch import Scratch, conform, plain
 
 MANY_COMMITS = 16  # a stage that made so many to a table compacts its small files
 SMALL_FILE = 64 << 20  # bytes: larger files are left as they are
-VERSION = "personahub.schemaVersion"  # the property of a table that holds it
-FIRST_COMMIT = f"_delta_log/{0:020}.json"
 
 
 class Store(Scratch):
@@ -64,7 +58,7 @@ class Store(Scratch):
         if not self.exists(name):
             return frame(self.spark, [], schemas.TABLES[name])
         rows = self._read(self._place(name))
-        lacking = [field for field in schemas.TABLES[name] if field.name not in rows.columns] if name in self._older else []
+        lacking = table_versions.lacking(name, rows.columns) if name in self._older else ()
         return rows.withColumns({field.name: F.lit(None).cast(field.dataType) for field in lacking}) if lacking else rows
 
     def create(self, name: str) -> None:
@@ -72,15 +66,10 @@ class Store(Scratch):
         if self.exists(name):
             self._upgrade(name)
             return
-        schema, properties = schemas.TABLES[name], _properties(name)
         if self._is_local:
-            _make(Path(self._place(name)), schema, schemas.PARTITIONS.get(name, ()), properties)
+            table_versions.make(self._folder(name), name)
         else:
-            columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in schema)
-            given = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-            parts = ", ".join(schemas.PARTITIONS.get(name, ()))
-            by = f" PARTITIONED BY ({parts})" if parts else ""
-            self.spark.sql(f"CREATE TABLE {self._sql_name(name)} ({columns}) USING delta{by} TBLPROPERTIES ({given})").collect()
+            table_versions.make_by_statement(self.spark, self._sql_name(name), name)
         self._known.add(name)
 
     def append(self, rows: DataFrame, name: str, commit: str | None = None) -> None:
@@ -206,95 +195,34 @@ class Store(Scratch):
         found = self._version(name)
         if found == str(schemas.VERSION):
             return
-        types = {field.name: field.dataType for field in schemas.TABLES[name]}
-        if found is None and all(types.get(field.name) == field.dataType for field in self._read(self._place(name)).schema):
-            self._older.add(name)
-            return
-        raise ConfigError(
-            f"the table {name} of {self.given} has schema version {found or 1}, and this version of personahub writes version "
-            f"{schemas.VERSION}: go on with the version that made it, or start a new root and bring its personas in with "
-            "`personahub import personas`"
-        )
+        if found is not None or not table_versions.can_be_upgraded(name, self._read(self._place(name)).schema):
+            raise table_versions.other_version(name, found, self.given)
+        self._older.add(name)
 
     def _version(self, name: str) -> str | None:
-        """The schema version that a table was made with; None: by a version of personahub that did not write it down."""
-        if not self._is_local:
-            rows = self.spark.sql(f"SHOW TBLPROPERTIES {self._sql_name(name)}").collect()
-            return next((row.value for row in rows if row.key == VERSION), None)
-        first = Path(self._place(name)) / FIRST_COMMIT
-        try:
-            if self.mangled:  # and its tables were not upgraded
-                return _made_with(first) if first.exists() else None
-            return self._delta(name).metadata().configuration.get(VERSION)
-        except (DeltaError, OSError, ValueError, KeyError) as error:
-            raise InputError(f"{self.given}/{name} cannot be read: {str(error).splitlines()[0]}") from None
+        if self._is_local:
+            return table_versions.version_of(self._folder(name), self.mangled, f"{self.given}/{name}")
+        return table_versions.version_by_statement(self.spark, self._sql_name(name))
 
     def _upgrade(self, name: str) -> None:
         """Add what a table of an earlier version lacks."""
         if name not in self._older:
             return
-        there = self._read(self._place(name)).columns
-        lacking = T.StructType([field for field in schemas.TABLES[name] if field.name not in there])
+        lacking = table_versions.lacking(name, self._read(self._place(name)).columns)
         if self._is_local:
-            alter = self._delta(name).alter
-            if lacking.fields:
-                alter.add_columns(list(DeltaSchema.from_arrow(arrow_schema(lacking)).fields))
-            alter.set_table_properties({VERSION: str(schemas.VERSION)}, raise_if_not_exists=False)
+            table_versions.upgrade(self._folder(name), lacking)
         else:
-            columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in lacking)
-            if columns:
-                self.spark.sql(f"ALTER TABLE {self._sql_name(name)} ADD COLUMNS ({columns})").collect()
-            self.spark.sql(f"ALTER TABLE {self._sql_name(name)} SET TBLPROPERTIES ('{VERSION}' = '{schemas.VERSION}')").collect()
+            table_versions.upgrade_by_statement(self.spark, self._sql_name(name), lacking)
         self._older.discard(name)
 
     def _delta(self, name: str) -> DeltaTable:
-        return DeltaTable(f"{self.root}/{name}")
+        return DeltaTable(self._place(name))
+
+    def _folder(self, name: str) -> Path:
+        return Path(self._place(name))
 
     def _place(self, name: str) -> str:
         return f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
 
     def _sql_name(self, name: str) -> str:
         return self._place(name) if self.catalog else f"delta.`{self._place(name)}`"
-
-
-def _make(table: Path, schema: T.StructType, partitions: Sequence[str], properties: Mapping[str, str]) -> None:
-    """An empty Delta table: its first commit, written whole beside its place and then linked, so that only one of two succeeds."""
-    metadata = {
-        "id": str(uuid.uuid4()),
-        "format": {"provider": "parquet", "options": {}},
-        "schemaString": schema.json(),
-        "partitionColumns": list(partitions),
-        "configuration": dict(properties),
-        "createdTime": int(time.time() * 1000),
-    }
-    actions = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
-    first = table / FIRST_COMMIT
-    first.parent.mkdir(parents=True, exist_ok=True)
-    mine = first.with_name(f"_{uuid.uuid4().hex}.tmp")
-    mine.write_text("\n".join(map(json.dumps, actions)) + "\n", encoding="utf-8")
-    try:
-        os.link(mine, first)
-    except FileExistsError:
-        pass
-    finally:
-        mine.unlink()
-
-
-def _made_with(commit: Path) -> str | None:
-    """The schema version in a commit's metadata."""
-    actions = map(json.loads, commit.read_text(encoding="utf-8").splitlines())
-    return next((action["metaData"]["configuration"].get(VERSION) for action in actions if "metaData" in action), None)
-
-
-def _properties(name: str) -> dict[str, str]:
-    """Of a new table."""
-    partitions = schemas.PARTITIONS.get(name, ())  # have none, and need none
-    queried = [field.name for field in schemas.TABLES[name] if field.name in schemas.QUERIED and field.name not in partitions]
-    return {
-        VERSION: str(schemas.VERSION),
-        # of the columns that people ask by: no query skips files by a hash, and statistics of each column cost more than writing it
-        "delta.dataSkippingStatsColumns": ",".join(queried),
-        # a checkpoint costs as much as several commits, whose own files are read fast
-        "delta.checkpointInterval": "100",
-        "delta.setTransactionRetentionDuration": "interval 7 days",
-    }

@@ -175,22 +175,6 @@ def test_the_embedded_engine_has_no_catalog_and_says_so(spark):
         Store(spark, load(overrides=["catalog=main.hub"]))
 
 
-def test_a_table_of_another_schema_version_says_what_to_do(store, spark):
-    config = load(overrides=[f"root={store.root}"])
-    store.record([("c", "p", "read", "x")], "lineage")
-    store.replace(store.table("lineage"), "lineage")  # keeps the version
-    assert Store(spark, config).table("lineage").count() == 1
-    DeltaTable(f"{store.root}/lineage").alter.set_table_properties({delta.VERSION: "1"}, raise_if_not_exists=False)
-    with pytest.raises(ConfigError, match="schema version 1, and this version of personahub writes version 2: go on with"):
-        Store(spark, config).table("lineage")
-
-
-def test_columns_that_people_ask_by_have_statistics(store):
-    store.create("personas")
-    properties = DeltaTable(f"{store.root}/personas").metadata().configuration
-    assert properties["delta.dataSkippingStatsColumns"] == "hop,language"
-
-
 @pytest.mark.engines
 @pytest.mark.parametrize("name", ["a b", "[v2]", "{a,b}", "*", "?", "50%", "#", "`tick`", "'\"", "é", "%20", "back\\slash"])
 def test_a_root_may_have_any_name(spark, tmp_path, name):
