@@ -9,7 +9,7 @@ from many_scripts import SCRIPTS
 
 from personahub.config import Config
 from personahub.ids import persona_id
-from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, decoded, nearest, normalise, printable, told, tokens, words
+from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, decoded, nearest, normalise, printable, tokens, told, words
 
 UNSPACED = ("Thai", "Lao", "Burmese", "Khmer", "Han", "Kana")
 

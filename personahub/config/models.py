@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -36,14 +37,23 @@ class Model(Settings):
 
     @field_validator("base_url")
     @classmethod
-    def _holds_no_password(cls, url: str) -> str:
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s{}<>]", url):
+            raise ValueError("an address belongs here, as https://llm.example.com/v1, whole and without placeholders")
+        if asked := re.search(r"/(chat/completions|completions|embeddings|responses|messages)/?$", parts.path):
+            raise ValueError(f"what lies before {asked[0]} belongs here, since that is put behind it")
         if re.match(r"[^/]*//[^/@]*:[^/@]*@", url):
             raise ValueError("a password in the address would stand in the ledger: put it where api_key_env says")
         return url
 
     @field_validator("generation_params")
     @classmethod
-    def _bounds_answers(cls, params: dict[str, Any]) -> dict[str, Any]:
+    def _are_of_one_bounded_answer(cls, params: dict[str, Any]) -> dict[str, Any]:
+        if params.get("stream") or params.get("n", 1) != 1:
+            raise ValueError(
+                "one whole answer is read of a request: leave out stream and n (synthesis.samples_per_persona asks for several)"
+            )
         for name in ("max_tokens", "max_completion_tokens"):
             if name in params and (type(params[name]) is not int or params[name] < 1):
                 raise ValueError(f"{name} is a whole number of 1 or more")

@@ -69,7 +69,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one(override, message):
         ("documents.buckets=[best]", "documents.buckets.0"),
         ("documents.filters.max_symbol_ratio=-1", "documents.filters.max_symbol_ratio"),
         ("models.default.max_retries=-1", "models.default.max_retries"),
-        ("spark.conf.spark_executor_cores=4", "spark.conf.spark_executor_cores"),  # Spark's settings are strings
+        ("spark.conf.spark_executor_cores=[4]", "spark.conf.spark_executor_cores"),  # Spark's settings are strings
         ("documents=null", "documents"),
     ],
 )
@@ -99,7 +99,12 @@ def test_a_file_that_is_no_config(tmp_path, text, message):
 
 
 def test_the_keys_of_spark_have_dots_of_their_own():
-    assert load(overrides=["spark.conf.spark.sql.ansi.enabled='true'"]).spark.conf == {"spark.sql.ansi.enabled": "true"}
+    given = ["spark.conf.spark.sql.ansi.enabled=true", "spark.conf.spark.executor.cores=4", "spark.conf.spark.app.name=x"]
+    assert load(overrides=given).spark.conf == {
+        "spark.sql.ansi.enabled": "true",
+        "spark.executor.cores": "4",
+        "spark.app.name": "x",
+    }
 
 
 def test_a_date_is_no_plain_value():

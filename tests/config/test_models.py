@@ -1,5 +1,7 @@
 """The block `models`: keys, prices and bounds of endpoints."""
 
+import json
+
 import pytest
 
 from personahub.config import load
@@ -38,6 +40,43 @@ def test_a_key_where_a_name_belongs_is_refused_and_not_repeated(key, value):
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "my_key", "KEY2"])
 def test_names_of_variables_are_names(name):
     assert load(overrides=[f"models.default.api_key_env={name}"]).models["default"].api_key_env == name
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "llm.example.com/v1",
+            "localhost:8000/v1",
+            "ftp://llm.example.com",
+            "https://",
+            "https://${HOST}/v1",
+            "https://<host>/v1",
+            "",
+        ),
+        *("https://llm.example.com/v1/chat/completions", "https://llm.example.com/v1/embeddings/?api-version=1"),
+    ],
+)
+def test_a_base_url_is_a_whole_address_without_what_is_put_behind_it(url):
+    with pytest.raises(ConfigError, match=r"models\.default\.base_url: .* belongs here"):
+        load(overrides=[f"models.default.base_url={json.dumps(url)}"])
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "https://[::1]:8000/v1/", "https://x.example.com/openai?api-version=2024-06-01"]
+)
+def test_addresses_as_people_have_them(url):
+    assert load(overrides=[f"models.default.base_url={json.dumps(url)}"]).models["default"].base_url == url
+
+
+@pytest.mark.parametrize(("params", "right"), [("{stream: true}", False), ("{n: 3}", False), ("{stream: false, n: 1}", True)])
+def test_one_whole_answer_is_read_of_a_request(params, right):
+    asked = [f"models.default.generation_params={params}"]
+    if right:
+        load(overrides=asked)
+        return
+    with pytest.raises(ConfigError, match=r"models\.default\.generation_params: one whole answer"):
+        load(overrides=asked)
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "-5", "1.5", "true"])
