@@ -98,7 +98,7 @@ def tables(root):
     found = {}
     for name in schemas.TABLES:
         if (root / name / "_delta_log").exists():
-            rows = list(_rows(root / name))
+            rows = list(rows_of(root / name))
             rows = [row for row in rows if row.get("purpose") != "probe"]
             if name == "embeddings":  # which texts share a request, and so its tokens, hangs on the order in which they are read
                 rows = [{**row, "prompt_tokens": None, "cost_usd": None} for row in rows] + [
@@ -109,7 +109,7 @@ def tables(root):
     return found
 
 
-def _rows(table):
+def rows_of(table):
     """Each file by pyarrow itself: deltalake's own reader may abort the process when that ends. Of partitions only the log must tell."""
     for file in pa.table(DeltaTable(table).get_add_actions(flatten=True)).to_pylist():
         partitions = {key.removeprefix("partition."): value for key, value in file.items() if key.startswith("partition.")}

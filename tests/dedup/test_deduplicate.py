@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import reference
 import samples
@@ -38,6 +39,26 @@ def test_it_equals_the_reference_in_any_partitioning(spark, materialise, monkeyp
     assert removed == reference.deduplicate(ROWS, 0.9)
     assert set(refused.values()) == {"empty_text"}
     assert refused.keys() == {name for _, name, text in ROWS if not (text or "").strip(" ?!—")}
+
+
+@pytest.mark.parametrize("method", ["minhash", "semantic"])
+def test_the_verdicts_hang_neither_on_the_partitions_nor_on_the_order(spark, materialise, method):
+    vectors = np.random.default_rng(5).standard_normal((300, 12)).astype(np.float32)
+    vectors[1::2] = vectors[::2] + vectors[1::2] / 4
+    answers = []
+    for partitions in (1, 5):
+        if method == "semantic":
+            rows = [(f"{number:03}", number % 3, vector.tolist()) for number, vector in enumerate(vectors)]
+            rows = random.Random(partitions).sample(rows, len(rows))
+            frame = spark.createDataFrame(rows, "id string, level int, vector array<float>").repartition(partitions)
+            by, config = by_vectors, SemanticDedup(enabled=True, threshold=0.8, clusters=12)
+        else:
+            frame = frame_of(spark, random.Random(partitions).sample(ROWS, len(ROWS)), partitions)
+            by, config = by_words, LexicalDedup(method=method)
+        duplicates, _ = by(frame, config, lambda frame, name, at=partitions: materialise(frame, f"{at}.{name}"))
+        answers.append(sorted(duplicates.collect()))
+    assert len(answers[0]) > 30
+    assert answers[1] == answers[0]
 
 
 def test_truncated_lists_are_decided_exactly_and_integers_are_ids(spark, materialise, monkeypatch):

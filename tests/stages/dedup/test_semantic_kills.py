@@ -1,14 +1,12 @@
 """Kill -9 of the whole run (driver, JVM, workers) while it buys vectors: what is bought again is what was in flight, and no more."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 
+import killing
 import pytest
 
 from personahub import mockserver, pipeline
@@ -16,32 +14,6 @@ from personahub.config import load
 from personahub.engines.spark import SHORT_RUN
 
 TEXTS, PLACES, BATCH = 1200, 8, 8
-
-
-def kill_after(run, server, requests):
-    """True if the run was killed, False if it ended by itself."""
-    try:
-        while run.poll() is None:
-            if server.stats()["requests"] >= requests:
-                return True
-            time.sleep(0.02)
-        return False
-    finally:
-        for pid in [*descendants(run.pid), run.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        run.wait()
-
-
-def descendants(pid):
-    children = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
-    found = list(children.get(pid, []))
-    for each in found:
-        found += children.get(each, [])
-    return found
 
 
 def decided(settings):
@@ -78,7 +50,10 @@ def test_a_kill_costs_at_most_the_requests_in_flight_times_their_batch(spark, tm
         kills = 0
         for share in (0.3, 0.7):
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            kills += kill_after(subprocess.Popen(run, env=light, **quiet), server, round(share * TEXTS / BATCH))
+            kills += killing.kill_when(
+                subprocess.Popen(run, env=light, **quiet),
+                lambda share=share: server.stats()["requests"] >= share * TEXTS / BATCH,
+            )
         assert kills == 2
         assert server.stats()["texts_sold"] < TEXTS
         assert decided(settings) == TEXTS
