@@ -36,8 +36,10 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# benchmarks/RESULTS.md names the others
 bench: .venv/installed
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/llm_stage.py
+	$(BIN)/python benchmarks/calls.py
 
 # what executors import that have the dependencies but not the package: spark-submit --py-files dist/personahub.zip
 zip: .venv/installed

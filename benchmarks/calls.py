@@ -49,7 +49,7 @@ def figures(calls: list[int], new: int, ledger: int, seed: int, base: int = BASE
             found.append(Figure(f"workers, {name}", f"{share['workers']:.2f}", floor, "<= 1.0", share["workers"] <= 1.0))
             found.append(Figure(f"JVM and driver, {name}", f"{engine:.2f}", "", "<= 1.0", engine <= 1.0))
         else:
-            found.append(Figure(f"engine and driver, {name}", f"{engine:.2f}", floor, "<= 2.0", engine <= 2.0))
+            found.append(Figure(f"engine and driver, {name}", f"{engine:.2f}", floor, "<= 1.2", engine <= 1.2))
     if on_spark():
         largest = max(run.largest for run in runs) / 2**20
         found.append(Figure("the largest worker, MB resident", f"{largest:.0f}", "", "<= 400", largest <= 400))

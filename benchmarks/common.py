@@ -1,15 +1,11 @@
 """What the benchmarks share: a hub of generated personas, a run of the real command, and the bare loop it is held against."""
 
 import asyncio
-import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
-from measure import processes, used
+from measure import used
 
 from personahub import mockserver
 from personahub.config import Model
@@ -67,11 +63,6 @@ def two_cores(**conf: str) -> list[str]:
     if not on_spark():
         return ["spark.engine=embedded"]
     return ["spark.master=local[2]", f"spark.conf={json.dumps({'spark.driver.memory': '2g', **conf})}"]
-
-
-def has_spark() -> bool:
-    """Is the whole of pyspark installed, with the JVM's jars?"""
-    return find_spec("pyspark.sql.classic") is not None
 
 
 def personahub(*arguments: str | Path) -> float:
@@ -156,73 +147,6 @@ def rows_of(root: Path, table: str, columns: list[str] | None = None) -> list[di
             elif "remove" in action:
                 files.pop(action["remove"]["path"], None)
     return [row for file in files for row in pq.ParquetFile(root / table / file).read(columns=columns).to_pylist()]
-
-
-def judge(root: Path, server: mockserver.Running, calls: int, bound: int, arguments: list[str]) -> list[str]:
-    """What is broken once `personahub *arguments` has answered all `calls`: rows, money, or that one more run buys nothing."""
-    broken = []
-    rows, requests = Counter(row["completion_id"] for row in final_rows(root)), server.stats()["requests"]
-    if set(rows.values()) != {1} or len(rows) != calls:
-        broken.append(f"{len(rows)} of {calls} calls are answered; rows per call {Counter(rows.values())}")
-    if requests - calls > bound:
-        broken.append(f"{requests - calls} bought again, more than {bound}")
-    personahub(*arguments)
-    more = server.stats()["requests"] - requests
-    print(f"one more run: {more} requests")
-    if more:
-        broken.append(f"a run with nothing missing made {more} requests")
-    return broken
-
-
-def killed_run(
-    arguments: list[str],
-    server: mockserver.Running,
-    *,
-    after: int = 0,
-    later: float = 0.0,
-    moment: float | None = None,
-    most: int | None = None,
-    counter: str = "requests",
-) -> bool:
-    """Start `personahub *arguments` and kill -9 it with all it has started: `moment` seconds later or, without one, `later` seconds after
-    it has made `after` requests; at the latest when it has made `most`. False: it ended by itself before. counter: the server's
-    figure that these are counted by.
-    """
-    start, began, reached = server.stats()[counter], time.monotonic(), None
-    run = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    try:
-        while run.poll() is None:
-            now, made = time.monotonic(), server.stats()[counter] - start
-            if reached is None and made >= after:
-                reached = now
-            if now - began >= moment if moment is not None else reached is not None and now - reached >= later:
-                return True
-            if most is not None and made >= most:
-                return True
-            time.sleep(0.02)
-        return False
-    finally:
-        kill_all([*descendants(run.pid), run.pid])
-        run.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """Its processes, their processes and so on, parents first. Linux."""
-    return [each for each, *_ in processes(pid)]
-
-
-def kill_all(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def command_line_of(pid: int) -> str:
-    """Empty once the process has ended."""
-    try:
-        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def exit_with(broken: list[str]) -> NoReturn:

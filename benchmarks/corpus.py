@@ -1,7 +1,5 @@
 """Generated personas with planted near-duplicates, the input of the deduplication benchmarks.
 
-    python benchmarks/corpus.py --rows 1000000 --seed 1 --out personas.parquet [--ids hex|integer]
-
 A grammar of our own: a head ("A retired <noun> <role> from <Place>") and clauses, words drawn by Zipf-Mandelbrot from 150,000 invented
 ones, half of the clauses from a common pool, so that rows that are no copies are alike as well. Sizes of the token sets: p5 9, p50 19,
 p95 30. Of each 100,000 rows 18 % are copies with 0 to 4 words replaced, inserted or deleted (and another case or full stop), 2 % stand in
@@ -9,8 +7,6 @@ drift chains A~B~C of six, 500 are one-slot families (one of 200, ten of 30), 4 
 quotes, Chinese). Ids are random, and so is the order of the rows. The same seed gives the same rows.
 """
 
-import argparse
-import time
 from itertools import product
 from pathlib import Path
 
@@ -37,8 +33,8 @@ _ENDINGS = {"noun": "", "plural": "s", "adjective": "al", "verb": "es", "gerund"
 _CHARACTERS = 3_000  # of the Chinese rows
 
 
-def generate(rows: int, seed: int, ids: str = "hex") -> pa.Table:
-    """`rows` personas: id (32 hex digits, or with ids="integer" a 63-bit integer) and persona, in random order."""
+def generate(rows: int, seed: int) -> pa.Table:
+    """`rows` personas: id (32 hex digits) and persona, in random order."""
     lexicon = _Lexicon(seed)
     texts: list[str] = []
     for block, start in enumerate(range(0, rows, BLOCK)):
@@ -47,16 +43,13 @@ def generate(rows: int, seed: int, ids: str = "hex") -> pa.Table:
         texts += _surfaces(lexicon, matrix, lengths, draw)
     draw = np.random.default_rng([seed, 2])
     order = draw.permutation(rows)
-    if ids == "integer":
-        keys = pa.array(np.sort(draw.integers(0, 2**63 - 1, rows))[draw.permutation(rows)])
-    else:
-        digits = draw.bytes(16 * rows).hex()
-        keys = pa.array([digits[at : at + 32] for at in range(0, 32 * rows, 32)])
+    digits = draw.bytes(16 * rows).hex()
+    keys = pa.array([digits[at : at + 32] for at in range(0, 32 * rows, 32)])
     return pa.table({"id": keys, "persona": pa.array(texts).take(pa.array(order))})
 
 
-def write(path: Path, rows: int, seed: int, ids: str = "hex") -> Path:
-    pq.write_table(generate(rows, seed, ids), path, row_group_size=25_000)
+def write(path: Path, rows: int, seed: int) -> Path:
+    pq.write_table(generate(rows, seed), path, row_group_size=25_000)
     return path
 
 
@@ -232,19 +225,3 @@ def _surfaces(lexicon: _Lexicon, matrix: np.ndarray, lengths: np.ndarray, draw: 
         text = text.replace(" ,", ",").rstrip(",")
         texts.append(text.lower() if how == 0 else text + "." if how < 4 else text)
     return texts
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--ids", choices=["hex", "integer"], default="hex")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    began = time.perf_counter()
-    write(given.out, given.rows, given.seed, given.ids)
-    print(f"{given.rows} personas, seed {given.seed}, {time.perf_counter() - began:.1f} s: {given.out}")
-
-
-if __name__ == "__main__":
-    main()

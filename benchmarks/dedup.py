@@ -1,53 +1,45 @@
-"""Lexical deduplication beside its peers, on generated personas: cost, recall, who was removed without cause, growth, memory.
+"""Lexical deduplication of generated personas: cost, recall, what was removed without cause, growth, memory.
 
-    python benchmarks/dedup.py [--rows 1000000] [--peer-rows 100000] [--mllib-rows 20000] [--seed 1] [--extrapolate]
-        [--methods exact,minhash] [--peers datasketch,...] [--base 1000] [--repeats 3]
+    python benchmarks/dedup.py [--rows 1000000] [--methods exact,minhash] [--seed 1] [--base 1000] [--repeats 3]
 
-Ours is the real command, Spark on two cores with a driver of 2 GB or the embedded engine, at --rows and a tenth of it. The peers run at
-sizes that they finish in a minute or so, and a tenth of it (MLlib: a quarter); 0 leaves them out. CPU of every process of the job, a run
-of --base rows subtracted (0: none).
+The real command, Spark on two cores with a driver of 2 GB or the embedded engine, at --rows and a tenth of it. CPU of every process of the
+job, a run of --base rows subtracted (0: none).
 
     us        core-microseconds a persona
-    recall    ours: true pairs that a key brings together, all of which are compared; peers: pairs that they report
-    precis.   ours: of the pairs in `duplicates`, those that are true with their true score
-    growth    the cost of ten times the rows over ten times the cost; ours in one session, so that the engine's start is in neither
+    recall    true pairs that a key brings together, all of which are compared
+    precis.   of the pairs in `duplicates`, those that are true with their true score
+    growth    the cost of ten times the rows over ten times the cost, in one session, so that the engine's start is in neither
     no kept   rows that were removed and have no kept row within the threshold
     missed    pairs at or above the threshold both of whose rows are kept
-    GiB       resident at most: JVM or embedded engine / Python driver, or the peer's one process / Spark's Python workers together
+    GiB       resident at most: JVM or embedded engine / Python driver / Spark's Python workers together
 
-Exits 1 if a target is missed, and names it; those of cost are meant at 1,000,000 rows, those of recall from 20,000 on. --extrapolate adds
-a plan for 1,000,000,000 personas.
+Beside them: what MinHash bands that nothing verifies would remove, joined into connected components (5 bands of 25 rows, 16 of 8). Exits 1
+if a target is missed, and names it; those of cost are meant at 1,000,000 rows, those of recall from 20,000 on.
 """
 
 import argparse
 import math
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import corpus
-import dedup_plan
 import dedup_truth
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from common import machine
-from dedup_jobs import BASE, Jobs, Run, growth
-from dedup_peers import PEERS, THRESHOLD, banded, components
-from dedup_truth import Standing, Truth
+from dedup_jobs import BASE, Jobs, Run
+from dedup_truth import Standing
 
 from personahub.config import LexicalDedup
 from personahub.dedup.kernels import minhash
-from personahub.dedup.kernels.sets import TokenSets, token_sets
-from personahub.text import tokens
 
 AT = 1_000_000  # rows that the targets of cost and memory are meant at
-COST = {"exact": 40.0, "minhash": 110.0}
+THRESHOLD = 0.9
+COST = {"exact": 16.0, "minhash": 38.0}
 RECALL = {"exact": 1.0, "minhash": 0.9998}
-GROWTH, WORKERS, SIGNATURE = 1.15, 2.0, 1.5
+GROWTH, WORKERS = 1.15, 2.0
 _HEAD = (
     f"{'':16} {'rows':>9} {'us':>8} {'growth':>6} {'r[.9,.95)':>9} {'recall':>7} "
     f"{'precis.':>7} {'removed':>8} {'no kept':>8} {'missed':>7} GiB"
@@ -70,43 +62,27 @@ class Ours:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=AT)
-    parser.add_argument("--peer-rows", type=int, default=100_000)
-    parser.add_argument("--mllib-rows", type=int, default=20_000)
     parser.add_argument("--methods", default=",".join(COST))
-    parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--base", type=int, default=BASE, help="rows of the run that is subtracted; 0: none is")
     parser.add_argument(
         "--repeats", type=int, default=3, help="runs of ours at all sizes but the greatest; the middle one counts"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--extrapolate", action="store_true")
     given = parser.parse_args()
-    base = given.base
-    if given.extrapolate and not base:
-        parser.error("--extrapolate goes by two sizes and what they cost: it needs a --base")
-    if min(given.rows, given.peer_rows or given.rows) < 20 * base or (given.mllib_rows and given.mllib_rows < 5 * base):
-        parser.error(
-            f"--rows and --peer-rows are {20 * base} at least, --mllib-rows {5 * base}: a run of {base} rows is subtracted (--base)"
-        )
-    print(f"{given.rows:,} personas, peers {given.peer_rows:,}, threshold {THRESHOLD}, seed {given.seed}; {machine()}")
+    if given.rows < 20 * given.base:
+        parser.error(f"--rows are {20 * given.base} at least: a run of {given.base} rows is subtracted (--base)")
+    print(f"{given.rows:,} personas, threshold {THRESHOLD}, seed {given.seed}; {machine()}")
     with tempfile.TemporaryDirectory() as folder:
-        jobs = Jobs(Path(folder), given.seed, THRESHOLD, base, given.repeats)
+        jobs = Jobs(Path(folder), given.seed, THRESHOLD, given.base, given.repeats)
         print(_HEAD, flush=True)
-        ours, sets = _ours(jobs, given.rows, given.methods.split(","))
-        _peers(jobs, given)
-        signature, bulk = _signatures(jobs.corpus(given.peer_rows or given.rows))
-        print(
-            f"text -> 128-permutation signature, one core, ASCII: {signature:.2f} us; datasketch bulk, tokens ready: {bulk:.1f} us"
-        )
-        if given.extrapolate:
-            dedup_plan.show({each.method: each.runs for each in ours}, sets, THRESHOLD)
-    missed = [text for text, holds in _targets(ours, signature, given.rows) if not holds]
+        ours = _ours(jobs, given.rows, given.methods.split(","))
+    missed = [text for text, holds in _targets(ours, given.rows) if not holds]
     for text in missed:
         print(f"MISSED: {text}")
     sys.exit(1 if missed else 0)
 
 
-def _ours(jobs: Jobs, rows: int, methods: list[str]) -> tuple[list[Ours], TokenSets]:
+def _ours(jobs: Jobs, rows: int, methods: list[str]) -> list[Ours]:
     ids, sets = dedup_truth.read(jobs.corpus(rows))
     true = dedup_truth.truth(sets, THRESHOLD)
     dedup_truth.cross_check(
@@ -131,31 +107,16 @@ def _ours(jobs: Jobs, rows: int, methods: list[str]) -> tuple[list[Ours], TokenS
     words = "/".join(f"{size:.0f}" for size in np.percentile(sets.sizes, (5, 50, 95)))
     print(f"{'truth':16} {rows:9,} {len(true.low):,} pairs, words p5/p50/p95 {words}; {int((expected >= 0).sum()):,} to remove")
     print(f"{'':26} other keepers than it: " + ", ".join(f"{each.method} {each.differences:,}" for each in lines))
+    signatures = minhash.signatures(sets, 128, LexicalDedup().seed)
     for bands in ((5, 25), (16, 8)):
-        removed = components(rows, *banded(minhash.signatures(sets, 128, LexicalDedup().seed), *bands, star=True))
+        removed = dedup_truth.unverified(sets, signatures, *bands)
         standing = dedup_truth.standing(true, removed, np.zeros(len(true.low), bool), math.nan)
         print(
             f"{'':26} unverified {bands[0]}x{bands[1]} and components: {standing.removed:,} removed, {standing.unjustified:,} with no "
             f"kept row within {THRESHOLD}, {standing.remaining:,} pairs missed",
             flush=True,
         )
-    return lines, sets
-
-
-def _peers(jobs: Jobs, given: argparse.Namespace) -> None:
-    known: dict[int, Truth] = {}
-    for name in given.peers.split(","):
-        rows = given.mllib_rows if name == "mllib" else given.peer_rows
-        if not rows:
-            continue
-        runs = jobs.peer(name, [rows // (4 if name == "mllib" else 10), rows] if jobs.base else [rows])
-        if runs is None:
-            print(f"{name:16} is not installed: pip install 'personahub[{'spark' if name == 'mllib' else 'peers'}]'")
-            continue
-        if rows not in known:
-            known[rows] = dedup_truth.truth(dedup_truth.read(jobs.corpus(rows))[1], THRESHOLD)
-        with np.load(runs[-1].out) as found:
-            _show(name, runs, dedup_truth.of_pairs(known[rows], found["low"], found["high"], found["removed"]), growth(runs))
+    return lines
 
 
 def _show(name: str, runs: list[Run], standing: Standing, grown: float) -> None:
@@ -171,31 +132,8 @@ def _show(name: str, runs: list[Run], standing: Standing, grown: float) -> None:
     )
 
 
-def _signatures(path: Path) -> tuple[float, float]:
-    """Microseconds a text of ASCII on one core, the best of five: ours from the text on; datasketch's from bytes of tokens on."""
-    texts = pq.read_table(path, columns=["persona"])["persona"].combine_chunks()
-    texts = texts.filter(pc.string_is_ascii(texts))[:100_000]
-
-    def ours() -> None:
-        minhash.signatures(token_sets(texts), 128, 1)
-
-    from datasketch import MinHash
-
-    few = [[word.encode() for word in tokens(text)] for text in texts[:10_000].to_pylist()]
-    ours()
-    return min(_timed(ours) for _ in range(5)) / len(texts), min(
-        _timed(lambda: MinHash.bulk(few, num_perm=128)) for _ in range(2)
-    ) / len(few)
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return (time.process_time() - began) * 1e6
-
-
-def _targets(ours: list[Ours], signature: float, rows: int) -> Iterator[tuple[str, bool]]:
-    """Issue 5's table, as sentences, and whether each holds."""
+def _targets(ours: list[Ours], rows: int) -> Iterator[tuple[str, bool]]:
+    """As sentences, and whether each holds."""
     for each in ours:
         name, run, stands = each.method, each.runs[-1], each.standing
         if rows >= AT:
@@ -216,8 +154,6 @@ def _targets(ours: list[Ours], signature: float, rows: int) -> Iterator[tuple[st
             f"{name}: {each.differences:,} rows have another keeper than by the reference",
             name != "exact" or each.differences == 0,
         )
-    if rows >= 20 * BASE:
-        yield f"signature: {signature:.2f} us, not <= {SIGNATURE}", signature <= SIGNATURE
 
 
 if __name__ == "__main__":

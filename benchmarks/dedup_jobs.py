@@ -1,8 +1,8 @@
-"""The jobs that benchmarks/dedup.py runs: ours and the peers', on generated corpora by size, each a process of its own.
+"""The jobs that benchmarks/dedup.py runs, on generated corpora by size, each a process of its own.
 
     python benchmarks/dedup_jobs.py METHOD OUT INPUT ...
 
-Ours on each input in turn, in one session; their CPU seconds go to OUT.
+Each input in turn, in one session; their CPU seconds go to OUT.
 """
 
 import argparse
@@ -12,26 +12,22 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import corpus
 from common import command, two_cores
-from dedup_peers import NEEDS
-from measure import EVENT_LOG, Use, measured, shuffled, stored
+from measure import Use, cpu_of_all, measured
 
 BASE = 1_000  # rows of the run that is subtracted; 0: none is
 
 
 @dataclass(frozen=True)
 class Run:
-    """A job at one size; `base`: the CPU seconds of the same job on `few` rows. Bytes where Spark's log tells them."""
+    """A job at one size; `base`: the CPU seconds of the same job on `few` rows."""
 
     rows: int
     use: Use
     out: Path
-    shuffled: int = 0
-    stored: int = 0
     base: float = 0.0
     few: int = BASE
 
@@ -42,14 +38,6 @@ class Run:
     @property
     def micros(self) -> float:
         return self.seconds / (self.rows - self.few) * 1e6
-
-
-def growth(runs: list[Run]) -> float:
-    """The cost of ten times the rows over ten times the cost, from the first and the last run; 1 is linear, NaN: too few rows to tell."""
-    first, last = runs[0], runs[-1]
-    if first is last or not first.few or first.rows < 5 * first.few:
-        return math.nan
-    return _tenfold(first.seconds, last.seconds, last.rows / first.rows)
 
 
 def _tenfold(first: float, last: float, times: float) -> float:
@@ -95,37 +83,21 @@ class Jobs:
         base = min(seconds[1:4])
         return _tenfold(min(seconds[4:7]) - base, seconds[7] - base, sizes[-1] / sizes[0])
 
-    def peer(self, name: str, sizes: list[int]) -> list[Run] | None:
-        """None if the peer is not installed."""
-        if name in NEEDS and find_spec(NEEDS[name]) is None:
-            return None
-        base = self._peer(name, self.base).use.cpu if self.base else 0.0
-        return [replace(self._peer(name, rows), base=base, few=self.base) for rows in sizes]
-
     def _middle(self, method: str, rows: int) -> Run:
         return sorted((self._ours(method, rows) for _ in range(self.repeats)), key=lambda run: run.use.cpu)[self.repeats // 2]
 
     def _ours(self, method: str, rows: int) -> Run:
         run = self.folder / f"{method}-{rows}-{time.monotonic_ns()}"
-        events = run / "events"
-        events.mkdir(parents=True)
-        overrides = two_cores(**EVENT_LOG, **{"spark.eventLog.dir": events.as_uri(), "spark.local.dir": str(run)})
+        run.mkdir()
+        overrides = two_cores(**{"spark.local.dir": str(run)})
         settings = [part for override in overrides for part in ("--set", override)]
         options = ["--id-column", "id", "--method", method, "--threshold", str(self.threshold)]
         use = measured(command("dedup", self.corpus(rows), "--out", run / "out", *options, *settings), run / "log")
-        return Run(rows, use, run / "out", shuffled(events), stored(run / "out"))
-
-    def _peer(self, name: str, rows: int) -> Run:
-        out = self.folder / f"{name}-{rows}.npz"
-        script = str(Path(__file__).with_name("dedup_peers.py"))
-        use = measured([sys.executable, script, name, str(self.corpus(rows)), str(out)], out.with_suffix(".log"))
-        return Run(rows, use, out)
+        return Run(rows, use, run / "out")
 
 
 def _in_one_session(method: str, sources: list[Path]) -> list[float]:
     """CPU seconds of every process, one figure an input."""
-    from embedding_jobs import cpu_of_all
-
     from personahub import engines
     from personahub.config import Config, LexicalDedup, load
     from personahub.dedup import by_words

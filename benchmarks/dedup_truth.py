@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from personahub.config import LexicalDedup
 from personahub.dedup.kernels import minhash, partenum
@@ -40,7 +42,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Standing:
-    """How an answer stands; NaN where it reports no pairs."""
+    """How an answer stands; precision is NaN where no pairs are named."""
 
     near: float  # recall of pairs below NEAR
     recall: float
@@ -93,6 +95,22 @@ def reference(true: Truth) -> np.ndarray:
     return duplicate_of
 
 
+def unverified(sets: TokenSets, signatures: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """bool, one a row: what is removed where rows that agree in a band count as duplicates, and each component keeps its first row."""
+    edges = [np.empty((2, 0), np.int64)]
+    for band in range(bands):
+        part = np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows])
+        keys = part.view(np.dtype((np.void, part.itemsize * rows))).ravel()
+        _, first, bucket = np.unique(keys, return_index=True, return_inverse=True)
+        edges.append(np.stack([np.arange(len(sets)), first[bucket.ravel()]]))
+    low, high = np.concatenate(edges, axis=1)
+    graph = coo_array((np.ones(len(low), bool), (low, high)), (len(sets), len(sets)))
+    label = connected_components(graph, directed=False)[1]
+    removed = np.ones(len(sets), bool)
+    removed[np.unique(label, return_index=True)[1]] = False
+    return removed
+
+
 def standing(true: Truth, removed: np.ndarray, found: np.ndarray, precision: float) -> Standing:
     """`found`: bool, one a true pair."""
     near = true.score < NEAR
@@ -108,12 +126,6 @@ def standing(true: Truth, removed: np.ndarray, found: np.ndarray, precision: flo
         int((removed & ~covered).sum()),
         int((kept[true.low] & kept[true.high]).sum()),
     )
-
-
-def of_pairs(true: Truth, low: np.ndarray, high: np.ndarray, removed: np.ndarray) -> Standing:
-    """The standing of one that reports these pairs."""
-    codes = np.maximum(low, high) * true.count + np.minimum(low, high)
-    return standing(true, removed, np.isin(true.code, codes), float(np.isin(codes, true.code).mean()))
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from common import machine, two_cores
-from embedding_jobs import cpu_of_all
-from measure import measured
+from measure import cpu_of_all, measured
 
 BATCHES, BASE, RATIO, OUTGROWN = 10, 1_000, 1.3, 4
 THRESHOLD, DIMENSION = 0.9, 384

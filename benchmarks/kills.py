@@ -8,12 +8,18 @@ requests in flight with the journal; requests_per_commit x concurrent_windows wi
 """
 
 import argparse
+import contextlib
+import os
 import random
+import signal
+import subprocess
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
-from common import exit_with, final_rows, judge, killed_run, machine, personahub, settings, write_personas
+from common import command, exit_with, final_rows, machine, personahub, settings, write_personas
+from measure import processes
 
 from personahub import mockserver
 
@@ -59,9 +65,7 @@ def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) 
     for kill in range(1, given.kills + 1):
         # every third at any moment from its start on (the engine's start, the journal's rescue, staging), the others while it buys
         moment = draw.uniform(2, 20) if kill % 3 == 0 else None
-        if not killed_run(
-            ["run", "synthesize", "--yes", *arguments], server, after=draw.randint(1, 2 * share - 1), moment=moment
-        ):
+        if not _killed_run(["run", "synthesize", "--yes", *arguments], server, draw.randint(1, 2 * share - 1), moment):
             print(f"the run ended before kill {kill}")
             break
         done_kills += 1
@@ -78,7 +82,44 @@ def _trial(given: argparse.Namespace, folder: Path, server: mockserver.Running) 
     requests = server.stats()["requests"]
     again = requests - given.calls
     print(f"{done_kills} kills: {requests} requests for {given.calls} calls, {again} bought again, bound {done_kills * bound}")
-    return broken + judge(root, server, given.calls, done_kills * bound, ["run", "synthesize", "--yes", *arguments])
+    return broken + _judge(root, server, given.calls, done_kills * bound, ["run", "synthesize", "--yes", *arguments])
+
+
+def _killed_run(arguments: list[str], server: mockserver.Running, after: int, moment: float | None) -> bool:
+    """Start `personahub *arguments` and kill -9 it with all that it has started: `moment` seconds later or, without one, as soon as it has
+    made `after` requests. False: it ended by itself before.
+    """
+    start, began = server.stats()["requests"], time.monotonic()
+    run = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        while run.poll() is None:
+            if moment is None and server.stats()["requests"] - start >= after:
+                return True
+            if moment is not None and time.monotonic() - began >= moment:
+                return True
+            time.sleep(0.02)
+        return False
+    finally:
+        for pid in [*(each for each, *_ in processes(run.pid)), run.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        run.wait()
+
+
+def _judge(root: Path, server: mockserver.Running, calls: int, bound: int, arguments: list[str]) -> list[str]:
+    """What is broken once `personahub *arguments` has answered all `calls`: rows, money, or that one more run buys nothing."""
+    broken = []
+    rows, requests = Counter(row["completion_id"] for row in final_rows(root)), server.stats()["requests"]
+    if set(rows.values()) != {1} or len(rows) != calls:
+        broken.append(f"{len(rows)} of {calls} calls are answered; rows per call {Counter(rows.values())}")
+    if requests - calls > bound:
+        broken.append(f"{requests - calls} bought again, more than {bound}")
+    personahub(*arguments)
+    more = server.stats()["requests"] - requests
+    print(f"one more run: {more} requests")
+    if more:
+        broken.append(f"a run with nothing missing made {more} requests")
+    return broken
 
 
 if __name__ == "__main__":

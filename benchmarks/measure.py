@@ -1,6 +1,5 @@
-"""What a job used: CPU and memory of all its processes, and what it shuffled, by Spark's own event log. Linux."""
+"""What a job used: CPU and memory of all its processes. Linux."""
 
-import json
 import os
 import resource
 import subprocess
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-EVENT_LOG = {"spark.eventLog.enabled": "true", "spark.eventLog.rolling.enabled": "false", "spark.eventLog.compress": "false"}
 KINDS = ("engine", "driver", "workers")
 
 # The JVM outlives the driver by a moment: whoever adopts it (PR_SET_CHILD_SUBREAPER) and waits for it knows what it has used.
@@ -72,19 +70,21 @@ def measured(arguments: list[str], log: Path) -> Use:
             raise RuntimeError(f"exit {error.returncode}: {' '.join(arguments)}\n{tail}") from None
 
 
-def shuffled(folder: Path) -> int:
-    """Bytes that the tasks of the event logs in `folder` wrote for shuffles."""
-    total = 0
-    for file in folder.iterdir():
-        for line in file.read_text().splitlines():
-            if line.startswith('{"Event":"SparkListenerTaskEnd"'):
-                metrics = json.loads(line).get("Task Metrics") or {}
-                total += metrics.get("Shuffle Write Metrics", {}).get("Shuffle Bytes Written", 0)
-    return total
-
-
-def stored(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def cpu_of_all() -> float:
+    """Seconds of this process and of all that it started, those that have ended and were waited for included."""
+    parents, spent = {}, {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            parents[int(folder.name)], spent[int(folder.name)] = int(stat[1]), sum(map(int, stat[11:15]))
+    mine, new = set(), {os.getpid()}
+    while new:
+        mine |= new
+        new = {pid for pid, parent in parents.items() if parent in mine} - mine
+    return sum(spent[pid] for pid in mine) / os.sysconf("SC_CLK_TCK")
 
 
 class _Watch:

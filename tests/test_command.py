@@ -111,7 +111,7 @@ def _command_lines():
 
 @pytest.mark.parametrize(("journal", "kills"), [("auto", 3), ("off", 1)])
 def test_killed_again_and_again_every_request_is_answered_once(journal, kills):
-    """`benchmarks/kills.py` makes twenty. Every third comes at any moment, the others while it buys."""
+    """`benchmarks/kills.py`, which makes twenty. Every third comes at any moment, the others while it buys."""
     script = Path(__file__).resolve().parents[1] / "benchmarks" / "kills.py"
     more = ["--calls", "300", "--places", "16", "--requests-per-commit", "40", "--journal", journal, "--kills", str(kills)]
     light = {"JAVA_TOOL_OPTIONS": SHORT_RUN["spark.driver.extraJavaOptions"]}
