@@ -102,7 +102,8 @@ def unverified(sets: TokenSets, signatures: np.ndarray, bands: int, rows: int) -
         part = np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows])
         keys = part.view(np.dtype((np.void, part.itemsize * rows))).ravel()
         _, first, bucket = np.unique(keys, return_index=True, return_inverse=True)
-        edges.append(np.stack([np.arange(len(sets)), first[bucket.ravel()]]))
+        both = np.stack([np.arange(len(sets)), first[bucket.ravel()]])
+        edges.append(both[:, both[0] != both[1]])
     low, high = np.concatenate(edges, axis=1)
     graph = coo_array((np.ones(len(low), bool), (low, high)), (len(sets), len(sets)))
     label = connected_components(graph, directed=False)[1]
