@@ -3,7 +3,7 @@
 An answer lists personas, each with the relation it was asked for; each becomes one row, a persona or a reject with its reason.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,14 +59,17 @@ def parse_answer(
     asked: Sequence[str],
     parent: str,
     settings: PersonaFilters,
+    schema: Mapping[str, Any] | None = None,
 ) -> list[Item]:
     """One final completion -> its personas and rejects, at least one item. Never raises.
 
-    asked: the relations; parent: the text or the persona that they are relations to. Reasons of rejects: the completion's error_kind;
-    invalid (no JSON, or of another shape); no_personas; per persona invalid, unknown_relation or a reason of filters.persona_reason;
-    missing_relation.
+    asked: the relations; parent: the text or the persona that they are relations to; schema: the one that was asked for, which tells
+    the answer from what a model drafted before it. Reasons of rejects: the completion's error_kind; truncated (it ends within its
+    JSON); invalid (no JSON, or of another shape); no_personas; per persona invalid, unknown_relation or a reason of
+    filters.persona_reason; missing_relation.
     """
-    value, reason, detail = json_answers.read(text, error_kind, error_message)
+    prefers = None if schema is None else lambda value: json_answers.check(schema)(value)  # compiled where it is needed
+    value, reason, detail = json_answers.read(text, error_kind, error_message, prefers=prefers)
     if reason is not None:
         return [_refused(0, reason, detail, text)]
     listed = value.get("personas") if isinstance(value, dict) else value

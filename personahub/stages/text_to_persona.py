@@ -74,12 +74,12 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config) -> DataFr
     """
     final = completions.where(F.col("final")).select("completion_id", "text", "error_kind", "error_message")
     asked = requests.select("source_id", "completion_id", "variables")
-    persona_filters = config.personas.filters
+    persona_filters, schema = config.personas.filters, prompts.load(PROMPT).schema
 
     def items(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         of = orjson.loads(row["variables"])
         answer = row["text"], row["error_kind"], row["error_message"]
-        for item in parse_answer(*answer, of["relations"], of["text"], persona_filters):
+        for item in parse_answer(*answer, of["relations"], of["text"], persona_filters, schema):
             yield row_of(NAME, row["source_id"], row["completion_id"], item)
 
     return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)

@@ -25,8 +25,17 @@ PERSONA = {"persona": "A nurse who bakes."}
         'the template opened it {"persona": "a draft"}</think>\n{"persona": "A nurse who bakes."}',
         '{"persona": "A nurse who bakes.",}',
         "{'persona': 'A nurse who bakes.'}",
-        '{"persona": "A nurse who bakes."',
-        '```json\n{"persona": "A nurse who bakes.",\n```',
+        '[THINK]{"persona": "a draft, and a long one"}[/THINK]{"persona": "A nurse who bakes."}',
+        '<seed:think>{"persona": "a draft, and a long one"}</seed:think>Here: {"persona": "A nurse who bakes."}',
+        '<thought>{"persona": "a draft, and a long one"}</thought>\n{"persona": "A nurse who bakes."}',
+        '<|begin_of_thought|>{"persona": "a draft"}<|end_of_thought|>{"persona": "A nurse who bakes."}',
+        '◁think▷{"persona": "a draft"}◁/think▷{"persona": "A nurse who bakes."}',
+        '<|channel|>analysis<|message|>{"persona": "a draft"}<|end|><|start|>assistant<|channel|>final<|message|>'
+        '{"persona": "A nurse who bakes."}<|return|>',
+        '<|channel|>analysis<|message|>x<|end|><|channel|>final <|constrain|>json<|message|>{"persona": "A nurse who bakes."}',
+        'analysisPerhaps {"persona": "a draft"}.assistantfinal{"persona": "A nurse who bakes."}',
+        '{{"persona": "A nurse who bakes."}',
+        '// by {me}, in [0, 1)\n{"persona": "A nurse who bakes.",}',
     ],
 )
 def test_one_value_in_many_wrappings(text):
@@ -41,6 +50,8 @@ def test_one_value_in_many_wrappings(text):
         "I cannot help with that.",
         '<think>{"persona": "never closed"}',
         "<think>x</think>",
+        'Well. [THINK] {"persona": "never closed"}',
+        '<|channel|>analysis<|message|>{"persona": "no final"}',
         "see note 3 (p. 4)",
     ],
 )
@@ -52,6 +63,44 @@ def test_text_without_json_is_a_clear_failure(text):
 def test_the_longest_object_wins_and_a_list_of_objects_is_one_value():
     assert json_answers.extract('For example {"a": 1}. Answer: {"a": 1, "b": [2, 3]}') == {"a": 1, "b": [2, 3]}
     assert json_answers.extract('Answer: [{"a": 1}, {"a": 2}] done') == [{"a": 1}, {"a": 2}]
+
+
+def test_of_several_values_the_last_that_satisfies_the_schema_is_the_answer(persona_schema):
+    draft, answer = (
+        {"personas": [{"relation": "read", "persona": persona}]} for persona in ("A draft, much too long.", "A nurse.")
+    )
+    said = f"First: {json.dumps(draft)} Shorter: {json.dumps(answer)} (see [1] and {{}})"
+    check = json_answers.check(persona_schema)
+    assert json_answers.extract(said, check) == answer
+    assert json_answers.extract(said) == draft  # nothing tells them apart
+    assert json_answers.read(said, None, None, prefers=check).value == answer
+    assert json_answers.extract(said.replace('"}]} (', '",}]} ('), check) == answer  # repaired, and the last all the same
+    fenced = f"```json\n{json.dumps(draft)}\n```\nShorter:\n```json\n{json.dumps(answer)}\n```"
+    assert json_answers.extract(fenced, check) == answer
+
+
+@pytest.mark.parametrize("around", ["{}", "Sure: {}", "```json\n{}\n```", "```json\n{}", "<think>x</think>{}"])
+@pytest.mark.parametrize("damage", [("", ""), ("}, {", "},, {"), ('"', "'")])
+def test_a_value_that_is_cut_anywhere_is_no_answer(around, damage):
+    value = (
+        '{"personas": [{"relation": "read", "persona": "A nurse, {so} she says."}, {"relation": "like", "persona": "A baker."}]}'
+    )
+    value = value.replace(*damage) if damage[0] else value
+    assert json_answers.extract(around.format(value))["personas"][1] == {"relation": "like", "persona": "A baker."}
+    for end in range(1, len(value)):
+        with pytest.raises(json_answers.NoJson):
+            json_answers.extract(around.format(value[:end]))
+    assert json_answers.read(around.format(value[:60]), None, None).reason == "truncated"
+
+
+def test_quotation_marks_within_a_sentence_are_mended():
+    text = '{"personas": [{"persona": "A man with a 5" nail and a "real" house."}]}'
+    assert json_answers.extract(text)["personas"][0]["persona"].startswith("A man with a 5")
+
+
+def test_a_mark_of_thoughts_within_the_answer_is_a_word_of_it():
+    for text in ('{"persona": "Likes </think> tags."}', '```json\n{"persona": "Likes </think> tags."}\n```'):
+        assert json_answers.extract(text) == {"persona": "Likes </think> tags."}
 
 
 JSON = st.recursive(

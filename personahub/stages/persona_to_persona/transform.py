@@ -108,12 +108,13 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config, hop: int)
     """
     final = completions.where(F.col("final")).select("completion_id", "text", "error_kind", "error_message")
     asked = requests.select("source_id", "completion_id", "variables")
-    persona_filters = config.personas.filters
+    persona_filters, schema = config.personas.filters, prompts.load(PROMPT).schema
 
     def items(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         of = orjson.loads(row["variables"])
         names = [relation["name"] for relation in of["relations"]]
-        for item in parse_answer(row["text"], row["error_kind"], row["error_message"], names, of["persona"], persona_filters):
+        answer = row["text"], row["error_kind"], row["error_message"]
+        for item in parse_answer(*answer, names, of["persona"], persona_filters, schema):
             yield row_of(NAME, row["source_id"], row["completion_id"], _another_person(item, of["persona"]), hop)
 
     return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)
