@@ -23,13 +23,14 @@ class ErrorKind(str, Enum):
     CONNECTION = "connection"  # refused, reset, cut off
     TIMEOUT = "timeout"  # request_timeout ran out
     MALFORMED = "malformed"  # a 200 whose body is not a chat completion
-    TRUNCATED = "truncated"  # finish_reason length
+    TRUNCATED = "truncated"  # finish_reason length, or JSON that ends in the middle
     EMPTY = "empty"  # a whole response without any content
-    INVALID = "invalid"  # content that does not satisfy the answer's schema
+    INVALID = "invalid"  # content that does not satisfy the answer's schema, by our judgement or the endpoint's
     REFUSED = "refused"  # the model declines
     CONTENT_FILTER = "content_filter"  # the provider's filter
     BAD_REQUEST = "bad_request"  # 400, 413, 422: this request will never be accepted
-    AUTHENTICATION = "authentication"  # 401, 403
+    FORBIDDEN = "forbidden"  # 403 that does not say that the key is at fault: a firewall or a moderation dislikes this text
+    AUTHENTICATION = "authentication"  # 401, and 403 whose code is about the key
     NOT_FOUND = "not_found"  # 404: no such model or path
     QUOTA = "quota"  # the account has no money left
     DEADLINE = "deadline"  # deadline_seconds since the first send ran out

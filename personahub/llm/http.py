@@ -25,7 +25,7 @@ from aiohttp_socks import ProxyConnector
 
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ConfigError, ErrorKind
-from personahub.llm import responses
+from personahub.llm import responses, streams
 from personahub.llm.types import Attempt
 
 _MESSAGE = 500  # characters of an error message that are kept
@@ -85,7 +85,8 @@ class Connection:
         self._model = model
         self._key = key
         self._sent = f"the key from {_origin(model)}" if key else f"a request without a key, as {_why_without(model)}"
-        self._base_url = model.base_url.rstrip("/")
+        before, mark, query = model.base_url.partition("?")  # as ?api-version=..., which stays behind the path
+        self._base_url, self._query = before.rstrip("/"), mark + query
         proxy = _proxy_for(model.base_url)
         # socks5h says that the proxy looks names up, as it always does here
         self._socks = re.sub(r"^socks(?:5h)?://", "socks5://", proxy) if proxy and proxy.startswith("socks") else None
@@ -117,8 +118,10 @@ class Connection:
     async def _send(self, path: str, body: bytes, judge: Callable[[Any], Attempt]) -> Attempt:
         self._session = self._session or self._open()
         # a redirect is an error: it would carry the key, or the purchase, to another place
-        async with self._session.post(self._base_url + path, data=body, proxy=self._proxy, allow_redirects=False) as response:
-            content = _parsed(await response.read())
+        async with self._session.post(
+            self._base_url + path + self._query, data=body, proxy=self._proxy, allow_redirects=False
+        ) as response:
+            content = _parsed(await response.read(), response.charset)
             if 200 <= response.status < 300:
                 return judge(content)
             return responses.judge_error(response.status, content, response.headers)
@@ -152,17 +155,32 @@ def _proxy_for(base_url: str) -> str | None:
     return proxies.get(url.scheme) or proxies.get("all")
 
 
-def _parsed(content: bytes) -> Any:
-    """The JSON value; the text where it is none, such as the page of a proxy."""
+def _parsed(content: bytes, charset: str | None = None) -> Any:
+    """The JSON value, of a stream that of all its chunks; the text where it is none, such as the page of a proxy.
+
+    charset: the declared one. JSON is UTF-8; another charset is believed where the bytes are none of that.
+    """
     try:
         return orjson.loads(content)
     except ValueError:
         pass
-    text = content.decode("utf-8-sig", errors="replace")  # a byte that is no UTF-8 spoils a character, not the answer
+    text = _decoded(content, charset)
     try:
         return json.loads(text)  # which takes half a surrogate pair and NaN
     except (ValueError, RecursionError):
-        return text
+        body = streams.joined(text)
+        return text if body is None else body
+
+
+def _decoded(content: bytes, charset: str | None) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    try:
+        return content.decode(charset or "utf-8-sig")
+    except (LookupError, ValueError):
+        return content.decode("utf-8-sig", errors="replace")  # a byte that is no UTF-8 spoils a character, not the answer
 
 
 def _failed(error: Exception, model: Model) -> Attempt:

@@ -52,7 +52,7 @@ def spoil_answer(fault: str | None, answer: dict[str, Any]) -> None:
         if fault == "refusal":
             message["refusal"] = "I can not help with that. (simulated)"
         elif fault == "reasoning":
-            message["reasoning_content"] = text
+            message["reasoning_content"] = f"Perhaps this, or rather not: {text}"  # a draft amid thoughts
         elif fault == "length":
             choice["finish_reason"] = "length"
     elif fault == "blank":
