@@ -44,8 +44,7 @@ def personahub(*arguments):
 
 @pytest.mark.slow
 @pytest.mark.spark
-@pytest.mark.parametrize("dies", ["executor", "executor and daemon"])  # then nothing ends its workers, which call on
-def test_a_lost_executor_costs_at_most_what_was_in_flight(tmp_path, dies):
+def test_a_lost_executor_costs_at_most_what_was_in_flight(tmp_path):
     people, log = tmp_path / "people.jsonl", tmp_path / "log"
     people.write_text("".join(json.dumps({"persona": f"A keeper of lighthouse {n} who paints"}) + "\n" for n in range(CALLS)))
     with mockserver.start(port=0, capacity=PLACES, median=0.3) as server:
@@ -73,7 +72,7 @@ def test_a_lost_executor_costs_at_most_what_was_in_flight(tmp_path, dies):
                 time.sleep(0.1)
                 found = executors_that_buy(run)
             executor, (daemon, *_) = next(iter(found.items()))
-            killing.kill([executor] if dies == "executor" else [daemon, executor])
+            killing.kill([daemon, executor])  # then nothing ends the workers, which call on
             at_the_kill = server.stats()["requests"]
             assert run.wait(timeout=places.SECONDS) == 0, log.read_text()[-3000:]
         finally:
