@@ -109,6 +109,11 @@ def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: Earl
     try:
         if failure is None and governor.stop is None and plan.governor is None and answered < count:
             _raise_what_tasks_met(failed, purchase, answered)
+        if failure is None and governor.stop is None and governor.refusal is not None and not (answered or governor.answered):
+            raise EndpointError(
+                f"{purchase.where} refused every request alike, which is no verdict on any of them: {governor.refusal}; "
+                f"none of {count} {work.unit} is in the ledger. Run again once that is put right"
+            )
         unanswered = failed.count() if governor.stop_kind == ENOUGH else 0
     finally:
         store.drop_scratch(pending_scratch(purchase.stage, purchase.purpose), f"{purchase.stage}.windows")

@@ -51,6 +51,7 @@ class Governor:
         self.total = total
         self.stop: str | None = None  # why nothing may start any more
         self.stop_kind: str | None = None  # budget, drain, error_rate, or an ErrorKind
+        self.refusal: str | None = None  # what the endpoint said to requests that it refused while it had answered none
         self._clock = clock
         now = clock()
         self._begin = now
@@ -85,6 +86,11 @@ class Governor:
         """Nothing more starts; what is in flight ends and is kept. A user's wish comes before any other reason."""
         with self._lock:
             self.stop, self.stop_kind = reason, kind
+
+    @property
+    def answered(self) -> bool:
+        """Whether the endpoint has answered a request at all."""
+        return self._totals.good > 0
 
     def snapshot(self) -> Snapshot:
         with self._lock:
@@ -135,6 +141,7 @@ class Governor:
         wants = sum(task.wants for task in self._live(now).values())
         in_flight = sum(task.in_flight for task in self._live(now).values())
         self._adaptive.observe(now, counts.settled, throttled, in_flight, wants >= self._adaptive.limit)
+        self.refusal = self.refusal or report.refusal
         if report.fatal:
             self._halt(report.fatal, report.fatal_kind or "fatal")
         errors = sum(count for kind, count in counts.errors.items() if kind not in _NO_FAILURE)
@@ -146,14 +153,15 @@ class Governor:
         dead = attempts >= DEAD_AFTER and failures == attempts
         if dead or (attempts >= ERROR_MINIMUM and failures > self.limits.max_error_rate * attempts):
             kinds = ", ".join(f"{kind} {count}" for kind, count in self._totals.errors.most_common())
-            self._halt(f"{failures} of the last {attempts} attempts failed ({kinds})", "error_rate")
+            said = f": {self.refusal}" if dead and self.refusal else ""
+            self._halt(f"{failures} of the last {attempts} attempts failed ({kinds}){said}", "error_rate")
 
     def _grant(self, task: _Task, report: Report, now: float) -> Grant:
         live = self._live(now)
         interval = REPORT_SECONDS * max(1.0, len(live) / 64)
         if self.stop is not None or report.done:
             task.allowed = 0
-            return Grant(0, 0, interval, LEASE_SECONDS, stop=self.stop)
+            return Grant(0, 0, interval, LEASE_SECONDS, self.stop, self.answered)
         share = fair_shares(self._adaptive.limit, {name: each.wants for name, each in live.items()}).get(report.task, 0)
         # what others still hold is theirs until they report that they gave it back
         held = sum(max(each.allowed, each.in_flight) for name, each in live.items() if name != report.task)
@@ -168,8 +176,9 @@ class Governor:
                 task.tokens.append(self._tokens.take(starts, self._tokens_each()))
         if starts == 0 and room and self._spent_out():
             self._halt("inference.budget_usd leaves no room for another request", "budget")
-            return Grant(0, 0, interval, LEASE_SECONDS, stop=self.stop)
-        return Grant(share, starts, min(interval, max(0.05, wait)) if starts == 0 and room else interval, LEASE_SECONDS)
+            return Grant(0, 0, interval, LEASE_SECONDS, self.stop, self.answered)
+        report_in = min(interval, max(0.05, wait)) if starts == 0 and room else interval
+        return Grant(share, starts, report_in, LEASE_SECONDS, answered=self.answered)
 
     def _permits(self, room: int, now: float) -> tuple[int, float]:
         """How many of `room` requests may start, and in how many seconds to ask again if none."""

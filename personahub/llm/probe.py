@@ -93,7 +93,7 @@ async def probe(model: Model, key: str | None) -> Probe:
             if attempt.kind is None or not _steps_down(attempt):
                 break
         usable = attempt.kind is None or attempt.kind in _ANSWERED_ODDLY
-        return Probe(response_format if usable else None, attempt.kind, attempt.message, tuple(made))
+        return Probe(response_format if usable else None, *_why(attempt, model), tuple(made))
     finally:
         await client.close()
 
@@ -113,9 +113,16 @@ async def probe_embeddings(model: Model, key: str | None) -> Probe:
             attempt = await _probe_format(_OneText(client), call, made)
             if not (_steps_down(attempt) or attempt.kind is ErrorKind.MALFORMED):
                 break
-        return Probe(encoding if attempt.kind is None else None, attempt.kind, attempt.message, tuple(made))
+        return Probe(encoding if attempt.kind is None else None, *_why(attempt, model), tuple(made))
     finally:
         await client.close()
+
+
+def _why(attempt: Attempt, model: Model) -> tuple[ErrorKind | None, str | None]:
+    """Kind and message. A probe holds nothing that could be forbidden: where it is, the key is not good for this model."""
+    if attempt.kind is not ErrorKind.FORBIDDEN:
+        return attempt.kind, attempt.message
+    return ErrorKind.AUTHENTICATION, f"{model.base_url} (model {model.model}) refused to answer at all: {attempt.message}"
 
 
 class _OneText:

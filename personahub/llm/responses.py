@@ -135,9 +135,15 @@ def judge_error(status: int, body: Any, headers: Mapping[str, str]) -> Attempt:
     if 300 <= status < 400:
         message += "; base_url points to a redirect: use its target"
     kind = _kind(status, error)
-    text = error["failed_generation"] if kind is ErrorKind.INVALID and isinstance(error.get("failed_generation"), str) else None
+    failed = error.get("failed_generation") if kind is ErrorKind.INVALID else None
     waits = retry_after(headers)
-    return Attempt(kind, text=text or None, message=message, retry_after=_retry_delay(error) if waits is None else waits)
+    return Attempt(
+        kind,
+        text=failed if isinstance(failed, str) and failed else None,
+        message=message,
+        retry_after=_retry_delay(error) if waits is None else waits,
+        withheld=kind is ErrorKind.INVALID,
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

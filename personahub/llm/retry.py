@@ -12,6 +12,8 @@ TRANSIENT = frozenset({ErrorKind.OVERLOADED, ErrorKind.SERVER, ErrorKind.CONNECT
 BAD_ANSWER = frozenset({ErrorKind.TRUNCATED, ErrorKind.EMPTY, ErrorKind.INVALID})
 # no request of this stage can succeed
 FATAL = frozenset({ErrorKind.AUTHENTICATION, ErrorKind.NOT_FOUND, ErrorKind.QUOTA})
+# refused for what the request holds, or, where no request is ever answered, for something else: a verdict once the endpoint serves one
+REFUSED = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.FORBIDDEN})
 
 
 @dataclass(slots=True)

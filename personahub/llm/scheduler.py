@@ -15,7 +15,7 @@ from personahub.errors import ErrorKind
 from personahub.llm.governor import LEASE_SECONDS, REPORT_SECONDS
 from personahub.llm.governor_server import Link
 from personahub.llm.journal import Row
-from personahub.llm.retry import FATAL, Decision, decide
+from personahub.llm.retry import FATAL, REFUSED, Decision, decide
 from personahub.llm.tracked_calls import TrackedCall
 from personahub.llm.types import Attempt, ChatCall, Counts, EmbeddingCall, Grant, Outcome, Report
 
@@ -56,6 +56,8 @@ class Scheduler:
         self._starts = 0
         self._stop = False
         self._fatal: tuple[ErrorKind, str] | None = None
+        self._answered = False  # the endpoint has answered a request of this purchase, of this task or another
+        self._kept_back: list[tuple[TrackedCall, Attempt, Decision]] = []  # refused while it has not
         self._since = Counts()
         self._wake = asyncio.Event()
         self._out: deque[list[Row]] = deque()  # of an outcome each
@@ -114,6 +116,9 @@ class Scheduler:
                 await self._report()
                 self._pump()
                 await self._until_next_report()
+            if self._kept_back:
+                await self._report()  # another task may know by now
+            self._settle_refused()
             await self._report(done=True)
         except BaseException as error:
             self._failure = error
@@ -150,6 +155,7 @@ class Scheduler:
                 counts=since,
                 fatal=self._fatal[1] if self._fatal else None,
                 fatal_kind=self._fatal[0].value if self._fatal else None,
+                refusal=self._kept_back[0][1].message if self._kept_back else None,
                 done=done,
             )
         )
@@ -164,6 +170,9 @@ class Scheduler:
         self._starts = grant.starts - self._since.started
         if grant.stop is not None:
             self._stop = True
+        if grant.answered and not self._answered:
+            self._answered = True
+            self._settle_refused()
 
     def _pump(self) -> None:
         """Start what may start: first the rows that have been tried already."""
@@ -201,6 +210,9 @@ class Scheduler:
                 self._since.errors[attempt.kind.value] += 1
             decision = decide(attempt.kind, row.tries, self._model, time.monotonic() - row.first_send, attempt.retry_after)
             self._follow(row, attempt, decision)
+            if attempt.kind is None and not self._answered:
+                self._answered = True
+                self._settle_refused()
         except BaseException as error:  # a bug or a full disk: the task must end, not hang
             self._failure, self._stop = error, True
         self._pump()
@@ -216,6 +228,8 @@ class Scheduler:
             halves = row.call.halves() if decision.final and decision.kind is not None else ()
             if halves:  # refused for good, but perhaps for one of its texts only: halved until that one is found
                 self._again.extend(row.split(halves))
+            elif attempt.kind in REFUSED and not self._answered:
+                self._kept_back.append((row, attempt, decision))
             else:
                 self._end(row, attempt, decision)
             return
@@ -228,6 +242,12 @@ class Scheduler:
         else:
             self._waiting += 1
             self._loop.call_later(decision.retry_in, self._woken, row)
+
+    def _settle_refused(self) -> None:
+        """A refusal is a verdict on its text if the endpoint answers others; what it refuses alike for all is asked again next time."""
+        kept_back, self._kept_back = self._kept_back, []
+        for row, attempt, decision in kept_back:
+            self._end(row, attempt, Decision(None, final=self._answered, kind=decision.kind))
 
     def _woken(self, row: TrackedCall) -> None:
         self._waiting -= 1

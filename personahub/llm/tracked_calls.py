@@ -25,7 +25,7 @@ class TrackedCall:
 
     def correct(self, attempt: Attempt) -> None:
         """The second try shows the model its answer and what was wrong with it."""
-        if isinstance(self.call, ChatCall) and attempt.text:
+        if isinstance(self.call, ChatCall) and attempt.text and not attempt.withheld:
             wrong = f"That answer was not accepted: {attempt.message}. Answer again, with the corrected JSON only."
             said = [{"role": "assistant", "content": attempt.text}, {"role": "user", "content": wrong}]
             self.messages = [*self.call.messages, *said]

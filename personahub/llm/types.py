@@ -62,6 +62,7 @@ class Attempt:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_s: float = 0.0
+    withheld: bool = False  # an answer that the endpoint itself found invalid: no turn of a conversation, only asked for again
     vectors: tuple[str, ...] = ()  # float32, little endian, base64: as they travel, and as the journal keeps them
 
 
@@ -125,6 +126,7 @@ class Report:
     counts: Counts = field(default_factory=Counts)
     fatal: str | None = None  # a message: authentication, quota, unknown model
     fatal_kind: str | None = None
+    refusal: str | None = None  # what the endpoint says to requests that it refuses, while it has answered none
     done: bool = False
 
 
@@ -137,6 +139,7 @@ class Grant:
     report_in: float  # seconds until the next report is due
     expires_in: float  # unheard for longer: start nothing
     stop: str | None = None  # why no further request may start, ever
+    answered: bool = False  # the endpoint has answered a request of this purchase
 
 
 @dataclass(frozen=True, slots=True)

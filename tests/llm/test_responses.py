@@ -8,6 +8,8 @@ import pytest
 
 from personahub.errors import ErrorKind
 from personahub.llm import http, json_answers, responses
+from personahub.llm.tracked_calls import TrackedCall
+from personahub.llm.types import ChatCall
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
 
@@ -164,10 +166,13 @@ def test_error_statuses(status, error, kind):
         assert attempt.message.startswith(f"HTTP {status}")
 
 
-def test_an_answer_that_the_endpoint_found_invalid_is_shown_to_the_model():
+def test_an_answer_that_the_endpoint_found_invalid_is_asked_for_again():
     error = {"message": "Failed to generate JSON.", "type": "invalid_request_error", "failed_generation": '{"personas": [{'}
     attempt = responses.judge_error(400, {"error": error}, {})
     assert (attempt.kind, attempt.text) == (ErrorKind.INVALID, '{"personas": [{')
+    row = TrackedCall(ChatCall("c", "s", 0, "p", "1", [{"role": "user", "content": "hi"}]))
+    row.correct(attempt)
+    assert row.messages is None  # the same request once more
 
 
 def test_an_error_says_how_long_to_wait_among_its_details():

@@ -14,7 +14,7 @@ from personahub.llm.chat import ChatClient
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer, HttpLink, LocalLink, reachable
 from personahub.llm.scheduler import Scheduler
-from personahub.llm.types import ChatCall
+from personahub.llm.types import Attempt, ChatCall
 
 
 @pytest.fixture
@@ -148,3 +148,62 @@ def test_a_governor_answers_only_to_its_token():
 
 async def _link(address: Address) -> HttpLink:
     return HttpLink(address)
+
+
+class Scripted:
+    """A client that gives each call the kind of error (or None, an answer) that its id stands for."""
+
+    def __init__(self, kinds, delay=lambda call: 0.0):
+        self.kinds, self.delay, self.asked = kinds, delay, 0
+
+    async def attempt(self, call, messages=None):
+        self.asked += 1
+        await asyncio.sleep(self.delay(call))
+        kind = self.kinds(int(call.completion_id.rpartition("-")[2]))
+        return Attempt(kind, text="An answer." if kind is None else None, message=None if kind is None else "HTTP 403: blocked")
+
+
+def scripted(loop, client, governor, tasks):
+    """The outcomes of tasks with the calls of each."""
+
+    async def build():
+        return [
+            Scheduler(client, LocalLink(governor), Model(), f"task-{n}", 1, lambda one: [one], loop) for n in range(len(tasks))
+        ]
+
+    schedulers = asyncio.run_coroutine_threadsafe(build(), loop).result()
+    for scheduler, asked in zip(schedulers, tasks, strict=True):
+        scheduler.start()
+        scheduler.offer(asked)
+        scheduler.close_input()
+    return [drain(scheduler) for scheduler in schedulers]
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.FORBIDDEN, ErrorKind.BAD_REQUEST])
+def test_one_refused_text_is_a_verdict_once_another_is_answered(loop, kind):
+    client = Scripted(lambda n: kind if n == 0 else None, delay=lambda call: 0.0 if call.completion_id.endswith("-0") else 0.3)
+    governor = Governor(Limits(2), total=8)
+    [outcomes] = scripted(loop, client, governor, [calls(8)])
+    refused = [outcome for outcome in outcomes if outcome.kind is not None]
+    assert [(outcome.call.completion_id, outcome.final, outcome.kind) for outcome in refused] == [("call-0", True, kind)]
+    assert (len(outcomes), client.asked, governor.stop) == (8, 8, None)
+
+
+def test_what_another_task_was_answered_makes_a_refusal_a_verdict(loop):
+    client = Scripted(lambda n: ErrorKind.FORBIDDEN if n == 0 else None)
+    governor = Governor(Limits(2), total=2)
+    scripted(loop, client, governor, [[calls(2)[1]]])
+    [outcomes] = scripted(loop, client, governor, [[calls(2)[0]]])
+    assert [(outcome.final, outcome.kind) for outcome in outcomes] == [(True, ErrorKind.FORBIDDEN)]
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.FORBIDDEN, ErrorKind.BAD_REQUEST])
+@pytest.mark.parametrize("count", [3, 200])
+def test_what_is_refused_alike_for_all_is_no_verdict_and_stops(loop, kind, count):
+    client = Scripted(lambda n: kind, delay=lambda call: 0.05)
+    governor = Governor(Limits(4), total=count)
+    [outcomes] = scripted(loop, client, governor, [calls(count)])
+    assert {(outcome.final, outcome.kind) for outcome in outcomes} == {(False, kind)}
+    assert len(outcomes) == client.asked < 50
+    assert governor.refusal == "HTTP 403: blocked"
+    assert (governor.stop_kind == "error_rate" and "blocked" in governor.stop) if count > 20 else governor.stop is None
