@@ -158,6 +158,11 @@ def unused_port():
         return listener.getsockname()[1]
 
 
+def test_a_query_stays_behind_the_path(quick_server):
+    (attempt,) = ask(f"{quick_server.base_url}/?api-version=2024-06-01", call_of("hi"))
+    assert attempt.kind is None
+
+
 def test_a_wrong_path_is_not_found(quick_server):
     (attempt,) = ask(quick_server.base_url.removesuffix("/v1"), call_of("hi"))
     assert attempt.kind is ErrorKind.NOT_FOUND
