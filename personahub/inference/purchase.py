@@ -26,11 +26,12 @@ from personahub.errors import (
 from personahub.inference import executor
 from personahub.inference.early_stop import ENOUGH, EarlyStop
 from personahub.inference.pending import pending_scratch
-from personahub.inference.preflight import BUDGET_MESSAGE, ask_executors
+from personahub.inference.preflight import BUDGET_MESSAGE, PROBE, ask_executors
 from personahub.inference.windows import layout_of, run_windows, write_windows
 from personahub.inference.work import Work
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.retry import FATAL
+from personahub.storage.delta import Store
 from personahub.storage.hub import Estimate, Hub, UserInterface
 
 
@@ -109,7 +110,8 @@ def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: Earl
     try:
         if failure is None and governor.stop is None and plan.governor is None and answered < count:
             _raise_what_tasks_met(failed, purchase, answered)
-        if failure is None and governor.stop is None and governor.refusal is not None and not (answered or governor.answered):
+        refused_alike = governor.refusal is not None and not (answered or governor.answered)
+        if failure is None and governor.stop is None and refused_alike and not _has_been_served(store, purchase):
             raise EndpointError(
                 f"{purchase.where} refused every request alike, which is no verdict on any of them: {governor.refusal}; "
                 f"none of {count} {work.unit} is in the ledger. Run again once that is put right"
@@ -147,6 +149,12 @@ def _drain_on_interrupt(governor: Governor, ui: UserInterface) -> Iterator[None]
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _has_been_served(store: Store, purchase: Purchase) -> bool:
+    """Whether the stage has good answers in the ledger: then what it asks is not at fault as such, and a few refused texts stop nothing."""
+    good = F.col("final") & F.col("error_kind").isNull() & (F.col("purpose") != PROBE)
+    return not store.table(purchase.work.table).where(good & (F.col("stage") == purchase.stage)).isEmpty()
 
 
 def _raise_what_tasks_met(failed: DataFrame, purchase: Purchase, answered: int) -> None:
