@@ -335,3 +335,20 @@ def test_ctrl_c_ends_what_spark_is_at(spark, tmp_path):
     assert signal.getsignal(signal.SIGINT) is handler
     with pipeline.open_hub(load(overrides=[f"root={tmp_path}"]), spend=True) as hub:  # neither the lease nor the session is lost
         assert hub.spark.range(3).count() == 3
+
+
+def test_what_is_refused_alike_is_no_verdict_and_stops_only_a_stage_that_was_never_served(people, tmp_path, hub_of):
+    settings = ("models.default.response_format=json_schema", "synthesis.max_personas=3")
+    with mockserver.start(port=0, capacity=8, median=0.01, response_formats="none") as refusing:
+        config = hub_of(refusing, *settings)
+        with pytest.raises(EndpointError, match="refused every request alike"):
+            run(config, "synthesize")
+    assert table(config, "completions").where("final").count() == 0
+    with mockserver.start(port=0, capacity=8, median=0.01) as server:
+        (made,) = run(hub_of(server, *settings), "synthesize")
+    assert made.counts["calls"] == 3
+    with mockserver.start(port=0, capacity=8, median=0.01, response_formats="none") as refusing:
+        more = hub_of(refusing, settings[0], "synthesis.max_personas=5")
+        with pytest.raises(TransientFailures, match="2 of synthesize"):
+            run(more, "synthesize")
+    assert table(config, "completions").where("final").count() == 3
