@@ -39,7 +39,7 @@ def is_gone(pid, seconds=5.0):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
                 return True
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # the latter between open and read
             return True
         time.sleep(0.05)
     return False
