@@ -26,6 +26,7 @@ CASES = {
     "embedding_dedup": ("--rows 400 --dimension 32 --base 0 --repeats 1", r"ours, warm +400 +-?\d+\.\d[^$]*\d+ true pairs"),
     "faults": ("--calls 60 --median 0.01", r"of the fault-free run: body \d\.\d+, util \d\.\d+"),
     "incremental": ("--rows 200 --methods exact --base 0", r"exact +200 +\d+\.\d"),
+    "languages": ("--rows 300 --methods exact", r"exact +Chinese +300 CPU +\d+\.\d s, \d+\.\d\d of Latin"),
     "limits": ("places --calls 100 --places 8 --told 16 --median 0.01", r"body \d\.\d+ .* 429s \d+\.\d%"),
     "llm_stage": ("--calls 100 --places 8 --median 0.01", r"places busy, to the last request +\d\.\d+ +bare loop \d\.\d+"),
 }
