@@ -1,4 +1,4 @@
-"""YAML of which every line counts: PyYAML lets the later of two equal keys win, and the earlier is gone without a word."""
+"""YAML that refuses a key which stands twice in a mapping: PyYAML keeps the later value and drops the earlier one silently."""
 
 from typing import Any
 

@@ -146,7 +146,7 @@ def printable(text: str) -> str:
     return _CONTROL.sub("", text)
 
 
-def told(message: str) -> str:
+def error_line(message: str) -> str:
     """The line of an engine's message that tells what happened: the last one of a Python traceback in it, else the first with anything."""
     lines = [line.strip() for line in message.splitlines() if line.strip()] or [""]
     return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[0])

@@ -9,7 +9,18 @@ from many_scripts import SCRIPTS
 
 from personahub.config import Config
 from personahub.ids import persona_id
-from personahub.text import COPIED_WORDS, copied_run, cut_at_sentence, decoded, nearest, normalise, printable, tokens, told, words
+from personahub.text import (
+    COPIED_WORDS,
+    copied_run,
+    cut_at_sentence,
+    decoded,
+    error_line,
+    nearest,
+    normalise,
+    printable,
+    tokens,
+    words,
+)
 
 UNSPACED = ("Thai", "Lao", "Burmese", "Khmer", "Han", "Kana")
 
@@ -204,4 +215,4 @@ def test_a_copied_run_is_the_first_that_stands_in_the_source(text, source):
     ],
 )
 def test_an_engines_message_is_told_in_a_line(message, line):
-    assert told(message) == line
+    assert error_line(message) == line

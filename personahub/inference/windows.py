@@ -27,7 +27,7 @@ from personahub.llm import journal
 from personahub.llm.governor import Governor
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
-from personahub.text import told
+from personahub.text import error_line
 
 MAX_WINDOWS = 2000  # a larger stage gets larger windows
 FEW_WINDOWS = 8  # enough that few places stand empty while the last window waits for its last answers
@@ -131,7 +131,7 @@ def run_windows(
                 error = future.exception()
                 if error is not None and failure is None:
                     failure = error if isinstance(error, Exception) else PersonahubError(str(error))
-                    governor.drain(f"a window failed: {engines.why_it_ended() or told(str(error))}", "failure")
+                    governor.drain(f"a window failed: {engines.why_it_ended() or error_line(str(error))}", "failure")
             if lease is not None and lease.lost.is_set() and governor.stop is None:
                 governor.drain("another run has taken over this root", "lease")
     unchecked = checks.end()  # always: the tables that the thread reads are dropped next

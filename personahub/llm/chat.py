@@ -30,7 +30,7 @@ class ChatClient:
     def body(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> dict[str, Any]:
         """The JSON body of the request, as `preview` shows it."""
         asked = list(call.messages if messages is None else messages)
-        # some servers stream unless they are told not to
+        # the default of some servers is a stream
         body: dict[str, Any] = {"model": self._model.model, "messages": asked, "stream": False} | self._model.generation_params
         if call.schema is None:
             return body

@@ -10,7 +10,7 @@ import numpy as np
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json
-from personahub.llm import responses
+from personahub.llm import error_responses, responses
 from personahub.llm.http import Connection
 from personahub.llm.types import Attempt, EmbeddingCall
 
@@ -94,7 +94,7 @@ def judge(body: Any, count: int, dimensions: int | None = None) -> Attempt:
     tokens = responses.billed(body, "prompt_tokens") or responses.billed(body, "total_tokens")
     data = body.get("data")
     if body.get("error") and not data:
-        return responses.error_inside(body["error"], prompt_tokens=tokens)
+        return error_responses.error_inside(body["error"], prompt_tokens=tokens)
     try:
         vectors = [_vector(item) for item in _in_order(data, count)]
     except (ValueError, TypeError, KeyError) as error:

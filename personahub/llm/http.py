@@ -25,7 +25,7 @@ from aiohttp_socks import ProxyConnector
 
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ConfigError, ErrorKind
-from personahub.llm import responses, streams
+from personahub.llm import error_responses, streams
 from personahub.llm.types import Attempt
 
 _MESSAGE = 500  # characters of an error message that are kept
@@ -124,7 +124,7 @@ class Connection:
             content = _parsed(await response.read(), response.charset)
             if 200 <= response.status < 300:
                 return judge(content)
-            return responses.judge_error(response.status, content, response.headers)
+            return error_responses.judge_error(response.status, content, response.headers)
 
     def _open(self) -> aiohttp.ClientSession:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "personahub"}

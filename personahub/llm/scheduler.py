@@ -170,9 +170,8 @@ class Scheduler:
         self._starts = grant.starts - self._since.started
         if grant.stop is not None:
             self._stop = True
-        if grant.answered and not self._answered:
-            self._answered = True
-            self._settle_refused()
+        if grant.answered:
+            self._note_answer()
 
     def _pump(self) -> None:
         """Start what may start: first the rows that have been tried already."""
@@ -210,9 +209,8 @@ class Scheduler:
                 self._since.errors[attempt.kind.value] += 1
             decision = decide(attempt.kind, row.tries, self._model, time.monotonic() - row.first_send, attempt.retry_after)
             self._follow(row, attempt, decision)
-            if attempt.kind is None and not self._answered:
-                self._answered = True
-                self._settle_refused()
+            if attempt.kind is None:
+                self._note_answer()
         except BaseException as error:  # a bug or a full disk: the task must end, not hang
             self._failure, self._stop = error, True
         self._pump()
@@ -242,6 +240,11 @@ class Scheduler:
         else:
             self._waiting += 1
             self._loop.call_later(decision.retry_in, self._woken, row)
+
+    def _note_answer(self) -> None:
+        if not self._answered:
+            self._answered = True
+            self._settle_refused()
 
     def _settle_refused(self) -> None:
         """A refusal is a verdict on its text if the endpoint answers others; what it refuses alike for all is asked again next time."""

@@ -1,4 +1,4 @@
-"""A body of server-sent events, from a server that streams although it was told not to: its chunks, as the one response they make up."""
+"""Reads a body of server-sent events as the one chat completion that its chunks make up: some servers stream whatever a request says."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -22,10 +22,8 @@ def without(text: str) -> str:
     if not any(mark in text for mark in ("<", "[THINK]", "[/THINK]", "◁")):
         return text
     text = _BLOCK.sub("", text)
-    for end in _END.finditer(text):  # some chat templates open the block themselves
-        last = end.end()
-    if _END.search(text):
-        text = text[last:]
+    if ends := list(_END.finditer(text)):  # some chat templates open the block themselves
+        text = text[ends[-1].end() :]
     begin = _BEGIN.search(text)
     starts = [at for at in (text.find("{"), text.find("[")) if at >= 0]
     # a mark within a JSON value is a word of the answer

@@ -1,15 +1,11 @@
 """Each shape of response that an endpoint can send, and the kind it is. The kinds that the mock server can send are in test_client."""
 
 import json
-import time
-from email.utils import formatdate
 
 import pytest
 
 from personahub.errors import ErrorKind
 from personahub.llm import http, json_answers, responses
-from personahub.llm.tracked_calls import TrackedCall
-from personahub.llm.types import ChatCall
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
 
@@ -118,70 +114,6 @@ def test_an_answer_that_breaks_its_schema_is_invalid_and_kept(persona_schema):
     assert responses.judge(body(good), persona_schema).kind is None
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "kind"),
-    [
-        (400, {"message": "bad"}, ErrorKind.BAD_REQUEST),
-        (400, {"code": "content_filter", "message": "no"}, ErrorKind.CONTENT_FILTER),
-        (400, {"code": 400, "message": "API key not valid. Please pass a valid API key."}, ErrorKind.AUTHENTICATION),
-        (401, {"code": "invalid_api_key", "message": "no"}, ErrorKind.AUTHENTICATION),
-        (402, {"message": "Insufficient Balance"}, ErrorKind.QUOTA),
-        (403, None, ErrorKind.FORBIDDEN),
-        (403, "<html>Sorry, you have been blocked</html>", ErrorKind.FORBIDDEN),
-        (403, {"code": 403, "message": "Your input was flagged: how to forge an API key"}, ErrorKind.FORBIDDEN),
-        (403, {"type": "permission_error", "message": "no"}, ErrorKind.AUTHENTICATION),
-        (403, {"status": "PERMISSION_DENIED", "message": "no"}, ErrorKind.AUTHENTICATION),
-        (403, {"code": "account_deactivated"}, ErrorKind.AUTHENTICATION),
-        (403, {"code": 403, "details": [{"reason": "BILLING_DISABLED"}]}, ErrorKind.QUOTA),
-        (403, {"code": "content_policy_violation"}, ErrorKind.CONTENT_FILTER),
-        (404, "model 'x' not found", ErrorKind.NOT_FOUND),
-        (400, {"code": "model_not_found"}, ErrorKind.NOT_FOUND),
-        (307, "", ErrorKind.NOT_FOUND),
-        (408, None, ErrorKind.TIMEOUT),
-        (409, None, ErrorKind.SERVER),
-        (413, None, ErrorKind.BAD_REQUEST),
-        (422, [{"loc": ["body"]}], ErrorKind.BAD_REQUEST),
-        (429, {"code": "rate_limit_exceeded", "message": "You exceeded your current quota per minute"}, ErrorKind.RATE_LIMIT),
-        (429, {"code": "insufficient_quota"}, ErrorKind.QUOTA),
-        (429, {"type": "exceeded_current_quota_error"}, ErrorKind.QUOTA),
-        (429, {"status": "RESOURCE_EXHAUSTED", "message": "check your plan and billing details"}, ErrorKind.RATE_LIMIT),
-        (429, "billing: insufficient_quota, insufficient_balance", ErrorKind.RATE_LIMIT),
-        (429, {"message": "Invalid JSON payload received. Unknown name"}, ErrorKind.BAD_REQUEST),
-        (400, {"message": "no place for 'my invalid_api_key, insufficient_quota, content_filter'"}, ErrorKind.BAD_REQUEST),
-        (400, {"code": "BadRequest", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, ErrorKind.CONTENT_FILTER),
-        (400, {"code": 400, "message": "no", "details": [{"reason": "API_KEY_INVALID"}]}, ErrorKind.AUTHENTICATION),
-        (400, {"code": "json_validate_failed", "message": "no"}, ErrorKind.INVALID),
-        (429, {"type": "billing_hard_limit_reached"}, ErrorKind.QUOTA),
-        (500, {"message": "insufficient_quota of patience"}, ErrorKind.SERVER),
-        (502, "<html>", ErrorKind.SERVER),
-        (503, None, ErrorKind.OVERLOADED),
-        (529, None, ErrorKind.OVERLOADED),
-        (599, None, ErrorKind.SERVER),
-    ],
-)
-def test_error_statuses(status, error, kind):
-    for sent in (error, {"error": error}, *([[{"error": error}]] if error else [])):
-        attempt = responses.judge_error(status, sent, {})
-        assert attempt.kind is kind
-        assert attempt.message.startswith(f"HTTP {status}")
-
-
-def test_an_answer_that_the_endpoint_found_invalid_is_asked_for_again():
-    error = {"message": "Failed to generate JSON.", "type": "invalid_request_error", "failed_generation": '{"personas": [{'}
-    attempt = responses.judge_error(400, {"error": error}, {})
-    assert (attempt.kind, attempt.text) == (ErrorKind.INVALID, '{"personas": [{')
-    row = TrackedCall(ChatCall("c", "s", 0, "p", "1", [{"role": "user", "content": "hi"}]))
-    row.correct(attempt)
-    assert row.messages is None  # the same request once more
-
-
-def test_an_error_says_how_long_to_wait_among_its_details():
-    body = [{"error": {"code": 429, "details": [{"@type": "QuotaFailure"}, {"retryDelay": "17s"}]}}]
-    assert responses.judge_error(429, body, {}).retry_after == 17.0
-    assert responses.judge_error(429, body, {"retry-after": "3"}).retry_after == 3.0
-    assert responses.judge(body[0], None).retry_after == 17.0
-
-
 def test_an_error_beside_a_choice_without_content_decides():
     error = {"code": 429, "message": "Provider returned error", "metadata": {"raw": "try later", "provider_name": "X"}}
     attempt = responses.judge(body(None) | {"error": error}, None)
@@ -237,27 +169,3 @@ def test_json_that_ends_in_the_middle_is_truncated_whatever_the_reason(persona_s
 def test_what_only_the_total_tells_is_counted_as_answer(usage, tokens):
     attempt = responses.judge(body(usage=usage), None)
     assert (attempt.prompt_tokens, attempt.completion_tokens) == tokens
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"retry-after": "2"}, 2.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "300"}, 300.0),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after-ms": "x", "retry-after": "9"}, 9.0),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
-        ({"retry-after": "Wed, 99 Oct 2015"}, None),
-    ],
-)
-def test_retry_after(headers, seconds):
-    assert responses.retry_after(headers) == seconds
-
-
-def test_retry_after_as_a_date_is_the_time_until_then():
-    assert responses.retry_after({"retry-after": formatdate(time.time() + 40, usegmt=True)}) == pytest.approx(40, abs=2)
