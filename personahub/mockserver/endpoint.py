@@ -120,8 +120,7 @@ class Endpoint:
 
     async def _serve(self, request: web.BaseRequest, raw: bytes, chat: bool) -> web.StreamResponse:
         body = self._accept(request, raw, chat)
-        asked = raw.replace(b'"stream":false,', b"")  # answered as where it is left out
-        digest = int.from_bytes(blake2b(asked, digest_size=8, key=str(self.settings.seed).encode()).digest(), "big")
+        digest = int.from_bytes(blake2b(raw, digest_size=8, key=str(self.settings.seed).encode()).digest(), "big")
         fault = self._fault(digest, self.stats.attempt(digest))
         if fault:
             self.stats.faults[fault] += 1

@@ -31,7 +31,7 @@ def values_of(tmp_path_factory, endpoint):
             "persona_to_persona.max_frontier=6", f"synthesis.tasks={TASKS}", "synthesis.max_personas=12", "synthesis.conversation.turns=2",
             f"models.default.base_url={endpoint.base_url}", "models.default.api_key_env=null",
             f"models.vectors.base_url={endpoint.base_url}", "models.vectors.model=mock-embeddings", "models.vectors.api_key_env=null",
-            "dedup.semantic.enabled=true", "dedup.semantic.model=vectors", "dedup.semantic.threshold=0.8",
+            "dedup.semantic.enabled=true", "dedup.semantic.model=vectors", "dedup.semantic.threshold=0.6",
         ]  # fmt: skip
 
     make.folder = folder
