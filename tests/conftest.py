@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,12 @@ from personahub import mockserver
 
 TESTS = Path(__file__).resolve().parent
 ON_SPARK = os.environ.get("PERSONAHUB_ENGINE") == "spark"
+
+
+def pytest_configure():
+    """A shell's background job ignores Ctrl-C, and so would all that tests start: here it has its usual effect."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart(session):
