@@ -26,6 +26,8 @@ class Model(Settings):
     generation_params: dict[str, Any] = {"max_tokens": 1024}
     response_format: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     in_mtok_cost: Price | None = None
+    cached_in_mtok_cost: Price | None = None
+    cache_write_mtok_cost: Price | None = None
     out_mtok_cost: Price | None = None
 
     @field_validator("api_key_env")
@@ -69,8 +71,17 @@ class Model(Settings):
         """The settings of the prices that a budget needs and that are unknown. answers: are there answer tokens? Embeddings have none."""
         return [name for name in ("in_mtok_cost", "out_mtok_cost")[: 1 + answers] if getattr(self, name) is None]
 
-    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Dollars; None where a price that counts is unknown. Embeddings have no answer tokens, and need no price for them."""
-        if self.in_mtok_cost is None or (self.out_mtok_cost is None and completion_tokens):
+    def cost_usd(
+        self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, cache_write_tokens: int = 0
+    ) -> float | None:
+        """Dollars; None where a price that counts is unknown. Embeddings have no answer tokens, and need no price for them.
+
+        cached_tokens, cache_write_tokens: the parts of prompt_tokens that were read from the provider's cache, and written to it. Where
+        these have no price of their own, they have that of the prompt.
+        """
+        price, out = self.in_mtok_cost, self.out_mtok_cost
+        if price is None or (out is None and completion_tokens):
             return None
-        return (prompt_tokens * self.in_mtok_cost + completion_tokens * (self.out_mtok_cost or 0.0)) / 1e6
+        parts = ((cached_tokens, self.cached_in_mtok_cost), (cache_write_tokens, self.cache_write_mtok_cost))
+        extra = sum(tokens * (own - price) for tokens, own in parts if own is not None)
+        return (prompt_tokens * price + extra + completion_tokens * (out or 0.0)) / 1e6

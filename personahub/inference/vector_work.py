@@ -55,7 +55,7 @@ def ledger_rows(outcome: Outcome, stage: str, purpose: str, run_id: str, model: 
     """The rows of `embeddings`, one a text; `vector` as it travels. Each has its part of the tokens: they add up to what was billed."""
     call = cast(EmbeddingCall, outcome.call)
     ids, texts = call.ids, call.texts
-    tokens = shares(outcome.prompt_tokens, [len(text) for text in texts])
+    tokens = shares(outcome.usage.prompt, [len(text) for text in texts])
     same = {
         "stage": stage,
         "purpose": purpose,

@@ -10,9 +10,10 @@ import numpy as np
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json
-from personahub.llm import error_responses, responses
+from personahub.llm import error_responses
 from personahub.llm.http import Connection
 from personahub.llm.types import Attempt, EmbeddingCall
+from personahub.llm.usage import read_usage_of_texts
 
 MIN_BYTES_PER_TOKEN = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
 _OF_CHATS = ("max_tokens", "max_completion_tokens")  # generation_params has them by default; an embedding has no answer to cut
@@ -91,23 +92,23 @@ def judge(body: Any, count: int, dimensions: int | None = None) -> Attempt:
         return Attempt(ErrorKind.MALFORMED, message="the response is not JSON")
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a list of embeddings")
-    tokens = responses.billed(body, "prompt_tokens") or responses.billed(body, "total_tokens")
+    usage = read_usage_of_texts(body)
     data = body.get("data")
     if body.get("error") and not data:
-        return error_responses.error_inside(body["error"], prompt_tokens=tokens)
+        return error_responses.error_inside(body["error"], usage)
     try:
         vectors = [_vector(item) for item in _in_order(data, count)]
     except (ValueError, TypeError, KeyError) as error:
-        return Attempt(ErrorKind.MALFORMED, message=f"no list of {count} embeddings: {error}", prompt_tokens=tokens)
+        return Attempt(ErrorKind.MALFORMED, message=f"no list of {count} embeddings: {error}", usage=usage)
     lengths = {len(vector) for vector in vectors}
     if len(lengths) > 1 or not all(lengths):
-        return Attempt(ErrorKind.MALFORMED, message=f"embeddings of lengths {sorted(lengths)}", prompt_tokens=tokens)
+        return Attempt(ErrorKind.MALFORMED, message=f"embeddings of lengths {sorted(lengths)}", usage=usage)
     if dimensions is not None and lengths != {dimensions}:
         message = f"embeddings of {lengths.pop()} dimensions, where generation_params asks for {dimensions}"
-        return Attempt(ErrorKind.INVALID, message=message, prompt_tokens=tokens)
+        return Attempt(ErrorKind.INVALID, message=message, usage=usage)
     if not all(np.isfinite(vector).all() for vector in vectors):
-        return Attempt(ErrorKind.INVALID, message="an embedding with numbers that are not finite", prompt_tokens=tokens)
-    return Attempt(None, vectors=tuple(packed(vector) for vector in vectors), prompt_tokens=tokens)
+        return Attempt(ErrorKind.INVALID, message="an embedding with numbers that are not finite", usage=usage)
+    return Attempt(None, vectors=tuple(packed(vector) for vector in vectors), usage=usage)
 
 
 def _in_order(data: Any, count: int) -> list[Mapping[str, Any]]:

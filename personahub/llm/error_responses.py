@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from personahub.errors import ErrorKind
-from personahub.llm.types import Attempt
+from personahub.llm.types import Attempt, Usage
 
 _KINDS = {
     402: ErrorKind.QUOTA,
@@ -114,13 +114,13 @@ def _by_code(codes: str, said: str) -> ErrorKind | None:
     return next((kind for beginning, kind in _BEGINNINGS if said.startswith(beginning)), None)
 
 
-def error_inside(error: Any, **tokens: Any) -> Attempt:
+def error_inside(error: Any, usage: Usage) -> Attempt:
     """An error that came with status 200: its code may be a status, or words that name it."""
     code, said = _words(error)
     number = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
     status = int(number) if isinstance(number, int | str) and re.fullmatch(r"[45]\d\d", str(number)) else None
     kind = (_by_code(_codes(error), said.lower()) or ErrorKind.MALFORMED) if status is None else _kind(status, error)
-    return Attempt(kind, message=f"an error inside a 200: {code} {one_line(said)}", retry_after=_retry_delay(error), **tokens)
+    return Attempt(kind, message=f"an error inside a 200: {code} {one_line(said)}", retry_after=_retry_delay(error), usage=usage)
 
 
 def unwrapped(body: Any) -> Any:

@@ -28,7 +28,7 @@ class Probe:
     attempts: tuple[tuple[ChatCall, Attempt], ...]  # each HTTP request made; the call is named by the format that it tried
 
     def outcomes(self) -> list[Outcome]:
-        """For the ledger: a row per format tried, with the tokens of its requests; final is the one that was chosen."""
+        """For the ledger: a row per format tried, with the usage of its requests; final is the one that was chosen."""
         rows: dict[str, Outcome] = {}
         for call, made in self.attempts:
             before = rows.get(call.completion_id)
@@ -39,8 +39,7 @@ class Probe:
                 text=made.text,
                 finish_reason=made.finish_reason,
                 message=made.message,
-                prompt_tokens=made.prompt_tokens + (before.prompt_tokens if before else 0),
-                completion_tokens=made.completion_tokens + (before.completion_tokens if before else 0),
+                usage=made.usage + before.usage if before else made.usage,
                 latency_s=made.latency_s,
                 attempts=1 + (before.attempts if before else 0),
                 created_at=time.time(),

@@ -1,14 +1,14 @@
 """What the body of a 200 means: one Attempt for each that an endpoint can send. Pure functions, no I/O."""
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from personahub.errors import ErrorKind
 from personahub.llm import json_answers
 from personahub.llm.error_responses import error_inside, one_line, unwrapped
-from personahub.llm.types import Attempt
+from personahub.llm.types import Attempt, Usage
+from personahub.llm.usage import read_usage
 
 _CUT = {"length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_new_tokens", "token_limit"}
 _FILTERED = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist"}
@@ -23,27 +23,25 @@ def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
     body = unwrapped(body)
     if not isinstance(body, Mapping):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a chat completion")
-    tokens = _tokens(body)
+    usage = read_usage(body)
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if isinstance(choice, Mapping) and choice.get("error"):
-        return error_inside(choice["error"], **tokens)
+        return error_inside(choice["error"], usage)
     if body.get("error") and not (isinstance(message, Mapping) and (_text(message.get("content")) or "").strip()):
-        return error_inside(body["error"], **tokens)
+        return error_inside(body["error"], usage)
     if choice is None:
-        return Attempt(ErrorKind.MALFORMED, message=f"the response has no choices: {one_line(body)}", **tokens)
+        return Attempt(ErrorKind.MALFORMED, message=f"the response has no choices: {one_line(body)}", usage=usage)
     if not isinstance(message, Mapping):
-        return Attempt(ErrorKind.MALFORMED, message=f"the choice has no message: {one_line(choice)}", **tokens)
+        return Attempt(ErrorKind.MALFORMED, message=f"the choice has no message: {one_line(choice)}", usage=usage)
     reason = choice.get("finish_reason")
-    return _judge_message(message, reason if isinstance(reason, str) else None, schema, tokens)
+    return _judge_message(message, reason if isinstance(reason, str) else None, schema, usage)
 
 
-def _judge_message(
-    message: Mapping[str, Any], reason: str | None, schema: Mapping[str, Any] | None, tokens: dict[str, Any]
-) -> Attempt:
+def _judge_message(message: Mapping[str, Any], reason: str | None, schema: Mapping[str, Any] | None, usage: Usage) -> Attempt:
     text = _text(message.get("content"))
-    common: dict[str, Any] = {"text": text, "finish_reason": reason, **tokens}
+    common: dict[str, Any] = {"text": text, "finish_reason": reason, "usage": usage}
     refusal = message.get("refusal")
     ended = reason.lower() if reason else None  # gateways pass MAX_TOKENS on
     if isinstance(refusal, str) and refusal.strip():
@@ -97,16 +95,3 @@ def _text(content: Any) -> str | None:
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
         return "".join(part for part in parts if isinstance(part, str)) or None
     return content if isinstance(content, str) else None
-
-
-def _tokens(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Of prompt and answer. What only the total tells was thought, at the price of an answer."""
-    prompt, completion = billed(body, "prompt_tokens"), billed(body, "completion_tokens")
-    return {"prompt_tokens": prompt, "completion_tokens": max(completion, billed(body, "total_tokens") - prompt)}
-
-
-def billed(body: Mapping[str, Any], name: str) -> int:
-    """The count `name` of the body's usage; 0 where it says none."""
-    usage = body.get("usage")
-    value = usage.get(name) if isinstance(usage, Mapping) else None
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else 0

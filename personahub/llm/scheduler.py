@@ -202,9 +202,9 @@ class Scheduler:
             finally:
                 self._in_flight -= 1
                 self._since.settled += 1
-            row.count(attempt)
-            self._since.tokens += attempt.prompt_tokens + attempt.completion_tokens
-            self._since.usd += self._model.cost_usd(attempt.prompt_tokens, attempt.completion_tokens) or 0.0
+            row.usage += attempt.usage
+            self._since.tokens += attempt.usage.prompt + attempt.usage.completion
+            self._since.usd += attempt.usage.cost_usd(self._model) or 0.0
             if attempt.kind is not None:
                 self._since.errors[attempt.kind.value] += 1
             decision = decide(attempt.kind, row.tries, self._model, time.monotonic() - row.first_send, attempt.retry_after)

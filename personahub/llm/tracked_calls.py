@@ -5,23 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from personahub.llm.retry import Decision, Tries
-from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
+from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome, Usage
 
 
 @dataclass(slots=True)
 class TrackedCall:
-    """A call with its tries and the tokens that all of them were billed."""
+    """A call with its tries and what all of them were billed."""
 
     call: ChatCall | EmbeddingCall
     tries: Tries = field(default_factory=Tries)
     first_send: float | None = None
     messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def count(self, attempt: Attempt) -> None:
-        self.prompt_tokens += attempt.prompt_tokens
-        self.completion_tokens += attempt.completion_tokens
+    usage: Usage = field(default_factory=Usage)
 
     def correct(self, attempt: Attempt) -> None:
         """The second try shows the model its answer and what was wrong with it."""
@@ -33,7 +28,7 @@ class TrackedCall:
     def split(self, halves: Sequence[EmbeddingCall]) -> list["TrackedCall"]:
         """Its texts as several calls. What the whole was billed is booked to the last of them, once."""
         parts = [TrackedCall(half, Tries(requests=self.tries.requests)) for half in halves]
-        parts[-1].prompt_tokens, parts[-1].completion_tokens = self.prompt_tokens, self.completion_tokens
+        parts[-1].usage = self.usage
         return parts
 
     def outcome(self, attempt: Attempt, decision: Decision) -> Outcome:
@@ -44,8 +39,7 @@ class TrackedCall:
             text=attempt.text,
             finish_reason=attempt.finish_reason,
             message=attempt.message if decision.kind is not None else None,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
+            usage=self.usage,
             latency_s=attempt.latency_s,
             attempts=self.tries.requests,
             created_at=time.time(),

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from personahub.config import Model
 from personahub.errors import ErrorKind
 
 
@@ -51,6 +52,36 @@ class EmbeddingCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens that a request was billed, or all requests of a call together.
+
+    `prompt` is the whole prompt: `cached` (read from the provider's cache) and `cache_write` (written to it) are parts of it. `reasoning`
+    is the part of `completion` that was thought. estimated: the endpoint did not tell all of it.
+    """
+
+    prompt: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.cache_write + other.cache_write,
+            self.completion + other.completion,
+            self.reasoning + other.reasoning,
+            self.estimated or other.estimated,
+        )
+
+    def cost_usd(self, model: Model) -> float | None:
+        """Dollars, at the prices of `model`; None where a price that counts is unknown."""
+        return model.cost_usd(self.prompt, self.completion, self.cached, self.cache_write)
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One HTTP request and what came of it. `kind` None means a whole, non-empty answer."""
 
@@ -59,8 +90,7 @@ class Attempt:
     finish_reason: str | None = None
     message: str | None = None  # for people; at most 500 characters, never the key
     retry_after: float | None = None  # seconds the endpoint asked to wait
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    usage: Usage = Usage()
     latency_s: float = 0.0
     withheld: bool = False  # an answer that the endpoint itself found invalid: no turn of a conversation, only asked for again
     vectors: tuple[str, ...] = ()  # float32, little endian, base64: as they travel, and as the journal keeps them
@@ -68,7 +98,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Outcome:
-    """A row of `completions`, or the rows of `embeddings`, in the making: the last attempt, with the tokens of all of them."""
+    """A row of `completions`, or the rows of `embeddings`, in the making: the last attempt, with the usage of all of them."""
 
     call: ChatCall | EmbeddingCall
     final: bool
@@ -76,8 +106,7 @@ class Outcome:
     text: str | None
     finish_reason: str | None
     message: str | None
-    prompt_tokens: int
-    completion_tokens: int
+    usage: Usage  # of all attempts
     latency_s: float  # of the last attempt
     attempts: int
     created_at: float  # seconds since the epoch, when the outcome was known

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from personahub.config import load
+from personahub.config import Model, load
 from personahub.errors import ConfigError
 
 
@@ -20,6 +20,15 @@ def test_a_price_that_does_not_count_need_not_be_known():
     model = load(overrides=["models.default.in_mtok_cost=2"]).models["default"]
     assert model.cost_usd(1_000_000, 0) == 2.0
     assert model.cost_usd(1_000_000, 1) is None
+
+
+def test_the_cache_of_a_provider_has_prices_of_its_own_or_that_of_the_prompt():
+    tokens = {"prompt_tokens": 1_000_000, "completion_tokens": 100_000, "cached_tokens": 600_000, "cache_write_tokens": 200_000}
+    model = Model(in_mtok_cost=2.0, out_mtok_cost=10.0)
+    assert model.cost_usd(**tokens) == pytest.approx(3.0)
+    assert model.model_copy(update={"cached_in_mtok_cost": 0.2}).cost_usd(**tokens) == pytest.approx(3.0 - 0.6 * 1.8)
+    both = model.model_copy(update={"cached_in_mtok_cost": 0.0, "cache_write_mtok_cost": 2.5})
+    assert both.cost_usd(**tokens) == pytest.approx(0.2 * 2 + 0.2 * 2.5 + 1.0)
 
 
 @pytest.mark.parametrize(

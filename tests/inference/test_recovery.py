@@ -10,14 +10,14 @@ from personahub.inference.chat_work import ledger_row
 from personahub.inference.vector_work import ledger_rows
 from personahub.llm import journal
 from personahub.llm.embeddings import packed
-from personahub.llm.types import ChatCall, EmbeddingCall, Outcome
+from personahub.llm.types import ChatCall, EmbeddingCall, Outcome, Usage
 from personahub.storage.delta import Store
 
 
 def row(name: str, final: bool = True, at: float = 1.0) -> journal.Row:
     kind = None if final else ErrorKind.SERVER
     return ledger_row(
-        Outcome(ChatCall(name, "s", 0, "p", "1", []), final, kind, name, "stop", None, 1, 1, 0.1, 1, at),
+        Outcome(ChatCall(name, "s", 0, "p", "1", []), final, kind, name, "stop", None, Usage(1, completion=1), 0.1, 1, at),
         "stage",
         "purpose",
         "run",
@@ -46,7 +46,7 @@ def test_journals_are_saved_once_whatever_was_committed_before(spark, tmp_path):
 def vector_rows(names: str, final: bool = True, at: float = 1.0) -> list[journal.Row]:
     texts, vectors = EmbeddingCall(tuple(names), tuple(names)), (packed(np.array([1.0, 2.0])),) * len(names)
     kind = None if final else ErrorKind.SERVER
-    outcome = Outcome(texts, final, kind, None, None, None, 5, 0, 0.1, 1, at, vectors if final else ())
+    outcome = Outcome(texts, final, kind, None, None, None, Usage(5), 0.1, 1, at, vectors if final else ())
     return ledger_rows(outcome, "dedup", "vectors", "run", Model(model="e"))
 
 

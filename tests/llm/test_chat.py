@@ -68,7 +68,7 @@ def test_a_good_answer(quick_server, persona_schema):
     assert attempt.message is None
     assert '"relation":"read"' in attempt.text
     assert attempt.finish_reason == "stop"
-    assert attempt.prompt_tokens > 0 < attempt.completion_tokens
+    assert attempt.usage.prompt > 0 < attempt.usage.completion
     assert 0 < attempt.latency_s < 5
 
 
@@ -127,7 +127,7 @@ def test_each_fault_becomes_its_kind(faulty_server, persona_schema, fault):
     assert len(attempt.message) <= 500
     assert attempt.retry_after == (1.0 if fault in ("429", "503", "529") else None)
     if fault in ("null_content", "empty_choices", "blank", "reasoning", "length", "refusal", "filtered", "wrong_schema"):
-        assert attempt.completion_tokens > 0  # wasted, yet billed
+        assert attempt.usage.completion > 0  # wasted, yet billed
 
 
 def test_a_dripping_body_ends_with_request_timeout(mock_server):
@@ -172,7 +172,7 @@ def test_an_answer_cut_at_max_tokens_is_truncated_and_kept(quick_server):
     (attempt,) = ask(quick_server.base_url, call_of("hi there"), generation_params={"max_tokens": 5})
     assert attempt.kind is ErrorKind.TRUNCATED
     assert len(attempt.text) == 20
-    assert attempt.completion_tokens == 5
+    assert attempt.usage.completion == 5
 
 
 @pytest.mark.parametrize(

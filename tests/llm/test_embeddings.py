@@ -16,7 +16,7 @@ from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import LocalLink
 from personahub.llm.probe import probe_embeddings
 from personahub.llm.scheduler import Scheduler
-from personahub.llm.types import Attempt, EmbeddingCall, Outcome
+from personahub.llm.types import Attempt, EmbeddingCall, Outcome, Usage
 
 
 def packed(*numbers):
@@ -31,7 +31,7 @@ def body(*vectors, **more):
 @pytest.mark.parametrize("vector", [packed(1.0, 2.0), [1.0, 2], packed(1.0, 2.0).encode().decode()])
 def test_vectors_come_as_base64_or_as_numbers_and_are_kept_as_base64(vector):
     attempt = judge(body(vector), 1)
-    assert attempt == Attempt(None, vectors=(packed(1.0, 2.0),), prompt_tokens=7)
+    assert attempt == Attempt(None, vectors=(packed(1.0, 2.0),), usage=Usage(7))
 
 
 def test_the_order_is_that_of_the_indices():
@@ -92,7 +92,7 @@ def test_the_key_tells_what_changes_a_vector_and_nothing_else():
 
 def test_parts_of_a_bill_add_up():
     texts = EmbeddingCall(("a", "b", "c"), ("x" * 10, "", "x" * 23))
-    outcome = Outcome(texts, True, None, None, None, None, 101, 0, 0.5, 2, 1.0, (packed(1.0),) * 3)
+    outcome = Outcome(texts, True, None, None, None, None, Usage(101), 0.5, 2, 1.0, (packed(1.0),) * 3)
     rows = ledger_rows(outcome, "dedup", "vectors", "run", Model(model="e", in_mtok_cost=2.0))
     assert sum(row["prompt_tokens"] for row in rows) == 101
     assert sum(row["cost_usd"] for row in rows) == pytest.approx(202e-6)
@@ -173,6 +173,6 @@ def test_the_probe_says_whether_and_how_vectors_come(mock_server):
     assert (found.value, found.kind) == ("base64", None)
     [row] = found.outcomes()
     assert row.final
-    assert row.prompt_tokens > 0
+    assert row.usage.prompt > 0
     found = asyncio.run(probe_embeddings(Model(base_url=server.base_url), "wrong"))
     assert (found.value, found.kind) == (None, ErrorKind.AUTHENTICATION)

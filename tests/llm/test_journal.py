@@ -11,7 +11,7 @@ from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.inference.chat_work import ledger_row
 from personahub.llm import journal
-from personahub.llm.types import ChatCall, Outcome
+from personahub.llm.types import ChatCall, Outcome, Usage
 
 MODEL = Model(in_mtok_cost=1.0, out_mtok_cost=2.0)
 
@@ -19,7 +19,9 @@ MODEL = Model(in_mtok_cost=1.0, out_mtok_cost=2.0)
 def row(name: str, final: bool = True) -> journal.Row:
     call = ChatCall(name, "source", 0, "prompt", "1", [])
     kind = None if final else ErrorKind.SERVER
-    return ledger_row(Outcome(call, final, kind, "text", "stop", None, 100, 50, 0.1, 1, 1.5), "stage", "purpose", "run", MODEL)
+    return ledger_row(
+        Outcome(call, final, kind, "text", "stop", None, Usage(100, completion=50), 0.1, 1, 1.5), "stage", "purpose", "run", MODEL
+    )
 
 
 def test_a_row_costs_all_its_tokens():

@@ -38,7 +38,7 @@ def body(content="An answer.", finish="stop", usage=USAGE, **message):
 def test_a_choice_is_an_answer_or_says_why_not(response, kind):
     attempt = responses.judge(response, None)
     assert attempt.kind is kind
-    assert (attempt.prompt_tokens, attempt.completion_tokens) == (10, 5)  # what was bad was billed as well
+    assert (attempt.usage.prompt, attempt.usage.completion) == (10, 5)  # what was bad was billed as well
     assert (attempt.message is None) == (kind is None)
 
 
@@ -101,7 +101,7 @@ def test_an_error_inside_a_200_is_what_it_says(error, kind):
 )
 def test_odd_usage_counts_as_zero(usage):
     attempt = responses.judge(body(usage=usage), None)
-    assert (attempt.kind, attempt.prompt_tokens) == (None, 0)
+    assert (attempt.kind, attempt.usage.prompt) == (None, 0)
 
 
 def test_an_answer_that_breaks_its_schema_is_invalid_and_kept(persona_schema):
@@ -168,4 +168,4 @@ def test_json_that_ends_in_the_middle_is_truncated_whatever_the_reason(persona_s
 )
 def test_what_only_the_total_tells_is_counted_as_answer(usage, tokens):
     attempt = responses.judge(body(usage=usage), None)
-    assert (attempt.prompt_tokens, attempt.completion_tokens) == tokens
+    assert (attempt.usage.prompt, attempt.usage.completion) == tokens

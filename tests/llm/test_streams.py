@@ -24,7 +24,7 @@ def test_the_deltas_of_a_stream_are_one_answer(before, last):
     sent = events(chunk(role="assistant", content=""), chunk(content="An "), chunk(content="answer."), *last, before=before)
     attempt = responses.judge(http._parsed(sent), None)
     assert (attempt.kind, attempt.text, attempt.finish_reason) == (None, "An answer.", "stop")
-    assert (attempt.prompt_tokens, attempt.completion_tokens) == (10, 5)
+    assert (attempt.usage.prompt, attempt.usage.completion) == (10, 5)
 
 
 def test_a_whole_response_may_be_an_event_or_stand_before_the_end_of_a_stream():
