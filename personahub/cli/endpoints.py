@@ -10,6 +10,10 @@ from personahub.config import Model
 from personahub.errors import AuthenticationError, ConfigError, EndpointError, ErrorKind
 from personahub.render.terminal import new_console
 
+Kind = Literal[
+    "openai", "azure", "vllm", "sglang", "llamacpp", "ollama", "openrouter", "gemini", "mistral", "deepseek", "litellm"
+]
+
 
 def check_models(config: Files = None, sets: Sets = None) -> None:
     """Ask each configured endpoint one small question: does it answer, and which response_format does it hold?"""
@@ -55,6 +59,9 @@ def mock_server(
     duplicates: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the personas in answers that come again and again.")
     ] = 0.0,
+    like: Annotated[
+        Kind | None, typer.Option(help="The manner of a kind of server: what it refuses, how it tells usage, errors and limits.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed and request, same answer and latency.")] = 0,
 ) -> None:
     """A simulated OpenAI-compatible endpoint on loopback, to try things on without spending. It is no model."""
@@ -77,6 +84,7 @@ def mock_server(
             fault_rate=fault_rate,
             rpm=rpm,
             duplicates=duplicates,
+            like=like,
             seed=seed,
             **kinds,
         )

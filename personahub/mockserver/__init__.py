@@ -2,7 +2,7 @@
 command line, the demo and tests.
 """
 
-from personahub.mockserver.endpoint import Settings
 from personahub.mockserver.server import Running, serve, start
+from personahub.mockserver.settings import Settings
 
 __all__ = ["Running", "Settings", "serve", "start"]

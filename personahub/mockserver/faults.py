@@ -30,6 +30,7 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
     "content_filter": (400, "content_filter", "The prompt triggered the content management policy. (simulated)"),
 }
 WAITS = ("429", "503", "529")  # those that say Retry-After: 1
+WITHOUT_USAGE = ("truncated", "garbage", "error_200")  # billed all the same
 
 
 def spoil_answer(fault: str | None, answer: dict[str, Any]) -> None:

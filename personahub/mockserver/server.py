@@ -22,7 +22,8 @@ from typing import Any
 from aiohttp import web
 
 from personahub import subprocesses
-from personahub.mockserver.endpoint import Endpoint, Settings
+from personahub.mockserver.endpoint import Endpoint
+from personahub.mockserver.settings import Settings
 
 
 async def _main(settings: Settings, ready: Callable[[str], None]) -> None:

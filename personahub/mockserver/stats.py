@@ -4,6 +4,8 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Any
 
+from personahub.mockserver.profiles import Billed
+
 MINUTE = 60.0
 
 
@@ -49,11 +51,14 @@ class Stats:
     `texts_sold` counts the texts whose vectors were sold, `texts_sold_twice` those that had been sold before (same model,
     same dimensions).
     `billed` adds to `sold` the completions that a fault spoiled after the model had run. `abandoned` counts clients that left.
+    Tokens are those of all that was billed; `told` has those of the bodies whose every answer told its usage to the client.
     """
 
     def __init__(self) -> None:
         self.requests = self.answers = self.sold = self.billed = self.bought_twice = self.abandoned = 0
-        self.prompt_tokens = self.completion_tokens = 0
+        self.tokens = Billed()
+        self.tokens_of_bodies: dict[int, Billed] = {}
+        self.untold_bodies: set[int] = set()
         self.by_status: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()  # capacity, rpm, key, request: said no on purpose, not by a fault
@@ -93,11 +98,14 @@ class Stats:
         self.attempts[body] = before + 1
         return before
 
-    def bill(self, arrived: float, prompt_tokens: int, completion_tokens: int) -> None:
+    def bill(self, arrived: float, body: int, billed: Billed, told: bool) -> None:
+        """told: the client got to know these tokens."""
         self.billed += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
-        self.minute_tokens.add(arrived, prompt_tokens + completion_tokens)
+        self.tokens += billed
+        self.minute_tokens.add(arrived, billed.prompt + billed.completion)
+        self.tokens_of_bodies[body] = self.tokens_of_bodies.get(body, Billed()) + billed
+        if not told:
+            self.untold_bodies.add(body)
 
     def sell(self, now: float, body: int, delivered: bool) -> None:
         self.sold += 1
@@ -134,11 +142,16 @@ class Stats:
         self.occupy(now, 0)
         result: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, int | float | None)}
         del result["_changed"]
+        told = Billed()
+        for body, billed in self.tokens_of_bodies.items():
+            told += billed if body not in self.untold_bodies else Billed()
         result |= {
             "simulated": True,
             "now": now,
             "capacity": capacity,
             "distinct_bodies": len(self.attempts),
+            **self.tokens.count(),
+            "told": told.count(),
             "by_status": dict(self.by_status),
             "faults": dict(self.faults),
             "refused": dict(self.refused),

@@ -21,6 +21,7 @@ import pytest
 from personahub import mockserver as server
 from personahub.llm import json_answers
 from personahub.mockserver import answers, endpoint
+from personahub.mockserver.profiles import Billed
 from personahub.mockserver.stats import Stats
 
 
@@ -163,14 +164,16 @@ def test_the_busiest_minute_is_that_of_the_arrivals():
     stats = Stats()
     for now in (0.0, 59.0, 60.0, 61.0, 200.0):
         stats.arrive(now)
-    stats.bill(60.0, 300, 5)
-    stats.bill(0.5, 100, 5)  # asked first, answered last: within a minute of the other two
-    stats.bill(59.0, 30, 5)
-    stats.bill(119.5, 7, 0)
+    stats.bill(60.0, 1, Billed(300, 5), told=True)
+    stats.bill(0.5, 2, Billed(100, 5), told=True)  # asked first, answered last: within a minute of the other two
+    stats.bill(59.0, 3, Billed(30, 5), told=False)
+    stats.bill(119.5, 1, Billed(7, 0), told=True)
     shot = stats.snapshot(201.0, capacity=1)
     assert shot["max_requests_per_minute"] == 3  # 59 to 61; what arrived at 0 is a minute older than what arrived at 60
     assert shot["max_tokens_per_minute"] == 105 + 35 + 305
     assert shot["requests_by_minute"] == [3, 0, 1]  # 20 to 80, 80 to 140, 140 to 200
+    assert (shot["prompt_tokens"], shot["completion_tokens"]) == (437, 15)
+    assert shot["told"] == {"prompt_tokens": 407, "completion_tokens": 10, "cached_tokens": 0, "reasoning_tokens": 0}
 
 
 def test_places_are_never_more_than_the_capacity_and_the_rest_waits(mock_server):
@@ -201,7 +204,7 @@ def test_requests_per_minute(mock_server):
 
 
 def test_latency_is_log_normal_and_of_the_body(mock_server):
-    settings = endpoint.Settings(median=0.05, sigma=0.5)
+    settings = server.Settings(median=0.05, sigma=0.5)
     logs = [math.log(endpoint.latency_of(settings, digest)) for digest in range(4_000)]
     assert statistics.mean(logs) == pytest.approx(math.log(0.05), abs=0.05)
     assert statistics.stdev(logs) == pytest.approx(0.5, abs=0.05)
