@@ -97,6 +97,7 @@ class Endpoint:
         if fault:
             self.stats.faults[fault] += 1
         if fault == "reset":
+            self.stats.untold_bodies.add(digest)
             return _cut_off(request)
         if fault in faults.REFUSALS:
             status, code, message = faults.REFUSALS[fault]
@@ -209,7 +210,7 @@ class Endpoint:
 
     def _answer(self, body: dict[str, Any], digest: int, fault: str | None) -> tuple[dict[str, Any], Billed, str | None]:
         """A chat completion, what it is billed, and what the profile did to it that makes it no good answer."""
-        profile, draw = self.profile, random.Random(f"{digest}/profile")
+        profile, draw = self.profile, random.Random(f"{digest}/{self.stats.attempts[digest]}/profile")
         seen = profile.shorten(body)
         answer = answers.completion(seen, digest, self.world)
         struck = None if fault else profile.strike(answer, seen, draw, self.settings.odd_rate)

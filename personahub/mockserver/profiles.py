@@ -54,8 +54,9 @@ class Limit:
 class Profile:
     """refuse: why a request is not taken, or None. form: how an error is sent. shorten: the request as the model sees it.
 
-    strike: changes a good answer in place, with the share of the answers that it is to strike, and says what it did to it, or None where
-    the answer stays good. tell: the usage, or {} where none is told. headers: of an answer, where there is a limit.
+    strike: changes a good answer in place, and says what it did to it, or None where the answer stays good; the last argument is the share
+    of the answers to change, and the draw is of the attempt. tell: the usage, or {} where none is told. headers: of an answer, where there
+    is a limit.
     """
 
     refuse: refusals.Refuse = refusals.nothing
@@ -125,7 +126,7 @@ def _of_a_cut_prompt(answer: Answer, body: dict[str, Any], draw: random.Random, 
     """A prompt that fills the context leaves no room for an answer, or the context is shifted for one."""
     if answer["usage"]["prompt_tokens"] < OLLAMA_CONTEXT - 1:
         return None
-    if draw.random() < 0.5:
+    if random.Random(answer["id"]).random() < 0.5:
         answer["choices"][0] |= {"message": {"role": "assistant", "content": ""}, "finish_reason": "length"}
         answer["usage"]["completion_tokens"] = 1
     return "context_cut"
@@ -133,7 +134,7 @@ def _of_a_cut_prompt(answer: Answer, body: dict[str, Any], draw: random.Random, 
 
 def _loop_of_blanks(answer: Answer, body: dict[str, Any], draw: random.Random, share: float) -> str | None:
     """A grammar permits blanks between any two tokens of JSON, and the model never leaves them."""
-    if schema_of(body) is None or draw.random() >= share:
+    if schema_of(body) is None or random.Random(answer["id"]).random() >= share:  # the same request ends so each time
         return None
     limit = int(body.get("max_completion_tokens") or body.get("max_tokens") or OLLAMA_CONTEXT)
     choice = answer["choices"][0]

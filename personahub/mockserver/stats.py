@@ -51,7 +51,8 @@ class Stats:
     `texts_sold` counts the texts whose vectors were sold, `texts_sold_twice` those that had been sold before (same model,
     same dimensions).
     `billed` adds to `sold` the completions that a fault spoiled after the model had run. `abandoned` counts clients that left.
-    Tokens are those of all that was billed; `told` has those of the bodies whose every answer told its usage to the client.
+    Tokens are those of all that was billed; `told` has those of the bodies that the client knows all of: each answer
+    came, and told its usage.
     """
 
     def __init__(self) -> None:

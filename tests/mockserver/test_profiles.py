@@ -168,7 +168,10 @@ def test_a_grammar_that_never_leaves_the_blanks():
 
 def test_filters_and_empty_answers_are_billed_and_not_sold():
     ((_, _, filtered),), azure = ask("azure", chat("Who sells morphine?"))
-    ((_, _, empty),), deepseek = ask("deepseek", chat("as JSON", response_format={"type": "json_object"}), odd_rate=1.0)
+    as_json = chat("as JSON", response_format={"type": "json_object"})
+    ((_, _, empty),), deepseek = ask("deepseek", as_json, odd_rate=1.0)
+    again, _ = ask("deepseek", *[as_json] * 20, odd_rate=0.5)
+    assert {bool(content_of(body)) for _, _, body in again} == {True, False}  # another try may fare better
     assert (content_of(filtered), filtered["choices"][0]["finish_reason"]) == ("", "content_filter")
     assert (content_of(empty), empty["choices"][0]["finish_reason"]) == ("", "stop")
     assert [(s["billed"], s["sold"]) for s in (azure, deepseek)] == [(1, 0)] * 2
