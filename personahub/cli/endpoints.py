@@ -37,7 +37,7 @@ def check_models(config: Files = None, sets: Sets = None) -> None:
 
 def _probe(model: Model) -> tuple[ErrorKind | None, str]:
     """Why nothing can be bought there (None: it can), and a sentence about it."""
-    from personahub.llm.http import read_key
+    from personahub.llm.keys import read_key
     from personahub.llm.probe import probe
 
     try:

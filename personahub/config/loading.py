@@ -111,7 +111,7 @@ def _explain(problem: Any) -> str:
     return f"config key {where}: {message} (got {problem['input']!r})" if where else message
 
 
-_SECRET = re.compile(r"key|token(?!s)|secret|password|base_url", re.IGNORECASE)
+_SECRET = re.compile(r"key|token(?!s)|secret|password|base_url|headers|query", re.IGNORECASE)
 
 
 def _renamed(old: str, value: Any) -> str:

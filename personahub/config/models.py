@@ -4,12 +4,15 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from personahub.config.values import Count, Price, Settings
 
 # a key where the name of its variable belongs: by the beginning of those of several providers, or in both cases with digits
 _KEY = re.compile(r"^(?:sk|hf|gsk|xai|r8|AIza|ghp)_|^(?=.*[a-z])(?=.*[A-Z])(?=.*\d).{20,}$")
+_OF_SECRETS = re.compile(r"key|auth|token|secret|password|cookie|credential|signature", re.IGNORECASE)  # names of headers
+VARIABLE = re.compile(r"\$\{(\w+)\}", re.ASCII)  # in `headers` and `query`: its value is filled in where the calls are made
+KEY_PLACEHOLDER = "api_key"  # ${api_key}: the endpoint's own key, wherever it comes from
 
 
 class Model(Settings):
@@ -17,6 +20,9 @@ class Model(Settings):
     model: str = "mock"
     api_key_env: str | None = "OPENAI_API_KEY"
     api_key_file: str | None = None
+    api_key_secret: str | None = None
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
     max_concurrent_requests: Count = 64
     max_requests_per_minute: Count | None = None
     max_tokens_per_minute: Count | None = None
@@ -36,6 +42,28 @@ class Model(Settings):
         if name is not None and (not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or _KEY.search(name)):
             raise ValueError("the name of an environment variable belongs here, not a key: put the key into such a variable")
         return name
+
+    @field_validator("api_key_secret")
+    @classmethod
+    def _is_a_secret_of_a_scope(cls, name: str | None) -> str | None:
+        if name is not None and (not re.fullmatch(r"[\w.@ -]+/[\w.@ -]+", name) or _KEY.search(name)):
+            raise ValueError("scope/key of a Databricks secret belongs here, not the key of the endpoint")
+        return name
+
+    @field_validator("headers", "query")
+    @classmethod
+    def _hold_no_secrets(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for name, value in given.items():
+            if info.field_name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", name, re.ASCII):
+                raise ValueError(f"{name!r} is no name of a header")
+            if not (value.isascii() and value.isprintable()):
+                raise ValueError(f"{name} holds line breaks or characters outside ASCII")
+            if not VARIABLE.search(value) and (_OF_SECRETS.search(name) or _KEY.search(value)):
+                raise ValueError(
+                    f"{name} holds a secret, which would stand in logs: put it into a variable of the environment and write "
+                    f"{name}: ${{ITS_NAME}}, or ${{{KEY_PLACEHOLDER}}} for the endpoint's own key"
+                )
+        return given
 
     @field_validator("base_url")
     @classmethod
@@ -60,6 +88,12 @@ class Model(Settings):
             if name in params and (type(params[name]) is not int or params[name] < 1):
                 raise ValueError(f"{name} is a whole number of 1 or more")
         return params
+
+    @property
+    def variables(self) -> set[str]:
+        """The variables of the environment that a request is made with."""
+        named = {name for value in (*self.headers.values(), *self.query.values()) for name in VARIABLE.findall(value)}
+        return (named - {KEY_PLACEHOLDER}) | ({self.api_key_env} if self.api_key_env else set())
 
     @property
     def max_answer_tokens(self) -> int:

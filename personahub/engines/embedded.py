@@ -79,7 +79,7 @@ def serves(session: Any, config: Config) -> bool:
     if server.process.poll() is not None:
         del _servers[session.session_id]
         return False
-    keys = {model.api_key_env for model in config.models.values() if model.api_key_env}
+    keys = {name for model in config.models.values() for name in model.variables}
     return all(os.environ.get(key) == server.environment.get(key) for key in keys)
 
 

@@ -25,8 +25,8 @@ from personahub.errors import AuthenticationError
 from personahub.inference.work import Work
 from personahub.llm import journal
 from personahub.llm.governor import Governor, Limits
-from personahub.llm.governor_server import Address, HttpLink, Link, LocalLink, reachable
-from personahub.llm.http import read_key
+from personahub.llm.governor_server import ONLY_THE_DRIVER, Address, HttpLink, Link, LocalLink, fetch_secret, reachable
+from personahub.llm.keys import read_key
 from personahub.llm.scheduler import Client, Scheduler
 from personahub.llm.types import Grant, Outcome, Report
 
@@ -88,7 +88,7 @@ def _probe(
     for _ in batches:
         pass
     try:
-        read_key(model)
+        _read_key(model, governor)
         problem = None
     except AuthenticationError as error:
         problem = str(error)
@@ -205,8 +205,12 @@ def _start(plan: TaskPlan, attempt: _TaskAttempt, writer: journal.Writer | None)
             writer.write(*rows)
         return rows
 
+    key = _read_key(plan.model, plan.governor)
+
     async def build() -> Scheduler:
-        return Scheduler(_client(plan), _link(plan), plan.model, attempt.name, attempt.number, record, asyncio.get_running_loop())
+        return Scheduler(
+            _client(plan, key), _link(plan), plan.model, attempt.name, attempt.number, record, asyncio.get_running_loop()
+        )
 
     scheduler = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
     scheduler.start()
@@ -238,9 +242,22 @@ def _loop() -> asyncio.AbstractEventLoop:
     return _cached(("loop", os.getpid()), make)
 
 
-def _client(plan: TaskPlan) -> Client:
-    key = (os.getpid(), plan.model.model_dump_json(), plan.work.table, plan.work.client_key)
-    return _cached(key, lambda: plan.work.client(plan.model, read_key(plan.model)))
+def _read_key(model: Model, governor: Address | None) -> str | None:
+    """A secret of Databricks comes from the driver, and stays in this process. Not to be called in the loop."""
+
+    def secret(name: str) -> str:
+        if governor is None:
+            raise AuthenticationError(ONLY_THE_DRIVER.format(name=name))
+        loop = _loop()
+        ask = lambda: asyncio.run_coroutine_threadsafe(fetch_secret(governor, name), loop).result()  # noqa: E731
+        return _cached(("secret", os.getpid(), name), ask)
+
+    return read_key(model, secret)
+
+
+def _client(plan: TaskPlan, key: str | None) -> Client:
+    of = (os.getpid(), plan.model.model_dump_json(), plan.work.table, plan.work.client_key)
+    return _cached(of, lambda: plan.work.client(plan.model, key))
 
 
 def _link(plan: TaskPlan) -> Link:

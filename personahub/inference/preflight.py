@@ -25,7 +25,7 @@ from personahub.llm import journal
 from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer
-from personahub.llm.http import read_key
+from personahub.llm.keys import read_key
 from personahub.llm.probe import Probe, probe, probe_embeddings
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
@@ -95,7 +95,10 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
         folder = None
     local = engines.is_local(store.spark)
     host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
-    server = stack.enter_context(GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host))
+    names = [model.api_key_secret] if model.api_key_secret else []
+    server = stack.enter_context(
+        GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host, secrets=names)
+    )
     found = executor.probe_executors(store.spark, model, server.address, folder, nonce, PREFLIGHT_TASKS)
     if found.key_problem:
         raise AuthenticationError(f"the executors cannot read the key: {found.key_problem}")

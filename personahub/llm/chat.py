@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from personahub.config import Model
 from personahub.llm import json_answers, responses
-from personahub.llm.http import Connection, read_key
+from personahub.llm.http import Connection
 from personahub.llm.types import Attempt, ChatCall
 
-__all__ = ["ChatClient", "ResponseFormat", "read_key"]
+__all__ = ["ChatClient", "ResponseFormat"]
 
 ResponseFormat = Literal["json_schema", "json_object", "none"]
 

@@ -1,18 +1,31 @@
-"""Carries the governor between the driver and the tasks: a small HTTP server here, a link there. It never sees the endpoint's key."""
+"""Carries the governor between the driver and the tasks: a small HTTP server here, a link there.
+
+It sees no key but a secret of Databricks, which only the driver can read: a task asks for it once. The token travels with each report,
+in plain text; so a secret is masked by a pad that travels in the plan only, as the token does at first.
+"""
 
 import asyncio
+import hashlib
 import hmac
-import secrets
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Protocol
 
 import aiohttp
 import orjson
 from aiohttp import web
 
+from personahub.errors import AuthenticationError
 from personahub.llm.governor import Governor
+from personahub.llm.keys import databricks_secret
 from personahub.llm.types import Counts, Grant, Report
+
+ONLY_THE_DRIVER = (
+    "cannot read api_key_secret {name}: only the driver can, and this executor cannot reach it. Give the cluster an environment variable "
+    "with the value {{{{secrets/{name}}}}}, and name it by api_key_env"
+)
 
 
 class Link(Protocol):
@@ -29,6 +42,7 @@ class Address:
 
     url: str
     token: str
+    pad: str = field(default="", repr=False)
 
 
 class LocalLink:
@@ -76,19 +90,45 @@ async def reachable(address: Address) -> bool:
         return False
 
 
-class GovernorServer:
-    """Serves one governor from a thread of the driver. Use as a context manager; `address` is what the tasks need."""
+async def fetch_secret(address: Address, name: str) -> str:
+    """What the driver knows as scope/key. Raises AuthenticationError, with the driver's reason where it has one."""
+    try:
+        timeout, headers = aiohttp.ClientTimeout(total=60), {"authorization": f"Bearer {address.token}"}
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers, trust_env=False) as session:
+            async with session.get(f"{address.url}/secret", params={"name": name}) as response:
+                body = await response.read()
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        raise AuthenticationError(ONLY_THE_DRIVER.format(name=name)) from None
+    if response.status != 200:
+        raise AuthenticationError(body.decode(errors="replace"))
+    return _masked(body, address.pad, name).decode()
 
-    def __init__(self, governor: Governor, host: str = "127.0.0.1", advertise: str | None = None) -> None:
+
+def _masked(text: bytes, pad: str, name: str) -> bytes:
+    """And back again."""
+    stream = hashlib.shake_256(f"{pad}/{name}".encode()).digest(len(text))
+    return bytes(one ^ other for one, other in zip(text, stream, strict=True))
+
+
+class GovernorServer:
+    """Serves one governor from a thread of the driver. Use as a context manager; `address` is what the tasks need.
+
+    secrets: the names, scope/key, that a task may ask for.
+    """
+
+    def __init__(
+        self, governor: Governor, host: str = "127.0.0.1", advertise: str | None = None, secrets: Iterable[str] = ()
+    ) -> None:
         self._governor = governor
+        self._secrets = frozenset(secrets)
         self._host = host
         self._advertise = advertise or host
-        self._token = secrets.token_hex(16)
+        self._token, self._pad = token_hex(16), token_hex(16)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="governor", daemon=True)
-        self.address = Address("", self._token)
+        self.address = Address("", self._token, self._pad)
 
     def __enter__(self) -> "GovernorServer":
         self._thread.start()
@@ -116,13 +156,13 @@ class GovernorServer:
 
     async def _start(self) -> web.AppRunner:
         app = web.Application()
-        app.add_routes([web.post("/report", self._report), web.get("/health", self._health)])
+        app.add_routes([web.post("/report", self._report), web.get("/health", self._health), web.get("/secret", self._secret)])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         site = web.TCPSite(runner, self._host, 0)
         await site.start()
         port = runner.addresses[0][1]
-        self.address = Address(f"http://{self._advertise}:{port}", self._token)
+        self.address = Address(f"http://{self._advertise}:{port}", self._token, self._pad)
         return runner
 
     def _allowed(self, request: web.Request) -> bool:
@@ -137,3 +177,13 @@ class GovernorServer:
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(status=200 if self._allowed(request) else 401)
+
+    async def _secret(self, request: web.Request) -> web.Response:
+        name = request.query.get("name", "")
+        if not self._allowed(request) or name not in self._secrets:
+            return web.Response(status=401, text=f"the driver gives no secret {name} to this task")
+        try:  # not in the loop: it may ask a server
+            secret = await asyncio.get_running_loop().run_in_executor(None, databricks_secret, name)
+        except AuthenticationError as error:
+            return web.Response(status=404, text=str(error))
+        return web.Response(body=_masked(secret.encode(), self._pad, name))

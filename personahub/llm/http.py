@@ -6,17 +6,14 @@ openai SDK takes four times the CPU for the same POST, and its retries are wrong
 
 import asyncio
 import dataclasses
-import ipaddress
 import json
-import os
 import re
 import ssl
 import time
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import orjson
@@ -24,69 +21,24 @@ import truststore
 from aiohttp_socks import ProxyConnector
 
 from personahub.config import Model
-from personahub.errors import AuthenticationError, ConfigError, ErrorKind
+from personahub.errors import ConfigError, ErrorKind
 from personahub.llm import error_responses, streams
+from personahub.llm.keys import credentials_of, is_loopback
 from personahub.llm.types import Attempt
 
 _MESSAGE = 500  # characters of an error message that are kept
-
-
-def read_key(model: Model) -> str | None:
-    """The endpoint's key: from `api_key_env`, else from `api_key_file`. None where none is needed.
-
-    That is on loopback without any key, and anywhere if both settings are null. Raises AuthenticationError, which says what to set.
-    """
-    env, file = model.api_key_env, model.api_key_file
-    key = os.environ.get(env, "").strip() if env else ""
-    if not key and file:
-        try:
-            key = Path(file).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not text"
-            raise AuthenticationError(f"cannot read the key from api_key_file {file}: {why}") from None
-        if not key:
-            raise AuthenticationError(f"api_key_file {file} is blank: put the endpoint's key into it")
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        raise AuthenticationError(
-            f"the key from {_origin(model)} holds spaces, line breaks or characters outside ASCII: is it the right one?"
-        )
-    if key or _is_loopback(model.base_url) or not (env or file):
-        return key or None
-    raise AuthenticationError(
-        f"no key for {model.base_url}: set the environment variable {env or 'that api_key_env names'} where the calls are made "
-        "(on a cluster: on the executors), or name a file with api_key_file; if the endpoint needs none, set api_key_env to null"
-    )
-
-
-def _origin(model: Model) -> str:
-    """Where `read_key` found a key."""
-    if model.api_key_env and os.environ.get(model.api_key_env, "").strip():
-        return f"${model.api_key_env}"
-    return f"the file {model.api_key_file}"
-
-
-def _why_without(model: Model) -> str:
-    """Why `read_key` gives no key."""
-    return f"${model.api_key_env} is not set" if model.api_key_env else "api_key_env is null"
-
-
-def _is_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class Connection:
     """One per event loop: make it, use it and close it inside the same running loop. Opens nothing yet."""
 
     def __init__(self, model: Model, key: str | None) -> None:
+        """Raises AuthenticationError for a variable that `headers` or `query` name and that is not set here."""
         self._model = model
-        self._key = key
-        self._sent = f"the key from {_origin(model)}" if key else f"a request without a key, as {_why_without(model)}"
-        before, mark, query = model.base_url.partition("?")  # as ?api-version=..., which stays behind the path
-        self._base_url, self._query = before.rstrip("/"), mark + query
+        self._credentials = credentials_of(model, key)
+        before, _, query = model.base_url.partition("?")  # as ?api-version=..., which stays behind the path
+        queries = [part for part in (query, urlencode(self._credentials.query)) if part]
+        self._base_url, self._query = before.rstrip("/"), f"?{'&'.join(queries)}" if queries else ""
         proxy = _proxy_for(model.base_url)
         # socks5h says that the proxy looks names up, as it always does here
         self._socks = re.sub(r"^socks(?:5h)?://", "socks5://", proxy) if proxy and proxy.startswith("socks") else None
@@ -105,7 +57,7 @@ class Connection:
             result = _failed(error, self._model)
         message, text = self._scrub(result.message), self._scrub(result.text)
         if result.kind is ErrorKind.AUTHENTICATION:
-            message = f"{self._base_url} (model {self._model.model}) refused {self._sent}: {message}"
+            message = f"{self._base_url} (model {self._model.model}) refused {self._credentials.said}: {message}"
         return dataclasses.replace(
             result, message=message and message[:_MESSAGE], text=text, latency_s=time.perf_counter() - started
         )
@@ -127,9 +79,8 @@ class Connection:
             return error_responses.judge_error(response.status, content, response.headers)
 
     def _open(self) -> aiohttp.ClientSession:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "personahub"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+        headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "personahub"}
+        headers |= {name.lower(): value for name, value in self._credentials.headers.items()}
         limits: dict[str, Any] = {
             "limit": self._model.max_concurrent_requests,
             "ssl": truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
@@ -143,13 +94,15 @@ class Connection:
 
     def _scrub(self, text: str | None) -> str | None:
         """Some endpoints echo the key in their errors."""
-        return text.replace(self._key, "***") if text and self._key and self._key in text else text
+        for secret in self._credentials.secrets if text else ():
+            text = text.replace(secret, "***") if secret in text else text  # type: ignore[union-attr, operator]
+        return text
 
 
 def _proxy_for(base_url: str) -> str | None:
     """The environment's; one can not reach this machine's loopback. aiohttp's own trust_env would also take a key from ~/.netrc."""
     url = urlsplit(base_url)
-    if _is_loopback(base_url) or urllib.request.proxy_bypass(url.hostname or ""):
+    if is_loopback(base_url) or urllib.request.proxy_bypass(url.hostname or ""):
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(url.scheme) or proxies.get("all")

@@ -92,3 +92,25 @@ def test_one_whole_answer_is_read_of_a_request(params, right):
 def test_an_answer_has_a_whole_number_of_tokens(value):
     with pytest.raises(ConfigError, match="max_tokens is a whole number"):
         load(overrides=[f"models.default.generation_params.max_tokens={value}"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("headers", "{api-key: 0123456789abcdef}"),
+        ("headers", "{X-Team: AbCdEf0123456789AbCdEf01}"),
+        ("query", "{key: 0123456789abcdef}"),
+        ("headers", "{'two words': a}"),
+        ("headers", "{x-team: 'dät 0123456789abcdef'}"),
+        ("api_key_secret", "sk-proj-0123456789abcdef"),
+    ],
+)
+def test_a_secret_in_a_header_or_a_query_is_refused_and_not_repeated(key, value):
+    with pytest.raises(ConfigError, match=rf"models\.default\.{key}") as error:
+        load(overrides=[f"models.default.{key}={value}"])
+    assert "0123456789" not in str(error.value)
+
+
+def test_headers_and_query_name_variables():
+    model = load(overrides=["models.default.headers={api-key: '${api_key}', x-team: data, x-gateway: 'Token ${GATE}'}"])
+    assert model.models["default"].variables == {"GATE", "OPENAI_API_KEY"}

@@ -14,7 +14,8 @@ import pytest
 from personahub import mockserver as server
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ErrorKind
-from personahub.llm.chat import ChatClient, read_key
+from personahub.llm.chat import ChatClient
+from personahub.llm.keys import read_key
 from personahub.llm.types import ChatCall
 from personahub.mockserver.faults import FAULTS, RARE_FAULTS
 
