@@ -1,6 +1,9 @@
 """One task of the paid step, without Spark: batches of staged requests in, batches of completions out."""
 
 import asyncio
+import dataclasses
+import pickle
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -26,7 +29,7 @@ STAGED = arrow_schema(schemas.REQUESTS)
 def closed():
     """What a worker process keeps for as long as it lives, this one must close."""
     yield
-    kept = [each for key, each in executor._cache.items() if key[0] != "loop"]
+    kept = [each for key, each in executor._cache.items() if key[0] not in ("loop", "secret")]
     for each in kept:
         asyncio.run_coroutine_threadsafe(each.close(), executor._loop()).result()
     executor._cache.clear()
@@ -155,3 +158,14 @@ def test_the_executors_say_what_holds_there(spark, server, tmp_path, monkeypatch
         assert "A_VARIABLE_THAT_IS_NOT_SET" in found.key_problem
     found = executor.probe_executors(spark, Model(), carrier.address, str(tmp_path), "another nonce", tasks=2)
     assert found == executor.ExecutorProbe(governed=False, journaled=False, key_problem=None)
+
+
+def test_a_task_takes_a_secret_of_databricks_from_the_driver_and_not_from_the_plan(monkeypatch):
+    secrets = SimpleNamespace(get=lambda scope, key: "dapi-0123456789" if (scope, key) == ("llm", "openai") else None)
+    monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", SimpleNamespace(dbutils=SimpleNamespace(secrets=secrets)))
+    with mockserver.start(port=0, median=0.0, key="dapi-0123456789") as server:
+        model = Model(base_url=server.base_url, api_key_env=None, api_key_secret="llm/openai")
+        with GovernorServer(Governor(Limits(8)), secrets=["llm/openai"]) as carrier:
+            plan = dataclasses.replace(plan_of(server, governor=carrier.address), model=model)
+            assert b"dapi" not in pickle.dumps(plan)
+            assert [row["error_kind"] for row in answered(plan, staged(2))] == [None, None]
