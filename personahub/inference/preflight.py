@@ -69,6 +69,7 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
         max_error_rate=settings.max_error_rate,
         tokens_each=prompt_tokens + answer_tokens,
         usd_each=model.cost_usd(prompt_tokens, answer_tokens) or 0.0,
+        request_timeout=model.request_timeout,
     )
 
 

@@ -55,7 +55,7 @@ class Governor:
         self._clock = clock
         now = clock()
         self._begin = now
-        self._adaptive = AdaptiveLimit(limits.concurrency)
+        self._adaptive = AdaptiveLimit(limits.concurrency, limits.request_timeout)
         self._requests = TokenBucket(limits.requests_per_minute, now) if limits.requests_per_minute else None
         self._tokens = TokenBucket(limits.tokens_per_minute, now) if limits.tokens_per_minute else None
         self._tasks: dict[str, _Task] = {}
@@ -140,7 +140,8 @@ class Governor:
         throttled = sum(counts.errors.get(kind.value, 0) for kind in _THROTTLED)
         wants = sum(task.wants for task in self._live(now).values())
         in_flight = sum(task.in_flight for task in self._live(now).values())
-        self._adaptive.observe(now, counts.settled, throttled, in_flight, wants >= self._adaptive.limit)
+        timed_out = counts.errors.get(ErrorKind.TIMEOUT.value, 0)
+        self._adaptive.observe(now, counts.settled, throttled, in_flight, wants >= self._adaptive.limit, timed_out)
         self.refusal = self.refusal or report.refusal
         if report.fatal:
             self._halt(report.fatal, report.fatal_kind or "fatal")

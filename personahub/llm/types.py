@@ -182,6 +182,7 @@ class Limits:
     max_error_rate: float = 1.0
     tokens_each: int = 0
     usd_each: float = 0.0
+    request_timeout: float = 120.0  # seconds
 
     def share(self, tasks: int) -> "Limits":
         """The static share of one of `tasks`, for executors that cannot reach the driver."""
@@ -197,6 +198,7 @@ class Limits:
             max_error_rate=self.max_error_rate,
             tokens_each=self.tokens_each,
             usd_each=self.usd_each,
+            request_timeout=self.request_timeout,
         )
 
 

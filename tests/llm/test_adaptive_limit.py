@@ -80,6 +80,38 @@ def test_an_endpoint_that_shrinks_is_followed_and_one_that_recovers_is_too():
     assert levels[-1] == 64
 
 
+def drive_a_line(limit: AdaptiveLimit, places: int, timeout: float, seconds: float) -> tuple[list[int], int, int]:
+    """Four reports a second. Each place answers once a second; the others wait, in order, and are given up after `timeout`."""
+    levels, sent, served, lost = [], [], 0, 0
+    for step in range(int(seconds * 4)):
+        now = step / 4
+        sent += [now] * max(0, limit.limit - len(sent))
+        late = [at for at in sent if at <= now - timeout]
+        sent = sent[len(late) :]
+        done = min(len(sent), places // 4)
+        sent = sent[done:]
+        served, lost = served + done, lost + len(late)
+        levels.append(limit.observe(now, done + len(late), 0, len(sent), saturated=True, timed_out=len(late)))
+    return levels, served, lost
+
+
+def test_a_line_in_which_requests_time_out_is_made_shorter():
+    """Eight places and ten seconds: of 80 requests in flight the last one is served in time."""
+    levels, served, lost = drive_a_line(AdaptiveLimit(400, timeout=10), places=8, timeout=10, seconds=600)
+    assert max(levels) == 400
+    assert 40 <= levels[-1] <= 88
+    assert max(levels[600:]) <= 140  # tried again now and then, by steps that begin small
+    assert lost < 0.2 * served
+    short, _, lost = drive_a_line(AdaptiveLimit(64, timeout=10), places=8, timeout=10, seconds=100)
+    assert (short[-1], lost) == (64, 0)
+
+
+def test_a_few_timeouts_change_nothing():
+    limit = AdaptiveLimit(64)
+    levels = [limit.observe(step / 4, 16, 0, 64, saturated=True, timed_out=step % 2) for step in range(400)]
+    assert set(levels) == {64}
+
+
 @given(st.integers(0, 500), st.dictionaries(st.text("abc", min_size=1), st.integers(0, 100), max_size=12))
 def test_shares_are_max_min_fair(limit, wants):
     shares = fair_shares(limit, wants)
