@@ -33,8 +33,8 @@ def compute_vectors(hub: Hub, batch: VectorBatch) -> int:
         staged = write_windows(store, f"{name}.windows", pending, "text_id", layout)
         with store.one_file_per_task():
             for window in windows_of(store, staged, layout):
-                if hub.lease is not None and hub.lease.lost.is_set():
-                    raise RootInUse("another run has taken over this root; what was computed before is in `embeddings`")
+                if hub.lease is not None and (why := hub.lease.lost):
+                    raise RootInUse(f"{why}; what was computed before is in `embeddings`")
                 rows = store.window(staged.name, staged.schema, window)
                 store.append(local.compute(rows, settings, batch.stage, batch.purpose, hub.run_id), "embeddings")
     store.drop_scratch(scratch, f"{name}.windows")

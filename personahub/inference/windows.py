@@ -132,8 +132,8 @@ def run_windows(
                 if error is not None and failure is None:
                     failure = error if isinstance(error, Exception) else PersonahubError(str(error))
                     governor.drain(f"a window failed: {engines.why_it_ended() or error_line(str(error))}", "failure")
-            if lease is not None and lease.lost.is_set() and governor.stop is None:
-                governor.drain("another run has taken over this root", "lease")
+            if lease is not None and (why := lease.lost) and governor.stop is None:
+                governor.drain(why, "lease")
     unchecked = checks.end()  # always: the tables that the thread reads are dropped next
     return failure or unchecked
 

@@ -4,7 +4,6 @@ Each for a table in a local folder, by its files, and for one behind a URI or in
 """
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from pyspark.sql import types as T
 from personahub import schemas
 from personahub.errors import ConfigError, InputError
 from personahub.rows import arrow_schema
+from personahub.storage.files import create_once
 
 VERSION = "personahub.schemaVersion"  # the property of a table that holds it
 FIRST_COMMIT = f"_delta_log/{0:020}.json"
@@ -28,7 +28,7 @@ FIRST_COMMIT = f"_delta_log/{0:020}.json"
 
 
 def make(folder: Path, name: str) -> None:
-    """An empty Delta table: its first commit, written whole beside its place and then linked, so that only one of two succeeds."""
+    """An empty Delta table: its first commit, which only one of two makes."""
     metadata = {
         "id": str(uuid.uuid4()),
         "format": {"provider": "parquet", "options": {}},
@@ -40,14 +40,7 @@ def make(folder: Path, name: str) -> None:
     actions = [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
     first = folder / FIRST_COMMIT
     first.parent.mkdir(parents=True, exist_ok=True)
-    mine = first.with_name(f"_{uuid.uuid4().hex}.tmp")
-    mine.write_text("\n".join(map(json.dumps, actions)) + "\n", encoding="utf-8")
-    try:
-        os.link(mine, first)
-    except FileExistsError:
-        pass
-    finally:
-        mine.unlink()
+    create_once(first, "\n".join(map(json.dumps, actions)) + "\n")
 
 
 def make_by_statement(spark: SparkSession, sql_name: str, name: str) -> None:

@@ -161,7 +161,7 @@ def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_pa
     monkeypatch.setattr(windows, "OPENING_SECONDS", 0.0)
     governor = Governor(Limits(4), total=5)
     governor.report(Report("0/0", 0, wants=wants, in_flight=1, counts=Counts(started=2, settled=1, answered=1)))
-    tables, lease = Tables(5), SimpleNamespace(lost=threading.Event())
+    tables, lease = Tables(5), SimpleNamespace(lost=None)
     plan = executor.TaskPlan("s", "examples", "run", None, Chats("none", {}), Limits(1), journal_folder=journal and str(tmp_path))
     running = threading.Thread(
         target=windows.run_windows,

@@ -1,13 +1,16 @@
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from deltalake import DeltaTable
 
 from personahub.errors import ConfigError, RootInUse
-from personahub.storage import lease
+from personahub.storage import lease, table_versions
 from personahub.storage.lease import NAME, Lease
 
 
@@ -89,13 +92,65 @@ def test_a_folder_that_cannot_be_written_is_a_wrong_setting(tmp_path, folder):
         pass
 
 
+def wait_for_loss(held, seconds=2.0):
+    end = time.monotonic() + seconds
+    while held.lost is None and time.monotonic() < end:
+        time.sleep(0.01)
+    return held.lost
+
+
+@pytest.mark.parametrize("trouble", ["write_text", "read_text"])
+def test_a_file_system_that_fails_for_a_moment_loses_no_lease_and_one_that_stays_away_does(tmp_path, monkeypatch, trouble):
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lease, "EXPIRY_SECONDS", 0.5)
+
+    def stale(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with Lease(tmp_path, "run") as held:
+        with monkeypatch.context() as broken:
+            broken.setattr(lease.Path, trouble, stale)
+            time.sleep(0.1)
+            assert held.lost is None
+        before = json.loads((tmp_path / NAME).read_text())["heartbeat"]
+        time.sleep(0.2)
+        assert json.loads((tmp_path / NAME).read_text())["heartbeat"] > before
+        with monkeypatch.context() as broken:
+            broken.setattr(lease.Path, trouble, stale)
+            assert "could not be renewed" in wait_for_loss(held)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_has_leases(tmp_path, monkeypatch, number):
+    def no_links(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", no_links)
+    with Lease(tmp_path, "first"), pytest.raises(RootInUse, match="run first"), Lease(tmp_path, "second"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    table_versions.make(tmp_path / "personas", "personas")
+    assert DeltaTable(str(tmp_path / "personas")).version() == 0
+
+
+def test_a_lease_that_is_being_written_is_held(tmp_path):
+    (tmp_path / NAME).write_text("")
+    holder = {"run_id": "other", "host": "elsewhere", "heartbeat": time.time()}
+    rest = threading.Timer(0.3, (tmp_path / NAME).write_text, [json.dumps(holder)])
+    rest.start()
+    with pytest.raises(RootInUse, match="run other"), Lease(tmp_path, "run"):
+        pass
+    rest.join()
+
+
 def test_a_run_learns_that_it_was_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
     with Lease(tmp_path, "old") as held:
         time.sleep(0.1)
-        assert not held.lost.is_set()
+        assert held.lost is None
         (tmp_path / NAME).write_text(json.dumps({"run_id": "new"}))
-        assert held.lost.wait(2)
+        assert "another run has taken over" in wait_for_loss(held)
     assert json.loads((tmp_path / NAME).read_text())["run_id"] == "new"  # not ours to give back
 
 
