@@ -159,6 +159,20 @@ def test_words_of_scripts_without_spaces():
     assert filters.count_words("热爱 K-Pop 的人") == 3
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Software Engineer, specialising in compilers",
+        "Marine Biologist, studying coral reefs",
+        "Data Scientist (healthcare), who reads papers",
+        "A nurse with Doctors Without Borders",
+        "A client of Riverside Savings Bank",
+    ],
+)
+def test_an_occupation_or_an_institution_is_no_persons_name(text):
+    assert persona(text) is None
+
+
 def test_few_real_personas_are_refused(shared_data):
     import orjson
 
