@@ -1,10 +1,11 @@
-"""One normaliser and one tokeniser, used by ids, dedup and tests alike. Pure Python."""
+"""One normaliser and one tokeniser, used by ids, dedup and tests alike, and codes of languages. Pure Python."""
 
 import codecs
 import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence, Set
+from functools import lru_cache
 from typing import overload
 
 import regex
@@ -160,3 +161,14 @@ def nearest(word: str, candidates: Iterable[str], prefix: str = "") -> str:
     if near:
         return f"; did you mean {full[0]}?"
     return f"; known here: {', '.join(full)}" if full else ""
+
+
+@lru_cache(maxsize=10_000)
+def language_code(code: str) -> str:
+    """The shortest code of a language, without script and region: de for deu, ger, de-AT and deu_Latn; zh for cmn_Hani."""
+    import langcodes  # 30 ms, and few need it
+
+    try:
+        return langcodes.Language.get(code).prefer_macrolanguage().language or code.casefold()
+    except (langcodes.LanguageTagError, ValueError):
+        return code.casefold()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from personahub.config.values import Count, Place, Settings, Share
+from personahub.config.values import Count, Language, Place, Settings, Share
 
 
 class Bounds(Settings):
@@ -23,7 +23,7 @@ class DocumentFilters(Settings):
 class Documents(Settings):
     format: Literal["redpajama_v2", "jsonl", "parquet", "delta", "c4", "fineweb", "dolma"] = "redpajama_v2"
     path: Place | None = None
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[Language, ...] = ("en",)
     buckets: tuple[Literal["head", "middle", "tail"], ...] = ("head", "middle")
     max_documents: Count | None = None
     text_column: str | None = None

@@ -1,6 +1,6 @@
 """`personas`: which personas are refused, whatever they were made from."""
 
-from personahub.config.values import Count, Settings
+from personahub.config.values import Count, Language, Settings
 
 
 class PersonaFilters(Settings):
@@ -8,7 +8,7 @@ class PersonaFilters(Settings):
     max_words: Count = 120
     unsafe: bool = True
     names: bool = True
-    languages: tuple[str, ...] = ()
+    languages: tuple[Language, ...] = ()
 
 
 class Personas(Settings):

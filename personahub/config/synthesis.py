@@ -2,9 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from personahub.config.values import Count, Place, Settings
+from personahub.config.values import Count, Language, Place, Settings
+
+
+def _two_letters(code: str) -> str:
+    """What tells languages apart knows those of two letters."""
+    if len(code) != 2:
+        raise ValueError("a language of ISO 639-1 belongs here, by its code: en, de, zh, ...")
+    return code
 
 
 class FewShot(Settings):
@@ -36,7 +43,7 @@ class Synthesis(Settings):
     topic_similarity: bool = False
     moderation_model: str | None = None
     constraint: str | None = None
-    language: Annotated[str, Field(pattern="^[a-z]{2}$")] | None = None
+    language: Annotated[Language, AfterValidator(_two_letters)] | None = None
 
     @property
     def needs_vectors(self) -> bool:
@@ -51,5 +58,5 @@ class Synthesis(Settings):
         if self.max_candidates is not None and self.target_accepted is None:
             raise ValueError("max_candidates is set without target_accepted, whose candidates it counts")
         if self.target_accepted is not None and self.max_candidates is not None and self.max_candidates < self.target_accepted:
-            raise ValueError("max_candidates is less than target_accepted")
+            raise ValueError("max_candidates is less than target_accepted, which so many candidates can never reach: raise it, or leave it out")
         return self

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from personahub.text import language_code
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Price = Annotated[float, Field(ge=0)]
@@ -23,6 +25,7 @@ def expanded(path: str) -> str:
 
 
 Place = Annotated[str, AfterValidator(expanded)]
+Language = Annotated[str, AfterValidator(language_code)]
 
 
 class Settings(BaseModel):

@@ -133,7 +133,7 @@ def _read_table(documents: Documents, table: DataFrame | None) -> DataFrame:
 
 
 def _table_task(documents: Documents) -> Callable[[_Batches], _Batches]:
-    names, wanted = generic.columns(documents), generic.wanted_languages(documents)
+    names, wanted = generic.columns(documents), frozenset(documents.languages)
 
     def rows(records: _Batches) -> Iterator[Row]:
         for batch in records:

@@ -7,10 +7,8 @@ Ids that repeat are given as they are: the store keeps the first.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import langcodes
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -20,6 +18,7 @@ from personahub.documents.files import DAMAGE, JSONL, PARQUET, Place, lines, sel
 from personahub.documents.json_lines import parse
 from personahub.documents.rows import Row, judge, reject
 from personahub.errors import InputError
+from personahub.text import language_code
 
 _PROBE = 1000  # so many records without the text column, and the file is taken to have none
 
@@ -126,7 +125,7 @@ def record_row(
     """
     get = record.get
     language = get(names.language) if names.language else None
-    if wanted and isinstance(language, str) and _language(language) not in wanted:
+    if wanted and isinstance(language, str) and language_code(language) not in wanted:
         skipped[language] += 1
         return None
     text = get(names.text)
@@ -140,22 +139,8 @@ def record_row(
     return judge(settings, file_index, line, document_id, text, quality, get(names.url) if names.url else None, language)
 
 
-def wanted_languages(settings: Documents) -> frozenset[str]:
-    """As `_language` names them; empty: all."""
-    return frozenset(map(_language, settings.languages))
-
-
-@lru_cache(maxsize=10_000)
-def _language(code: str) -> str:
-    """The shortest code of the language, without script and region: de for deu, ger, de-AT and deu_Latn; zh for cmn_Hani."""
-    try:
-        return langcodes.Language.get(code).prefer_macrolanguage().language or code.casefold()
-    except (langcodes.LanguageTagError, ValueError):
-        return code.casefold()
-
-
 def _json_rows(place: Place, file: File, file_index: int, settings: Documents, skipped: Counter[str]) -> Iterator[Row]:
-    names, wanted = columns(settings), wanted_languages(settings)
+    names, wanted = columns(settings), frozenset(settings.languages)
     held: list[Row] | None = []  # rows without the text column, until a record has it
     seen: dict[str, None] = {}
     for number, line in enumerate(lines(place, file.path)):
@@ -185,7 +170,7 @@ def _json_rows(place: Place, file: File, file_index: int, settings: Documents, s
 
 
 def _parquet_rows(place: Place, file: File, file_index: int, settings: Documents, skipped: Counter[str]) -> Iterator[Row]:
-    names, wanted = columns(settings), wanted_languages(settings)
+    names, wanted = columns(settings), frozenset(settings.languages)
     with place.open_parquet(file.path) as stream:
         source = parquet.ParquetFile(stream)
         have = source.schema_arrow.names

@@ -2,7 +2,7 @@
 
 import pytest
 
-from personahub.config import load
+from personahub.config import Config, load
 from personahub.errors import ConfigError
 
 
@@ -15,3 +15,18 @@ def test_paths_know_the_home_folder_and_variables(monkeypatch):
     assert load(overrides=["root=abfss://$web@account/hub"]).root == "abfss://$web@account/hub"
     with pytest.raises(ConfigError, match=r"root: \$NOWHERE is not set"):
         load(overrides=["root=$NOWHERE/hub"])
+
+
+def test_a_language_may_be_named_by_any_of_its_codes():
+    config = Config.model_validate(
+        {
+            "documents": {"languages": ("eng", "de-AT")},
+            "personas": {"filters": {"languages": ("zh-Hans",)}},
+            "synthesis": {"language": "deu"},
+        }
+    )
+    assert config.documents.languages == ("en", "de")
+    assert config.personas.filters.languages == ("zh",)
+    assert config.synthesis.language == "de"
+    with pytest.raises(ValueError, match="ISO 639-1"):
+        Config.model_validate({"synthesis": {"language": "tlh"}})
