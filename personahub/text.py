@@ -33,7 +33,7 @@ _WITH_MARKS = regex.compile(rf"(?V1)[\p{{L}}]{MARK}*")
 # ASCII, folded, and a space for whatever is in no word
 _ASCII_WORDS = "".join(chr(code).lower() if re.fullmatch(r"\w", chr(code)) else " " for code in range(128))
 COPIED_WORDS = 12  # so many consecutive words of another text are a quotation
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]])|[。！？\n]")
 
 
@@ -143,7 +143,7 @@ def decoded(raw: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Without control characters, but for the ends of lines and tabs."""
+    """Without control characters, those of direction too, but for the ends of lines and tabs."""
     return _CONTROL.sub("", text)
 
 

@@ -60,6 +60,7 @@ def test_a_file_of_a_spreadsheet_is_read_by_its_encoding(codec):
 
 def test_control_characters_are_not_printed():
     assert printable("a\x1b]0;owned\x07\x1b[31m\x00 b\r\n\tc\x9b") == "a]0;owned[31m b\n\tc"
+    assert printable("paid \u202etxt.exe\u2066") == "paid txt.exe"
 
 
 def test_tokens_are_a_set_of_words():

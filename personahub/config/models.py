@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -73,8 +73,10 @@ class Model(Settings):
             raise ValueError("an address belongs here, as https://llm.example.com/v1, whole and without placeholders")
         if asked := re.search(r"/(chat/completions|completions|embeddings|responses|messages)/?$", parts.path):
             raise ValueError(f"what lies before {asked[0]} belongs here, since that is put behind it")
-        if re.match(r"[^/]*//[^/@]*:[^/@]*@", url):
-            raise ValueError("a password in the address would stand in the ledger: put it where api_key_env says")
+        if "@" in parts.netloc:
+            raise ValueError("a password or key in the address would stand in the ledger: put it where api_key_env says")
+        if secret := next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _OF_SECRETS.search(name)), None):
+            raise ValueError(f"{secret} in the address would stand in the ledger: put it into query, with its value in a variable")
         return url
 
     @field_validator("generation_params")

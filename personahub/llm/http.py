@@ -6,6 +6,7 @@ openai SDK takes four times the CPU for the same POST, and its retries are wrong
 
 import asyncio
 import dataclasses
+import ipaddress
 import json
 import re
 import ssl
@@ -106,6 +107,17 @@ def _proxy_for(base_url: str) -> str | None:
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(url.scheme) or proxies.get("all")
+
+
+def _in_networks(host: str | None, no_proxy: str) -> bool:
+    """Whether no_proxy has a network, as 10.0.0.0/8, that the address is in: urllib knows names and whole addresses only."""
+    for entry in no_proxy.split(","):
+        try:
+            if "/" in entry and ipaddress.ip_address(host or "") in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+        except ValueError:  # a name
+            continue
+    return False
 
 
 def _parsed(content: bytes, charset: str | None = None) -> Any:

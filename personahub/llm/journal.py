@@ -141,8 +141,11 @@ def shares_folder(folder: str, nonce: str) -> bool:
         if (Path(folder) / NONCE).read_text() != nonce:
             return False
         probe = Path(folder) / f".probe-{uuid.uuid4().hex}"  # tasks may be threads of one process
-        probe.write_text("")
+        for _ in range(2):  # some mounted stores make files, and append to none
+            with probe.open("ab") as file:
+                file.write(b"x")
+        appended = probe.read_bytes() == b"xx"
         probe.unlink()
-        return True
+        return appended
     except OSError:
         return False

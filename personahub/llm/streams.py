@@ -1,10 +1,12 @@
 """Reads a body of server-sent events as the one chat completion that its chunks make up: some servers stream whatever a request says."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _JOINED = ("content", "reasoning_content", "reasoning", "refusal")  # texts of a delta; each chunk has a piece
+_LINE_END = re.compile(r"\r\n|\n|\r")  # of events; other ends of lines are characters of a text
 _DECODER = json.JSONDecoder()
 
 
@@ -22,7 +24,7 @@ def joined(text: str) -> Any:
         return value if text[end:].strip() == "data: [DONE]" else None
     if not text.startswith(("data:", "event:", "id:", "retry:", ":")):
         return None
-    said = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
+    said = [line.removeprefix("data:").strip() for line in _LINE_END.split(text) if line.startswith("data:")]
     try:
         chunks = [json.loads(one) for one in said if one and one != "[DONE]"]
     except (ValueError, RecursionError):

@@ -35,6 +35,8 @@ def test_the_cache_of_a_provider_has_prices_of_its_own_or_that_of_the_prompt():
     ("key", "value"),
     [
         ("api_key_env", "sk-proj-0123456789abcdef"),
+        ("base_url", "https://sk-0123456789@llm.example.com/v1"),
+        ("base_url", "https://llm.example.com/v1?key=AIza0123456789"),
         ("api_key_env", "hf_ABCdefGHIjklMNOpqrSTU1"),
         ("api_key_env", "AbCdEf0123456789AbCdEf01"),
         ("base_url", "https://me:0123456789abcdef@llm.example.com/v1"),

@@ -14,6 +14,7 @@ import pytest
 from personahub import mockserver as server
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ErrorKind
+from personahub.llm import http
 from personahub.llm.chat import ChatClient
 from personahub.llm.keys import read_key
 from personahub.llm.types import ChatCall
@@ -219,6 +220,15 @@ def test_a_proxy_of_the_environment_is_not_used_for_loopback(quick_server, monke
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     assert ask(quick_server.base_url, call_of("hi"))[0].kind is None
+
+
+def test_no_proxy_may_name_a_network(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://proxy.invalid:3128")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "localhost, 10.0.0.0/8")
+    assert http._proxy_for("http://10.1.2.3:8000/v1") is None
+    assert http._proxy_for("http://11.1.2.3:8000/v1") == "http://proxy.invalid:3128"
 
 
 class SocksProxy(socketserver.StreamRequestHandler):

@@ -27,6 +27,12 @@ def test_the_deltas_of_a_stream_are_one_answer(before, last):
     assert (attempt.usage.prompt, attempt.usage.completion) == (10, 5)
 
 
+def test_ends_of_lines_within_a_text_end_no_event():
+    text = "one\u2028two\x85three"
+    sent = "".join(f"data: {json.dumps(one, ensure_ascii=False)}\n\n" for one in (chunk(content=text), chunk("stop")))
+    assert responses.judge(http._parsed(sent.encode()), None).text == text
+
+
 def test_a_whole_response_may_be_an_event_or_stand_before_the_end_of_a_stream():
     body = {"choices": [{"index": 0, "message": {"content": "An answer."}, "finish_reason": "stop"}], "usage": USAGE}
     assert http._parsed(events(body)) == body
