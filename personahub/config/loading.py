@@ -108,7 +108,9 @@ def _explain(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if _SECRET.search(where):  # a key where the name of its variable belongs is not shown
         return f"config key {where}: {message}"
-    return f"config key {where}: {message} (got {problem['input']!r})" if where else message
+    if not where or isinstance(problem["input"], dict):  # a rule between keys: the whole block is no help
+        return f"config key {where}: {message}" if where else message
+    return f"config key {where}: {message} (got {problem['input']!r})"
 
 
 _SECRET = re.compile(r"key|token(?!s)|secret|password|base_url|headers|query", re.IGNORECASE)

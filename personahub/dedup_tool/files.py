@@ -103,7 +103,7 @@ def _separated(frames: Scratch, source: Source, request: Request, config: Config
     with complaints(source):
         done = separate(frames, rows, *columns, config.dedup, still=still, report=report)
     if not done.counts.rows:
-        raise InputError(f"{request.input} holds no row")
+        raise InputError(f"{request.input} holds no row: name a file or folder with at least one")
     return done
 
 
@@ -128,7 +128,7 @@ def _audit(frames: Scratch, source: Source, results: Results, request: Request, 
     staged = frames.materialise(with_ids(read(frames.store, source), request.text_column, request.id_column), "audit.input")
     kept, duplicates, rejects = (results.load(spark, name) for name in RESULTS)
     if kept is None or duplicates is None:
-        raise PersonahubError(f"the results in {request.out} have disappeared")
+        raise PersonahubError(f"the results in {request.out} have disappeared: run the command again")
     rejects = duplicates.select("id").limit(0) if rejects is None else rejects
     yield all_there(staged, kept, duplicates, rejects)
     rows = comparable(staged.where(F.col("unreadable").isNull()), request.text_column, request.vector_column)

@@ -76,7 +76,7 @@ def buy(hub: Hub, batch: VectorBatch) -> PurchaseResult:
         return PurchaseResult(reused=pending.reused)
     check_prices(hub.config, batch.model, batch.stage, answers=False)
     if not confirm_purchase(hub, estimate_vectors(batch, pending)):
-        raise Interrupted("nothing was bought")
+        raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):
         limits = limits_of(hub, batch.model, pending.largest_request, 0)
         encoding = encoding_of(hub, batch.stage, batch.model)

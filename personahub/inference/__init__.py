@@ -43,7 +43,7 @@ def buy(hub: Hub, batch: RequestBatch) -> PurchaseResult:
         return PurchaseResult(reused=pending.reused)
     check_prices(hub.config, batch.model, batch.stage)
     if not confirm_purchase(hub, estimate(hub.store, batch, pending)):
-        raise Interrupted("nothing was bought")
+        raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):
         response_format = response_format_of(hub, batch)
         work = Chats(response_format, dict(batch.prompts))

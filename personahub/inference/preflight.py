@@ -59,7 +59,7 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
     budget = settings.budget_usd
     if budget is not None:
         budget -= spent_usd(hub.store)
-        if budget < (model.cost_usd(prompt_tokens + answer_tokens, 0) or 0.0):
+        if budget < (model.cost_usd(prompt_tokens, answer_tokens) or 0.0):
             raise BudgetExceeded(BUDGET_MESSAGE)
     return Limits(
         concurrency=model.max_concurrent_requests,
@@ -149,7 +149,9 @@ def _found(
     if found.value is None:
         if found.kind is ErrorKind.AUTHENTICATION:
             raise AuthenticationError(str(found.message))
-        raise EndpointError(f"{model.base_url} does not answer as {model.model}: {found.message}")
+        raise EndpointError(
+            f"{model.base_url} does not answer as {model.model}: {found.message}. `personahub check-models` asks it again, without buying"
+        )
     now = datetime.now(timezone.utc)
     store.record([(model.base_url, key, capability, found.value, hub.run_id, now)], "endpoint_capabilities")
     return found.value

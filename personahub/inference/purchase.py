@@ -175,7 +175,7 @@ def _error_of(governor: Governor, purchase: Purchase, got: str) -> PersonahubErr
         case "budget":
             return BudgetExceeded(f"{BUDGET_MESSAGE} ({got})")
         case "lease":
-            return RootInUse(f"{governor.stop}; {got}")
+            return RootInUse(f"{governor.stop}; {got}. Run again once that run has ended")
         case "authentication":
             return AuthenticationError(f"{governor.stop}; {got}")
         case _:
