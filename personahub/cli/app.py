@@ -33,9 +33,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 a bug, 2 config or usage, 3 done but for calls that failed transiently, 4 budget, 5 endpoint or key, "
     "6 the root is in use, 130 interrupted.",
 )
-imports = typer.Typer(no_args_is_help=True, help="Bring in what is there already.")
+imports = typer.Typer(no_args_is_help=True, help="Bring in personas from a file, or the verdicts of experts.")
 app.add_typer(imports, name="import")
-samples = typer.Typer(no_args_is_help=True, help="Rows for people to read.")
+samples = typer.Typer(no_args_is_help=True, help="Write a sheet of examples for experts to judge.")
 app.add_typer(samples, name="sample")
 imports.command("verdicts")(import_verdicts)
 samples.command("examples")(sample_examples)
@@ -72,7 +72,10 @@ def run(
     of: Of = "personas",
     verbose: Verbose = False,
 ) -> None:
-    """Run stages: what is in the ledger is not bought again, and what a stopped run left is taken up."""
+    """Run stages. Most ask an LLM, which costs money: the sum is shown first, and agreed to once.
+
+    What is in the ledger is not bought again, and what a stopped run left is taken up.
+    """
     from personahub import pipeline
     from personahub.render import views
 

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from personahub import documents, figures, schemas, stages
 from personahub.config import Config, DocumentFilters, Documents, expanded
-from personahub.errors import InputError, PersonahubError, TransientFailures
+from personahub.errors import ConfigError, InputError, PersonahubError, TransientFailures
 from personahub.pipeline import consent
 from personahub.pipeline.forget import Forgotten, forget
 from personahub.pipeline.opening import open_hub
@@ -164,4 +164,8 @@ def runs(hub: Hub, n: int) -> tuple[figures.Run, ...]:
 
 
 def _values(names: Sequence[str], rebuild: bool = False, of: str = "personas") -> list[Stage]:
+    if of not in ("personas", "examples"):
+        raise ConfigError(f"dedup compares personas or examples, not {of!r}")
+    if (rebuild or of != "personas") and dedup.NAME not in names:
+        raise ConfigError("what dedup compares, and whether it decides again, hold for dedup: name it among the stages")
     return [dedup.variant(rebuild, of) if name == dedup.NAME else stages.named(name) for name in names]

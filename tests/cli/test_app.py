@@ -297,7 +297,7 @@ def test_the_demo(demo):
     assert sorted(shown) == ["conversation", "instruction", "knowledge", "logic", "math", "npc", "tool"]
     way = re.findall(r"── hop (\d) [a-z_]+: ", demo.printed)  # of one of hop 2, from its text down
     assert way == ["0", "1", "2"]
-    assert "nothing is missing" in demo.printed
+    assert "nothing is known to be missing" in demo.printed
     assert "The answers are simulated" in demo.printed
     assert str(demo.out / "hub") in demo.printed
 

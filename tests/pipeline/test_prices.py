@@ -116,3 +116,10 @@ def test_nothing_is_bought_where_a_price_is_missing(hub_of):
     with pipeline.open_hub(config_of_hub(SEMANTIC), spend=True) as hub:
         (result,) = pipeline.run(hub, ["synthesize"])
     assert result.counts["calls"] == 3
+
+
+def test_the_options_of_dedup_need_dedup():
+    with pytest.raises(ConfigError, match="name it among the stages"):
+        pipeline.check(config_of(SEMANTIC), ["documents"], of="examples")
+    with pytest.raises(ConfigError, match="personas or examples"):
+        pipeline.check(config_of(SEMANTIC), ["dedup"], of="example")

@@ -117,6 +117,13 @@ def models(config: Config) -> Iterator[ModelUse]:
         yield ModelUse(settings.model, answers=False)
 
 
+def progress(hub: Hub) -> Iterator[str]:
+    """Personas without a decision."""
+    waiting = _new(hub).count()
+    if waiting:
+        yield f"{waiting:,} personas are not compared yet: run {NAME}"
+
+
 def variant(rebuild: bool = False, of: str = "personas") -> Stage:
     """The stage by the options of `personahub run dedup`. of: personas or examples, what it compares."""
     if of == "examples":
@@ -248,4 +255,5 @@ STAGE = Stage(
     models=models,
     estimate=estimate,
     bound=bound,
+    progress=progress,
 )
