@@ -13,7 +13,7 @@ _INEXACT = 2.0**63
 def parse(line: bytes) -> dict[str, Any]:
     """The object in a line. Raises ValueError, which says what is wrong.
 
-    Whole numbers are exact at any length. NaN and infinities, which Python's json writes, are floats; half of a surrogate pair is U+FFFD.
+    Whole numbers are exact at any length. NaN and infinities, which Python's json writes, are floats; half of a surrogate pair is "?".
     """
     try:
         record = orjson.loads(line)

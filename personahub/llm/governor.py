@@ -1,6 +1,6 @@
 """Who may call how fast: one governor decides for all tasks of a stage. Arithmetic on a clock, no I/O.
 
-Every HTTP request needs a permit: retries, repairs and probes too. A permit reserves the upper estimate of one request in dollars, and
+Every HTTP request needs a permit: retries and second tries too. A permit reserves the upper estimate of one request in dollars, and
 what it is expected to take of the tokens per minute; the report that settles it puts what it took in their place. What a lost task had
 reserved counts as spent.
 """
