@@ -76,7 +76,9 @@ class Model(Settings):
         if "@" in parts.netloc:
             raise ValueError("a password or key in the address would stand in the ledger: put it where api_key_env says")
         if secret := next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _OF_SECRETS.search(name)), None):
-            raise ValueError(f"{secret} in the address would stand in the ledger: put it into query, with its value in a variable")
+            raise ValueError(
+                f"{secret} in the address would stand in the ledger: put it into query, with its value in a variable"
+            )
         return url
 
     @field_validator("generation_params")

@@ -58,5 +58,5 @@ class Synthesis(Settings):
         if self.max_candidates is not None and self.target_accepted is None:
             raise ValueError("max_candidates is set without target_accepted, whose candidates it counts")
         if self.target_accepted is not None and self.max_candidates is not None and self.max_candidates < self.target_accepted:
-            raise ValueError("max_candidates is less than target_accepted, which so many candidates can never reach: raise it, or leave it out")
+            raise ValueError("max_candidates is less than target_accepted, which it can never reach: raise it, or leave it out")
         return self

@@ -25,19 +25,20 @@ _KIN = (
 )
 _OCCUPATIONS = frozenset(
     """accountant activist actor actress administrator adviser advisor advocate agent analyst architect artist assistant associate athlete
-    attorney author blogger broker buyer captain chemist clerk coach collector commissioner consultant contractor coordinator counselor
-    counsellor critic curator dentist designer developer director doctor driver editor educator engineer enthusiast entrepreneur executive
-    expert fan farmer founder guide historian hobbyist instructor investigator investor journalist lawyer leader lecturer librarian linguist
-    lover maker manager mechanic member merchant midwife musician nurse officer official operator organiser organizer owner painter paramedic
-    parent physicist pilot planner player poet practitioner professional professor programmer ranger reporter representative researcher
-    scholar scientist secretary specialist strategist student supervisor surgeon teacher technologist trader trainer translator tutor veteran
-    veterinarian volunteer worker writer""".split()
+    attorney author blogger broker buyer captain chemist clerk coach collector commissioner consultant contractor coordinator
+    counselor counsellor critic curator dentist designer developer director doctor driver editor educator engineer enthusiast
+    entrepreneur executive expert fan farmer founder guide historian hobbyist instructor investigator investor journalist lawyer
+    leader lecturer librarian linguist lover maker manager mechanic member merchant midwife musician nurse officer official operator
+    organiser organizer owner painter paramedic parent physicist pilot planner player poet practitioner professional professor
+    programmer ranger reporter representative researcher scholar scientist secretary specialist strategist student supervisor
+    surgeon teacher technologist trader trainer translator tutor veteran veterinarian volunteer worker writer""".split()
 )
 _OCCUPATION_ENDINGS = ("ologist", "ographer", "onomist", "iatrist", "therapist", "ician", "armacist")
 _INSTITUTIONS = frozenset(
-    """academy agency airlines association bank capital church city club college committee company corporation council department foundation
-    fund group high holdings hospital hotel inc industries institute insurance labs league ltd media ministry motors museum office partners
-    police press records school services society states studio studios systems team technologies union united university without""".split()
+    """academy agency airlines association bank capital church city club college committee company corporation council department
+    foundation fund group high holdings hospital hotel inc industries institute insurance labs league ltd media ministry motors
+    museum office partners police press records school services society states studio studios systems team technologies union united
+    university without""".split()
 )
 _CAPITALS = re.compile(rf"{_PART}(?:\s+{_PART})*")
 _PATTERNS = tuple(

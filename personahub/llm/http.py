@@ -104,7 +104,11 @@ def _proxy_for(base_url: str) -> str | None:
     """The environment's; one can not reach this machine's loopback. aiohttp's own trust_env would also take a key from ~/.netrc."""
     url = urlsplit(base_url)
     proxies = urllib.request.getproxies()
-    if is_loopback(base_url) or urllib.request.proxy_bypass(url.hostname or "") or _in_networks(url.hostname, proxies.get("no", "")):
+    if (
+        is_loopback(base_url)
+        or urllib.request.proxy_bypass(url.hostname or "")
+        or _in_networks(url.hostname, proxies.get("no", ""))
+    ):
         return None
     return proxies.get(url.scheme) or proxies.get("all")
 

@@ -143,7 +143,9 @@ def status(console: Console, status: "Status", where: str, progress: Sequence[st
         console.print(ledger)
     if status.stages:
         console.print(_took(status))
-    for sentence in [*_missing(status), *progress] or ["nothing is known to be missing (`personahub estimate` counts what is left to buy)"]:
+    for sentence in [*_missing(status), *progress] or [
+        "nothing is known to be missing (`personahub estimate` counts what is left to buy)"
+    ]:
         plain(console, sentence)
 
 

@@ -71,7 +71,9 @@ def _own(name: str) -> Callable[..., Verdict]:
     try:
         return getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"checks: {name} can not be imported: {error}; its module must be on the PYTHONPATH of every process") from None
+        raise ConfigError(
+            f"checks: {name} can not be imported: {error}; its module must be on the PYTHONPATH of every process"
+        ) from None
 
 
 def not_blank(answer: Answer) -> Verdict:
