@@ -1,6 +1,5 @@
 """Before the first call: what the endpoint honours, what holds on the executors, what may be spent."""
 
-import asyncio
 import math
 import secrets
 import socket
@@ -21,7 +20,7 @@ from personahub.inference.pending import PendingRequests, RequestBatch, characte
 from personahub.inference.recovery import journal_folder
 from personahub.inference.windows import commit_floor
 from personahub.inference.work import Work
-from personahub.llm import journal
+from personahub.llm import journal, own_loop
 from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer
@@ -142,7 +141,7 @@ def _found(
     known = store.table("endpoint_capabilities").where(same).orderBy(F.desc("created_at")).limit(1).collect()
     if known:
         return known[0].value
-    found = asyncio.run(ask(model, read_key(model)))
+    found = own_loop.run(ask(model, read_key(model)))
     rows = [ledger_row(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
     if rows:
         store.append(store.spark.createDataFrame(pa.Table.from_batches([completions_batch(rows)])), "completions")
