@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pyspark.sql import DataFrame
 from rich.console import Console
 
@@ -131,18 +130,14 @@ def open(
 ) -> HubHandle:
     """A hub at `root`, a folder that need not be there yet; its session is the notebook's, or one of its own.
 
-    config: a YAML file or several, a mapping of settings ({"models": {"default": {...}}}), or a Config. root wins over theirs; without
-    it theirs holds. Raises ConfigError, which names a wrong setting.
+    config: a YAML file or several, a mapping of settings ({"models": {"default": {...}}}), or a Config. root wins over their root or
+    catalog; without it theirs holds. Raises ConfigError, which names a wrong setting.
     """
     if isinstance(config, Config):
         found = config
     elif isinstance(config, Mapping):
-        found = configuration.load(
-            overrides=[f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in config.items()]
-        )
+        found = configuration.load_mapping(config)
     else:
         files = [config] if isinstance(config, str | Path) else list(config or ())
         found = configuration.load(files)
-    if root is not None:
-        found = found.model_copy(update={"root": configuration.expanded(str(root))})
-    return HubHandle(found)
+    return HubHandle(found if root is None else configuration.at_root(found, root))

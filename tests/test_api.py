@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,26 @@ def test_what_is_wrong_says_what_is_there(hub, tmp_path):
     with pytest.raises(ConfigError, match=r"models\.default\.modle"):
         ph.open(tmp_path / "hub", {"models": {"default": {"modle": "x"}}})
     assert repr(hub) == f"personahub.open({str(tmp_path / 'hub')!r})"
+
+
+def test_a_root_is_read_as_one_of_the_settings_is_and_wins_over_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HUBS", str(tmp_path))
+    monkeypatch.delenv("NOPE", raising=False)
+    corpus = {"documents": {"path": tmp_path / "corpus"}, "synthesis.few_shot.file": Path("few.jsonl"), "catalog": "main.hub"}
+    config = ph.open("$HUBS/hub", corpus).config
+    assert (config.root, config.catalog) == (f"{tmp_path}/hub", None)
+    assert (config.documents.path, config.synthesis.few_shot.file) == (f"{tmp_path}/corpus", "few.jsonl")
+    assert ph.open(config=corpus).config.catalog == "main.hub"
+    assert ph.open(tmp_path / "other", config).config == config.model_copy(update={"root": f"{tmp_path}/other"})
+    for settings in (None, corpus, config):
+        with pytest.raises(ConfigError, match=r"root: \$NOPE is not set"):
+            ph.open("$NOPE/hub", settings)
+        with pytest.raises(ConfigError, match="root: there is no home folder for ~nobody-here"):
+            ph.open("~nobody-here/hub", settings)
+    with pytest.raises(ConfigError, match="not plain YAML"):
+        ph.open(tmp_path, {"root": {tmp_path}})
+    with pytest.raises(ConfigError, match="no home folder"):
+        ph.open(tmp_path).import_personas("~nobody-here/people.jsonl")
 
 
 def test_a_frame_is_deduplicated(spark):

@@ -8,7 +8,7 @@ value here, only the name of the environment variable or file that holds it.
 from personahub.config.config import Config
 from personahub.config.dedup import Dedup, LexicalDedup, SemanticDedup
 from personahub.config.documents import Bounds, DocumentFilters, Documents
-from personahub.config.loading import load
+from personahub.config.loading import at_root, load, load_mapping
 from personahub.config.models import Model
 from personahub.config.persona_to_persona import PersonaToPersona
 from personahub.config.personas import PersonaFilters, Personas
@@ -31,6 +31,8 @@ __all__ = [
     "SemanticDedup",
     "Synthesis",
     "TextToPersona",
+    "at_root",
     "expanded",
     "load",
+    "load_mapping",
 ]

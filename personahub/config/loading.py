@@ -1,6 +1,7 @@
 """Files overlay the defaults, `key=value` overrides go on top; what is wrong is named by its path."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -42,9 +43,26 @@ def load(files: Iterable[str | Path] = (), overrides: Iterable[str] = ()) -> Con
         data = _overlay(data, _read(Path(file)))
     for override in overrides:
         data = _overlay(data, _parse_override(override))
+    return _validated(data)
+
+
+def load_mapping(settings: Mapping[str, Any]) -> Config:
+    """Defaults, then the settings; a key may be a dotted path, a path an `os.PathLike`. Raises ConfigError as `load` does."""
+    data: dict[str, Any] = Config().model_dump(mode="json")
+    for key, value in settings.items():
+        data = _overlay(data, _nested(str(key), value))
+    return _validated(data)
+
+
+def at_root(config: Config, root: str | os.PathLike[str]) -> Config:
+    """The same settings for a hub in the folder `root`, in place of theirs or of their catalog. Raises ConfigError as `load` does."""
+    return _validated(config.model_dump(mode="json") | {"root": root, "catalog": None})
+
+
+def _validated(data: dict[str, Any]) -> Config:
     try:
         # JSON mode: strict types, yet lists become tuples
-        config = Config.model_validate_json(json.dumps(data))
+        config = Config.model_validate_json(json.dumps(data, default=os.fspath))
     except (TypeError, ValueError) as error:
         if isinstance(error, ValidationError):
             raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from None
@@ -75,13 +93,17 @@ def _parse_override(override: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set takes key=value, for example inference.budget_usd=5; got {override!r}")
     try:
-        nested: Any = strict_yaml.parse(value)
+        parsed = strict_yaml.parse(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: the value is not valid YAML: {error}") from None
+    return _nested(key, parsed)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
     dots = 2 if key.strip().startswith("spark.conf.") else -1  # the keys of Spark have dots of their own
     for part in reversed(key.strip().split(".", dots)):
-        nested = {part: nested}
-    return nested
+        value = {part: value}
+    return value  # type: ignore[no-any-return]
 
 
 # what these hold is replaced as a whole: a user's own generation_params or signals do not mix with the defaults
