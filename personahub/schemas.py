@@ -192,6 +192,38 @@ REVIEWS = _table(
     created_at=T.TimestampType(),
 )
 
+# what was given to a Batch API: a row each time that the state of a batch changes; the one of the highest step holds
+BATCHES = _table(
+    batch_id=_STRING,  # ours, which the endpoint has as metadata
+    step=_INT,
+    state=_STRING,  # submitting, running, ended, collected, or not_made (inference/batches/states.py)
+    stage=_STRING,
+    purpose=_STRING,
+    model=_STRING,
+    base_url=_STRING,
+    requests=_INT,
+    prompt_tokens=_LONG,  # of all of them, and dollars: upper estimates
+    reserved_usd=_DOUBLE,
+    prompts=_STRING,  # JSON: name -> version and schema, which is what answers are read by
+    provider_file_id=_STRING,  # of the requests
+    provider_batch_id=_STRING,
+    provider_status=_STRING,
+    completed=_INT,  # as the endpoint counts them
+    failed=_INT,
+    error=_STRING,
+    run_id=_STRING,
+    created_at=T.TimestampType(),
+)
+
+BATCH_REQUESTS = _table(
+    batch_id=_STRING,
+    completion_id=_STRING,
+    source_id=_STRING,
+    sample_index=_INT,
+    prompt_name=_STRING,
+    bad_answers=_INT,  # that were of no use before this one
+)
+
 TOMBSTONES = _table(id=_STRING, kind=_STRING, reason=_STRING)
 
 RUNS = _table(
@@ -237,6 +269,8 @@ TABLES: dict[str, T.StructType] = {
     "few_shot_pool": FEW_SHOT_POOL,
     "rejects": REJECTS,
     "reviews": REVIEWS,
+    "batches": BATCHES,
+    "batch_requests": BATCH_REQUESTS,
     "tombstones": TOMBSTONES,
     "runs": RUNS,
 }

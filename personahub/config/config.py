@@ -45,6 +45,9 @@ class Config(Settings):
         for key, alias in (chats | embeds).items():
             if alias is not None and alias not in self.models:
                 raise ValueError(f"{key} names {alias!r}, which is not under models{nearest(alias, self.models)}")
+        for key, alias in embeds.items():
+            if alias is not None and self.models[alias].batch.enabled:
+                raise ValueError(f"{key} names {alias!r}, and vectors are not bought in batches: switch off models.{alias}.batch")
         return self
 
     def alias_of(self, model: Model) -> str:

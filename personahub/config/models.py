@@ -15,6 +15,16 @@ VARIABLE = re.compile(r"\$\{(\w+)\}", re.ASCII)  # in `headers` and `query`: its
 KEY_PLACEHOLDER = "api_key"  # ${api_key}: the endpoint's own key, wherever it comes from
 
 
+class Batch(Settings):
+    """Buying through the Batch API: the answers come within a day, for less."""
+
+    enabled: bool = False
+    price_factor: Price = 0.5
+    max_requests: Count = 50_000
+    max_bytes: Count = 200_000_000
+    max_enqueued_tokens: Count | None = None
+
+
 class Model(Settings):
     base_url: str = "http://127.0.0.1:8000/v1"
     model: str = "mock"
@@ -35,6 +45,13 @@ class Model(Settings):
     cached_in_mtok_cost: Price | None = None
     cache_write_mtok_cost: Price | None = None
     out_mtok_cost: Price | None = None
+    batch: Batch = Batch()
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _a_switch(cls, value: Any) -> Any:
+        """`batch: true` is the block with its defaults."""
+        return {"enabled": value} if isinstance(value, bool) else value
 
     @field_validator("api_key_env")
     @classmethod
@@ -104,6 +121,17 @@ class Model(Settings):
         """The upper bound of one answer, in tokens; 4,096 is assumed where generation_params sets none."""
         params = self.generation_params
         return int(params.get("max_completion_tokens") or params.get("max_tokens") or 4096)
+
+    def in_batches(self) -> "Model":
+        """With the prices of the Batch API."""
+        prices = {name: getattr(self, name) for name in type(self).model_fields if name.endswith("_mtok_cost")}
+        return self.model_copy(
+            update={name: None if price is None else price * self.batch.price_factor for name, price in prices.items()}
+        )
+
+    def as_bought(self) -> "Model":
+        """With the prices of the way in which its answers are bought."""
+        return self.in_batches() if self.batch.enabled else self
 
     def unpriced(self, *, answers: bool = True) -> list[str]:
         """The settings of the prices that a budget needs and that are unknown. answers: are there answer tokens? Embeddings have none."""

@@ -2,6 +2,7 @@
 
     pending     what the ledger does not answer yet
     preflight   before the first call: what the endpoint honours, what holds on the executors, what may be spent
+    batches/    the other way to buy answers: through a Batch API
     purchase    staged, cut into windows, bought with several windows in flight, committed (windows, executor, work)
     early_stop  a check that ends a purchase when what is bought is enough
     recovery    what a killed run has paid for goes from its journal into the ledger
@@ -10,6 +11,7 @@ The reasons stand in docs/architecture/paid-calls.md.
 """
 
 from personahub.errors import Interrupted
+from personahub.inference.batches.purchase import buy_in_batches, wait_for_batches
 from personahub.inference.chat_work import Chats
 from personahub.inference.pending import AT_MAX_TOKENS, PendingRequests, RequestBatch, estimate, estimate_at_most, find_pending
 from personahub.inference.preflight import check_prices, limits_of, longest_request, response_format_of
@@ -32,21 +34,29 @@ __all__ = [
 ]
 
 
-def buy(hub: Hub, batch: RequestBatch) -> PurchaseResult:
+def buy(hub: Hub, batch: RequestBatch, *, wait: bool = True) -> PurchaseResult:
     """Buy what the ledger does not answer of a batch, and commit it to `completions`.
 
     Raises what ended it early, after everything in flight was committed: Interrupted, EndpointError, AuthenticationError, BudgetExceeded,
-    RootInUse. Before anything is bought ConfigError, where there is a budget and a price is not known.
+    RootInUse. Before anything is bought ConfigError, where there is a budget and a price is not known. What is in open batches is collected
+    first; wait: also if they have not ended.
     """
+    in_batches = batch.model.batch.enabled
     pending = find_pending(hub.store, batch)
-    if not pending.calls:
+    if pending.enqueued and wait and not in_batches:
+        with with_alias(hub.config, batch.model):
+            wait_for_batches(hub, batch)
+        pending = find_pending(hub.store, batch)
+    if not pending.calls and not (pending.enqueued and in_batches):
         return PurchaseResult(reused=pending.reused)
     check_prices(hub.config, batch.model, batch.stage)
-    if not confirm_purchase(hub, estimate(hub.store, batch, pending)):
+    if pending.calls and not confirm_purchase(hub, estimate(hub.store, batch, pending)):
         raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):
         response_format = response_format_of(hub, batch)
         work = Chats(response_format, dict(batch.prompts))
+        if in_batches:
+            return buy_in_batches(hub, batch, pending, work)
         limits = limits_of(hub, batch.model, longest_request(batch, pending), batch.model.max_answer_tokens)
         purchase = Purchase(batch.stage, batch.purpose, batch.model, work, pending.rows, pending.calls, limits)
         return execute_purchase(hub, purchase, pending.reused, batch.early_stop)

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from personahub import schemas
 from personahub.config import Model
+from personahub.inference.batches import tables
 from personahub.inference.early_stop import EarlyStop
 from personahub.prompts import Prompt
 from personahub.storage.delta import Store
@@ -41,11 +42,15 @@ class RequestBatch:
 
 @dataclass(frozen=True)
 class PendingRequests:
-    """The requests that the ledger does not answer."""
+    """The requests that the ledger does not answer, and that are not in an open batch.
+
+    reused: how many the ledger answers; enqueued: how many are in open batches.
+    """
 
     rows: DataFrame
     calls: int
     reused: int
+    enqueued: int
     longest: int  # characters of the longest variables
     asked_before: int  # answered earlier under another prompt version, model or settings
 
@@ -56,12 +61,16 @@ def find_pending(store: Store, batch: RequestBatch) -> PendingRequests:
     distinct = batch.requests.groupBy("completion_id").agg(first_asker).select("completion_id", "first.*")
     ledger = store.table("completions").where("final")
     rows = distinct.join(ledger.select("completion_id"), on="completion_id", how="left_anti")
+    waiting, enqueued = tables.enqueued(store), 0
+    if waiting is not None:
+        enqueued = rows.join(waiting, on="completion_id", how="left_semi").count()
+        rows = rows.join(waiting, on="completion_id", how="left_anti")
     rows = store.materialise(rows.select(*schemas.REQUESTS.names), pending_scratch(batch.stage, batch.purpose))
     calls, longest = rows.agg(F.count("*"), F.max(F.length("variables"))).collect()[0]
     total = batch.requests.agg(F.countDistinct("completion_id")).collect()[0][0]
     before = ledger.where(F.col("stage") == batch.stage).select("source_id", "sample_index").distinct()
     again = rows.join(before, on=["source_id", "sample_index"], how="left_semi").count() if calls else 0
-    return PendingRequests(rows, calls, total - calls, longest or 0, again)
+    return PendingRequests(rows, calls, total - calls - enqueued, enqueued, longest or 0, again)
 
 
 def pending_scratch(stage: str, purpose: str) -> str:
@@ -109,7 +118,7 @@ def priced(
     stage: str, purpose: str, model: Model, calls: int, reused: int, prompt_tokens: int, completion_tokens: int, **more: Any
 ) -> Estimate:
     """The estimate of so many calls of a model. more: further fields of Estimate."""
-    cost = model.cost_usd(prompt_tokens, completion_tokens)
+    cost = model.as_bought().cost_usd(prompt_tokens, completion_tokens)
     return Estimate(stage, purpose, calls, reused, prompt_tokens, completion_tokens, cost, model.model, model.base_url, **more)
 
 

@@ -27,13 +27,18 @@ def drain_journals(store: Store, config: Config) -> int:
         portion += rows or []
         if portion and (rows is None or len(portion) >= PORTION):
             answers = [row for row in portion if journal.KEY in row]
-            saved += _save(store, "completions", journal.KEY, [journal.KEY], answers, completions_batch)
+            saved += save_answers(store, answers)
             vectors = [row for row in portion if journal.KEY_OF_VECTOR in row]
             same = [journal.KEY_OF_VECTOR, "model"]
             saved += _save(store, "embeddings", journal.KEY_OF_VECTOR, same, vectors, embeddings_batch)
             portion = []
     journal.forget_all(folder)
     return saved
+
+
+def save_answers(store: Store, rows: list[journal.Row]) -> int:
+    """Rows of `completions` that are not there yet; how many that were."""
+    return _save(store, "completions", journal.KEY, [journal.KEY], rows, completions_batch)
 
 
 def _save(

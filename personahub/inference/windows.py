@@ -1,7 +1,7 @@
 """Stage what is pending, cut it into windows, buy several at once, commit each.
 
-The seam for another backend, such as a Batch API, is the one call of `executor.answer` in `run_windows`: it turns the staged rows of a
-window into rows of the ledger. What a purchase asks for stands behind `work.Work`.
+The seam for another backend is the one call of `executor.answer` in `run_windows`: it turns the staged rows of a window into rows of the
+ledger. What a purchase asks for stands behind `work.Work`. A Batch API knows no windows: see `inference.batches`.
 """
 
 import math

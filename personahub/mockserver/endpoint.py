@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from personahub.mockserver import answers, faults, shapes
+from personahub.mockserver.batches import Batches
 from personahub.mockserver.problems import Problem
 from personahub.mockserver.profiles import PLAIN, PROFILES, Billed, Limit, PrefixCache
 from personahub.mockserver.refusals import text_of
@@ -44,17 +45,21 @@ class Endpoint:
         self.world = World(settings.seed, settings.duplicates)
         self.line: deque[asyncio.Future[None]] = deque()
         self.admitted: deque[float] = deque()
+        self.batches = Batches(settings.batch_ends, settings.batch_seconds, self._answer_in_batch)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = self._path(request)
         if path in ("/v1/chat/completions", "/v1/embeddings") and request.method == "POST":
             return await self._paid(request, chat=path.endswith("completions"))
+        if path.startswith(("/v1/files", "/v1/batches")):
+            problem = self._key_problem(request)
+            return self._reply(problem) if problem else await self.batches.handle(request, path)
         if path == "/v1/models":
             return _json({"object": "list", "data": [{"id": "mock", "object": "model", "owned_by": "simulated"}]})
         if path == "/health":
             return _json({"status": "ok", "simulated": True})
         if path == "/stats":
-            return _json(self.stats.snapshot(time.monotonic(), self.settings.capacity))
+            return _json(self.stats.snapshot(time.monotonic(), self.settings.capacity) | {"batches": self.batches.count})
         if path == "/stats/reset" and request.method == "POST":
             self.stats = self.stats.reset(time.monotonic())
             self.admitted.clear()
@@ -75,7 +80,7 @@ class Endpoint:
         status = "500"
         try:
             raw = await request.content.read()
-            digest = int.from_bytes(blake2b(raw, digest_size=8, key=str(self.settings.seed).encode()).digest(), "big")
+            digest = self._digest(raw)
             response = await self._serve(request, raw, digest, chat)
             status = "reset" if response.status == _RESET else str(response.status)
             return response
@@ -125,11 +130,9 @@ class Endpoint:
         return body
 
     def _admit(self, request: web.BaseRequest) -> None:
-        settings, headers = self.settings, request.headers
-        given = headers.get(self.profile.key_header or "") or headers.get("Authorization", "").removeprefix("Bearer ")
-        if settings.key is not None and given != settings.key:
-            # real endpoints echo the key, or parts of it: a client must not pass that on
-            raise _Refusal("key", Problem(401, f"Incorrect API key provided: {given}. (simulated)", "invalid_api_key"))
+        settings, problem = self.settings, self._key_problem(request)
+        if problem:
+            raise _Refusal("key", problem)
         if self.profile.limits:
             limit = self._limit()
             if limit is not None and not limit.remaining:
@@ -139,6 +142,14 @@ class Endpoint:
                 said = "Too many requests at once. (simulated)"
                 raise _Refusal("capacity", Problem(429, said, "rate_limit_exceeded", retry_after=1))
         self.admitted.append(time.monotonic())
+
+    def _key_problem(self, request: web.BaseRequest) -> Problem | None:
+        expected, headers = self.settings.key, request.headers
+        given = headers.get(self.profile.key_header or "") or headers.get("Authorization", "").removeprefix("Bearer ")
+        if expected is None or given == expected:
+            return None
+        # real endpoints echo the key, or parts of it: a client must not pass that on
+        return Problem(401, f"Incorrect API key provided: {given}. (simulated)", "invalid_api_key")
 
     def _limit(self) -> Limit | None:
         """Of the requests admitted in the last 60 s."""
@@ -187,9 +198,6 @@ class Endpoint:
         latency = latency_of(self.settings, digest)
         answer, billed, struck = self._answer(body, digest, fault) if chat else _vectors(body)
         faults.spoil_answer(fault, answer)
-        if chat:
-            del answer["usage"]
-            answer |= self.profile.tell(billed)
         content, content_type = faults.spoil_body(fault, orjson.dumps(answer), digest)
         if fault == "slow":
             response = await self._drip(request, content, max(10 * latency, self.settings.slow_seconds))
@@ -216,7 +224,35 @@ class Endpoint:
         struck = None if fault else profile.strike(answer, seen, draw, self.settings.odd_rate)
         usage, thoughts = answer["usage"], draw.randint(profile.thoughts // 2, profile.thoughts)
         cached = min(self.cache.cached(text_of(seen)), usage["prompt_tokens"])
-        return answer, Billed(usage["prompt_tokens"], usage["completion_tokens"] + thoughts, cached, thoughts), struck
+        billed = Billed(usage["prompt_tokens"], usage["completion_tokens"] + thoughts, cached, thoughts)
+        del answer["usage"]
+        return answer | profile.tell(billed), billed, struck
+
+    def _answer_in_batch(self, raw: bytes) -> tuple[int, Any]:
+        """What a line of a batch gets: the status and body that the same request has online. Counted and sold like that."""
+        now, digest, body = time.monotonic(), self._digest(raw), orjson.loads(raw)
+        self.stats.arrive(now)
+        self.stats.in_flight -= 1
+        problem, fault = self.profile.refuse(body, _draw(digest)), self._fault(digest, self.stats.attempt(digest))
+        if fault:
+            self.stats.faults[fault] += 1
+        if fault in faults.REFUSALS:
+            status, code, message = faults.REFUSALS[fault]
+            problem = Problem(status, message, code)
+        if problem:
+            reply = self.profile.form(problem, _draw(digest))
+            return reply.status, reply.body
+        answer, billed, struck = self._answer(body, digest, fault)
+        faults.spoil_answer(fault, answer)
+        self.stats.bill(now, digest, billed, told=bool(answer.get("usage")))
+        if struck:
+            self.stats.faults[struck] += 1
+        elif fault is None or fault in faults.OF_CONNECTIONS:
+            self.stats.sell(now, digest, delivered=True)
+        return 200, answer
+
+    def _digest(self, raw: bytes) -> int:
+        return int.from_bytes(blake2b(raw, digest_size=8, key=str(self.settings.seed).encode()).digest(), "big")
 
     async def _drip(self, request: web.BaseRequest, content: bytes, seconds: float) -> web.StreamResponse:
         response = web.StreamResponse(headers=self._headers() | {"Content-Type": "application/json"})

@@ -29,6 +29,7 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
     "quota": (429, "insufficient_quota", "You exceeded your current quota, check your plan and billing details. (simulated)"),
     "content_filter": (400, "content_filter", "The prompt triggered the content management policy. (simulated)"),
 }
+OF_CONNECTIONS = ("reset", "slow", "truncated", "garbage", "error_200")  # no line of a batch meets them
 WAITS = ("429", "503", "529")  # those that say Retry-After: 1
 WITHOUT_USAGE = ("truncated", "garbage", "error_200")  # billed all the same
 

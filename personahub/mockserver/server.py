@@ -3,7 +3,8 @@
 It is a simulation and never presented as a model: each response says so (`system_fingerprint: "simulated"`, `x-simulated: true`).
 Answers and latency depend on (seed, body) only, faults also on how often that body was asked, so that a retry can pass.
 
-    POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /health, GET /stats, POST /stats/reset
+    POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /health, GET /stats, POST /stats/reset,
+    and the Batch API of batches.py
 """
 
 import asyncio
@@ -84,7 +85,7 @@ def main() -> None:
         sys.stdout.write(f"{base_url}\n")
         sys.stdout.flush()
 
-    serve(Settings(**{**given, "faults": tuple(given["faults"])}), ready)
+    serve(Settings(**{**given, "faults": tuple(given["faults"]), "batch_ends": tuple(given["batch_ends"])}), ready)
 
 
 def _end_with_stdin() -> None:

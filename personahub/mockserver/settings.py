@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from personahub.mockserver.batches import ENDS
 from personahub.mockserver.faults import FAULTS, RARE_FAULTS
 from personahub.mockserver.profiles import PROFILES
 
@@ -30,11 +31,15 @@ class Settings:
     slow_seconds: float = 1.0
     like: str | None = None
     odd_rate: float = 0.02
+    batch_seconds: float = 0.1  # from the making of a batch to its end
+    batch_ends: tuple[str, ...] = ()  # how the first batches end (batches.py); all others complete
 
     def __post_init__(self) -> None:
         unknown = set(self.faults) - set(FAULTS) - set(RARE_FAULTS)
         if unknown:
             raise ValueError(f"unknown fault {', '.join(sorted(unknown))}; known: {', '.join(FAULTS + RARE_FAULTS)}")
+        if unknown := set(self.batch_ends) - set(ENDS):
+            raise ValueError(f"unknown end of a batch {', '.join(sorted(unknown))}; known: {', '.join(ENDS)}")
         if self.like is not None and self.like not in PROFILES:
             raise ValueError(f"like is one of {', '.join(PROFILES)}, not {self.like!r}")
         if self.overflow not in ("queue", "429"):

@@ -60,6 +60,7 @@ def preview(hub: Hub, name: str, n: int) -> list[Preview]:
     if not stage.buys_answers:
         asking = [each.name for each in stages.STAGES.values() if each.buys_answers]
         raise ConfigError(f"{name!r} asks no model: preview takes one of {', '.join(asking)}")
+    hub = replace(hub, config=_online(hub.config))
     known_prices(hub.config, [stage])
     batch = _first_batch(hub, stage) if stage.preview is None else drive(hub, stage, stage.preview(hub, n), {})
     if batch is None:
@@ -67,9 +68,18 @@ def preview(hub: Hub, name: str, n: int) -> list[Preview]:
     few = hub.store.materialise(batch.requests.orderBy("completion_id", "source_id").limit(n), f"{name}.preview")
     batch = replace(batch, requests=few, early_stop=None)
     hub.consent.agree([estimate(hub.store, batch, find_pending(hub.store, batch))])  # it is asked for by name, and small
-    buy(hub, batch)
+    buy(hub, batch, wait=False)
     answers = {row.completion_id: row for row in _answers_of(hub, few).collect()}
     return [_previewed(batch, row, answers.get(row.completion_id)) for row in few.orderBy("completion_id").collect()]
+
+
+def _online(config: Config) -> Config:
+    """Someone waits for a few answers: they are not bought in batches."""
+    models = {
+        alias: model.model_copy(update={"batch": model.batch.model_copy(update={"enabled": False})})
+        for alias, model in config.models.items()
+    }
+    return config.model_copy(update={"models": models})
 
 
 def _first_batch(hub: Hub, stage: Stage) -> RequestBatch | None:
@@ -89,7 +99,9 @@ def _previewed(batch: RequestBatch, request: Any, answer: Any) -> Preview:
     prompt: Prompt = batch.prompts[request.prompt_name]
     messages = prompt.render(json.loads(request.variables))
     if answer is None:
-        return Preview(request.source_id, messages, None, "no answer: the call failed transiently", 0, 0, None)
+        return Preview(
+            request.source_id, messages, None, "no answer yet: the call failed transiently, or waits in a batch", 0, 0, None
+        )
     return Preview(
         request.source_id,
         messages,

@@ -30,7 +30,7 @@ def foreseen(spark, tmp_path_factory):
         asked = {"prompt_name": prompt.name, "variables": canonical_json({"persona": "x" * characters})}
         rows = spark.createDataFrame([{**asked, "completion_id": name} for name in "ab"], schemas.REQUESTS)
         order = RequestBatch("synthesize", "examples", rows, model, {prompt.name: prompt})
-        return estimate(store, order, PendingRequests(rows, 2, 0, characters, 0)).prompt_tokens
+        return estimate(store, order, PendingRequests(rows, 2, 0, 0, characters, 0)).prompt_tokens
 
     return tokens
 

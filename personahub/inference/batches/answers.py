@@ -1,0 +1,94 @@
+"""What came back of a batch: lines of its output and error files -> outcomes, by the rules of answers that came online. Pure."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from personahub.errors import ErrorKind
+from personahub.llm import error_responses, responses, retry
+from personahub.llm.retry import Decision, Tries
+from personahub.llm.tracked_calls import TrackedCall
+from personahub.llm.types import Attempt, ChatCall, Outcome, Usage
+
+# the whole batch ended before this request was asked: nothing was bought
+NEVER_ASKED = frozenset({"batch_expired", "batch_cancelled", "request_expired", "request_cancelled"})
+_PASSING = retry.TRANSIENT | {ErrorKind.RATE_LIMIT}
+_MESSAGE = 500  # characters that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of the batch, and how many answers of no use it has had before."""
+
+    call: ChatCall
+    bad_answers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """outcomes: of what was asked and told. repeated, unknown: lines that were left out, since their request had one, or is not ours.
+
+    fatal: what no request could have overcome; refusal: what the endpoint said to requests, where it has answered none.
+    """
+
+    outcomes: list[Outcome]
+    repeated: int = 0
+    unknown: int = 0
+    fatal: Attempt | None = None
+    refusal: str | None = None
+
+
+def read(lines: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked], served: bool, at: float) -> Answers:
+    """The outcomes of a batch that has ended, at most one a request; what has none is pending again.
+
+    served: has the endpoint answered such requests before? at: their created_at.
+    """
+    attempts: dict[str, Attempt] = {}
+    repeated = unknown = 0
+    for line in lines:
+        name = str(line.get("custom_id"))
+        if name not in asked:
+            unknown += 1
+            continue
+        attempt = attempt_of(line, asked[name].call.schema)
+        if attempt is None:
+            continue
+        repeated += name in attempts
+        if name not in attempts or (attempt.kind is None and attempts[name].kind is not None):
+            attempts[name] = attempt
+    served = served or any(_is_answer(attempt.kind) for attempt in attempts.values())
+    outcomes = [_outcome(asked[name], attempt, served, at) for name, attempt in attempts.items()]
+    fatal = next((attempt for attempt in attempts.values() if attempt.kind in retry.FATAL), None)
+    refusal = next((attempt.message for attempt in attempts.values() if attempt.kind in retry.REFUSED), None)
+    return Answers(outcomes, repeated, unknown, fatal, None if served else refusal)
+
+
+def attempt_of(line: Mapping[str, Any], schema: Mapping[str, Any] | None) -> Attempt | None:
+    """What one line says; None: its request was never asked."""
+    response, error = line.get("response"), line.get("error")
+    status = response.get("status_code") if isinstance(response, Mapping) else None
+    if isinstance(response, Mapping) and isinstance(status, int):
+        body = response.get("body")
+        attempt = responses.judge(body, schema) if 200 <= status < 300 else error_responses.judge_error(status, body, {})
+    elif isinstance(error, Mapping) and str(error.get("code")).lower() in NEVER_ASKED:
+        return None
+    elif error:
+        attempt = error_responses.error_inside(error, Usage())
+    else:
+        attempt = Attempt(ErrorKind.MALFORMED, message="the line of the batch has neither a response nor an error")
+    return dataclasses.replace(attempt, message=attempt.message and attempt.message[:_MESSAGE])
+
+
+def _is_answer(kind: ErrorKind | None) -> bool:
+    return kind is None or not (kind in _PASSING or kind in retry.FATAL or kind in retry.REFUSED)
+
+
+def _outcome(asked: Asked, attempt: Attempt, served: bool, at: float) -> Outcome:
+    kind = attempt.kind
+    again = kind in _PASSING or kind in retry.FATAL or (kind in retry.BAD_ANSWER and not asked.bad_answers)
+    final = not again and (served or kind not in retry.REFUSED)
+    tracked = TrackedCall(asked.call, Tries(requests=1), usage=attempt.usage)
+    outcome = tracked.outcome(attempt, Decision(None, final=final, kind=kind))
+    outcome.created_at = at
+    return outcome
