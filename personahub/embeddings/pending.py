@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 
 from personahub.config import Model, SemanticDedup
 from personahub.inference.pending import CHARACTERS_PER_TOKEN, pending_scratch, priced
-from personahub.llm.embeddings import MIN_BYTES_PER_TOKEN, key_of
+from personahub.llm.embeddings import key_of
+from personahub.llm.usage import MIN_BYTES_PER_TOKEN
 from personahub.storage.delta import Store
 from personahub.storage.hub import Estimate
 
@@ -58,7 +59,7 @@ def find_pending_texts(store: Store, batch: VectorBatch) -> PendingTexts:
 
 
 def max_tokens_of(text: str) -> Column:
-    """An upper bound on the tokens of a column of texts, as llm.embeddings counts them."""
+    """An upper bound on the tokens of a column of texts, as llm.usage counts them."""
     return F.ceil(F.octet_length(text) / MIN_BYTES_PER_TOKEN)
 
 

@@ -51,7 +51,7 @@ class PendingRequests:
     calls: int
     reused: int
     enqueued: int
-    longest: int  # characters of the longest variables
+    longest: int  # bytes of the longest variables
     asked_before: int  # answered earlier under another prompt version, model or settings
 
 
@@ -66,7 +66,7 @@ def find_pending(store: Store, batch: RequestBatch) -> PendingRequests:
         enqueued = rows.join(waiting, on="completion_id", how="left_semi").count()
         rows = rows.join(waiting, on="completion_id", how="left_anti")
     rows = store.materialise(rows.select(*schemas.REQUESTS.names), pending_scratch(batch.stage, batch.purpose))
-    calls, longest = rows.agg(F.count("*"), F.max(F.length("variables"))).collect()[0]
+    calls, longest = rows.agg(F.count("*"), F.max(F.octet_length("variables"))).collect()[0]
     total = batch.requests.agg(F.countDistinct("completion_id")).collect()[0][0]
     before = ledger.where(F.col("stage") == batch.stage).select("source_id", "sample_index").distinct()
     again = rows.join(before, on=["source_id", "sample_index"], how="left_semi").count() if calls else 0

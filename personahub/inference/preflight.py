@@ -26,6 +26,7 @@ from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer
 from personahub.llm.keys import read_key
 from personahub.llm.probe import Probe, probe, probe_embeddings
+from personahub.llm.usage import MIN_BYTES_PER_TOKEN
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
 
@@ -33,7 +34,6 @@ BUDGET_MESSAGE = (
     "inference.budget_usd leaves no room for another request; what was bought is kept. "
     "Raise it and run again: the run goes on where it was"
 )
-MIN_CHARACTERS_PER_TOKEN = 2.0  # for a reservation, which must not fall short
 PREFLIGHT_TASKS = 4
 PROBE = "probe"  # the purpose of requests that find out what an endpoint honours
 
@@ -55,10 +55,10 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
     Raises BudgetExceeded if the rest of the budget pays for no request.
     """
     settings = hub.config.inference
-    budget = settings.budget_usd
+    budget, usd_each = settings.budget_usd, model.cost_usd(prompt_tokens, answer_tokens) or 0.0
     if budget is not None:
         budget -= spent_usd(hub.store)
-        if budget < (model.cost_usd(prompt_tokens, answer_tokens) or 0.0):
+        if budget < usd_each:
             raise BudgetExceeded(BUDGET_MESSAGE)
     return Limits(
         concurrency=model.max_concurrent_requests,
@@ -67,7 +67,7 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
         budget_usd=budget,
         max_error_rate=settings.max_error_rate,
         tokens_each=prompt_tokens + answer_tokens,
-        usd_each=model.cost_usd(prompt_tokens, answer_tokens) or 0.0,
+        usd_each=usd_each,
         request_timeout=model.request_timeout,
     )
 
@@ -81,7 +81,7 @@ def spent_usd(store: Store) -> float:
 def longest_request(batch: RequestBatch, pending: PendingRequests) -> int:
     """An upper estimate, in tokens of the prompt."""
     fixed = max(characters(prompt, None) for prompt in batch.prompts.values())
-    return math.ceil((pending.longest + fixed) / MIN_CHARACTERS_PER_TOKEN)
+    return math.ceil((pending.longest + fixed) / MIN_BYTES_PER_TOKEN)
 
 
 def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> tuple[Address | None, str | None]:

@@ -25,7 +25,8 @@ class ChatClient:
     async def attempt(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> Attempt:
         """Exactly one HTTP request for `call`, with `messages` in place of its own if given. See `Connection.post`."""
         body = self.body(call, messages)
-        return await self._connection.post("/chat/completions", body, lambda got: responses.judge(got, call.schema))
+        most = self._model.max_answer_tokens
+        return await self._connection.post("/chat/completions", body, lambda got: responses.judge(got, call.schema), most)
 
     def body(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> dict[str, Any]:
         """The JSON body of the request, as `preview` shows it."""

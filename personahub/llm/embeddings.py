@@ -1,7 +1,6 @@
 """Asks one OpenAI-compatible endpoint for vectors: what is sent, what a 200 means, and how many texts fit into one request."""
 
 import base64
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,16 +11,10 @@ from personahub.errors import ErrorKind
 from personahub.ids import canonical_json
 from personahub.llm import error_responses
 from personahub.llm.http import Connection
-from personahub.llm.types import Attempt, EmbeddingCall
-from personahub.llm.usage import read_usage_of_texts
+from personahub.llm.types import UNTOLD, Attempt, EmbeddingCall
+from personahub.llm.usage import max_tokens_of, read_usage_of_error, read_usage_of_texts
 
-MIN_BYTES_PER_TOKEN = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
 _OF_CHATS = ("max_tokens", "max_completion_tokens")  # generation_params has them by default; an embedding has no answer to cut
-
-
-def max_tokens_of(text: str) -> int:
-    """An upper estimate."""
-    return math.ceil(len(text.encode("utf-8", "replace")) / MIN_BYTES_PER_TOKEN)
 
 
 def settings_of(model: Model) -> dict[str, Any]:
@@ -76,7 +69,7 @@ class EmbeddingsClient:
         if self.encoding == "base64":  # a quarter of the bytes, and the very bits; float is what endpoints send by themselves
             body["encoding_format"] = "base64"
         wanted = settings.get("dimensions")
-        return await self._connection.post("/embeddings", body, lambda got: judge(got, call.size, wanted))
+        return await self._connection.post("/embeddings", body, lambda got: judge(got, call.size, wanted), 0)
 
     async def close(self) -> None:
         """Closes the connections. Requests still in flight fail."""
@@ -89,13 +82,14 @@ def judge(body: Any, count: int, dimensions: int | None = None) -> Attempt:
     MALFORMED: not that, which may pass. INVALID: a vector that no further try makes better (not finite, or not of `dimensions`).
     """
     if isinstance(body, str):
-        return Attempt(ErrorKind.MALFORMED, message="the response is not JSON")
+        return Attempt(ErrorKind.MALFORMED, message="the response is not JSON", usage=UNTOLD)
     if not isinstance(body, Mapping):
-        return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a list of embeddings")
+        what = f"the response is a JSON {type(body).__name__}, not a list of embeddings"
+        return Attempt(ErrorKind.MALFORMED, message=what, usage=UNTOLD)
     usage = read_usage_of_texts(body)
     data = body.get("data")
     if body.get("error") and not data:
-        return error_responses.error_inside(body["error"], usage)
+        return error_responses.error_inside(body["error"], read_usage_of_error(body))
     try:
         vectors = [_vector(item) for item in _in_order(data, count)]
     except (ValueError, TypeError, KeyError) as error:

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from personahub.errors import ErrorKind
-from personahub.llm.types import Attempt, Usage
+from personahub.llm.types import UNTOLD, Attempt, Usage
 
 _KINDS = {
     402: ErrorKind.QUOTA,
@@ -22,6 +22,7 @@ _KINDS = {
     503: ErrorKind.OVERLOADED,
     529: ErrorKind.OVERLOADED,
 }
+_GATEWAY_TIMEOUTS = (504, 524)  # what it had passed the request on to may have answered, and billed
 # a code is more exact than the status: the first match wins. Only codes, letters and digits of them, are looked at: a message may
 # repeat the text that was sent
 _NO_MONEY = re.compile(
@@ -60,6 +61,7 @@ def judge_error(status: int, body: Any, headers: Mapping[str, str]) -> Attempt:
         message=message,
         retry_after=_retry_delay(error) if waits is None else waits,
         withheld=kind is ErrorKind.INVALID,
+        usage=UNTOLD if status in _GATEWAY_TIMEOUTS else Usage(),
     )
 
 

@@ -23,11 +23,13 @@ from aiohttp_socks import ProxyConnector
 
 from personahub.config import Model
 from personahub.errors import ConfigError, ErrorKind
-from personahub.llm import error_responses, streams
+from personahub.llm import error_responses, streams, usage
 from personahub.llm.keys import credentials_of, is_loopback
-from personahub.llm.types import Attempt
+from personahub.llm.types import UNTOLD, Attempt, Usage
 
 _MESSAGE = 500  # characters of an error message that are kept
+_CONNECT_SECONDS = 30.0
+_LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)  # the connection ended under a request
 
 
 class Connection:
@@ -46,21 +48,28 @@ class Connection:
         self._proxy = None if self._socks else proxy
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: dict[str, Any], judge: Callable[[Any], Attempt]) -> Attempt:
+    async def post(self, path: str, body: dict[str, Any], judge: Callable[[Any], Attempt], answer_tokens: int) -> Attempt:
         """Exactly one HTTP request; `judge` says what a 200 with this body is. Raises nothing but CancelledError.
 
-        Ends within `request_timeout` seconds, however slowly a body drips. A bad answer carries the tokens it was billed with.
+        Ends within `request_timeout` seconds, however slowly a body drips. A bad answer carries the tokens it was billed with. What the
+        endpoint does not tell of them is estimated; answer_tokens: the most that an answer may have.
         """
         started = time.perf_counter()
+        data = b""
         try:
-            result = await self._send(path, orjson.dumps(body), judge)
+            data = orjson.dumps(body)
+            result = await self._send(path, data, judge)
         except Exception as error:
             result = _failed(error, self._model)
         message, text = self._scrub(result.message), self._scrub(result.text)
         if result.kind is ErrorKind.AUTHENTICATION:
             message = f"{self._base_url} (model {self._model.model}) refused {self._credentials.said}: {message}"
         return dataclasses.replace(
-            result, message=message and message[:_MESSAGE], text=text, latency_s=time.perf_counter() - started
+            result,
+            message=message and message[:_MESSAGE],
+            text=text,
+            usage=usage.completed(result.usage, len(data), answer_tokens),
+            latency_s=time.perf_counter() - started,
         )
 
     async def close(self) -> None:
@@ -88,7 +97,7 @@ class Connection:
         }
         return aiohttp.ClientSession(
             headers=headers,
-            timeout=aiohttp.ClientTimeout(total=self._model.request_timeout),
+            timeout=aiohttp.ClientTimeout(total=self._model.request_timeout, sock_connect=_connect_seconds(self._model)),
             connector=aiohttp.TCPConnector(**limits) if self._socks is None else ProxyConnector.from_url(self._socks, **limits),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -152,13 +161,24 @@ def _decoded(content: bytes, charset: str | None) -> str:
         return content.decode("utf-8-sig", errors="replace")  # a byte that is no UTF-8 spoils a character, not the answer
 
 
+def _connect_seconds(model: Model) -> float:
+    """The longest wait for a connection: less than for an answer, to tell a request that never left from one that may be billed."""
+    return min(_CONNECT_SECONDS, model.request_timeout / 2)
+
+
 def _failed(error: Exception, model: Model) -> Attempt:
+    """Only a request that never left is known not to be billed: after that, an answer may be lost on its way."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url} within {_connect_seconds(model):g} s")
     if isinstance(error, asyncio.TimeoutError):
-        return Attempt(ErrorKind.TIMEOUT, message=f"no whole response within request_timeout ({model.request_timeout:g} s)")
+        message = f"no whole response within request_timeout ({model.request_timeout:g} s)"
+        return Attempt(ErrorKind.TIMEOUT, message=message, usage=UNTOLD)
     if isinstance(error, aiohttp.ClientPayloadError):
-        return Attempt(ErrorKind.MALFORMED, message=f"the response is cut off: {error}")
+        return Attempt(ErrorKind.MALFORMED, message=f"the response is cut off: {error}", usage=UNTOLD)
     if isinstance(error, aiohttp.ClientError | OSError):
-        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {error or type(error).__name__}")
+        left = isinstance(error, _LOST) and not isinstance(error, aiohttp.ClientConnectorError)
+        message = f"no connection to {model.base_url}: {error or type(error).__name__}"
+        return Attempt(ErrorKind.CONNECTION, message=message, usage=UNTOLD if left else Usage())
     if isinstance(error, ConfigError | TypeError | ValueError):
         return Attempt(ErrorKind.BAD_REQUEST, message=f"the request can not be written as JSON: {type(error).__name__}: {error}")
     return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(error).__name__}: {error}")

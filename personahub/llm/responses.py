@@ -7,8 +7,8 @@ from typing import Any
 from personahub.errors import ErrorKind
 from personahub.llm import json_answers
 from personahub.llm.error_responses import error_inside, one_line, unwrapped
-from personahub.llm.types import Attempt, Usage
-from personahub.llm.usage import read_usage
+from personahub.llm.types import UNTOLD, Attempt, Usage
+from personahub.llm.usage import read_usage, read_usage_of_error
 
 _CUT = {"length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_new_tokens", "token_limit"}
 _FILTERED = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist"}
@@ -19,18 +19,19 @@ _THOUGHTS = ("reasoning_content", "reasoning")
 def judge(body: Any, schema: Mapping[str, Any] | None) -> Attempt:
     """The Attempt that a 200 with this body is. `body`: parsed JSON, or the text where it is no JSON."""
     if isinstance(body, str):
-        return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {one_line(body)}")
+        return Attempt(ErrorKind.MALFORMED, message=f"the response is not JSON: {one_line(body)}", usage=UNTOLD)
     body = unwrapped(body)
     if not isinstance(body, Mapping):
-        return Attempt(ErrorKind.MALFORMED, message=f"the response is a JSON {type(body).__name__}, not a chat completion")
-    usage = read_usage(body)
+        what = f"the response is a JSON {type(body).__name__}, not a chat completion"
+        return Attempt(ErrorKind.MALFORMED, message=what, usage=UNTOLD)
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if isinstance(choice, Mapping) and choice.get("error"):
-        return error_inside(choice["error"], usage)
+        return error_inside(choice["error"], read_usage_of_error(body))
     if body.get("error") and not (isinstance(message, Mapping) and (_text(message.get("content")) or "").strip()):
-        return error_inside(body["error"], usage)
+        return error_inside(body["error"], read_usage_of_error(body))
+    usage = read_usage(body, message)
     if choice is None:
         return Attempt(ErrorKind.MALFORMED, message=f"the response has no choices: {one_line(body)}", usage=usage)
     if not isinstance(message, Mapping):

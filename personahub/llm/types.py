@@ -56,7 +56,8 @@ class Usage:
     """The tokens that a request was billed, or all requests of a call together.
 
     `prompt` is the whole prompt: `cached` (read from the provider's cache) and `cache_write` (written to it) are parts of it. `reasoning`
-    is the part of `completion` that was thought. estimated: the endpoint did not tell all of it.
+    is the part of `completion` that was thought. estimated: the endpoint did not tell all of it, and an upper estimate of ours stands for
+    the rest (llm/usage.py).
     """
 
     prompt: int = 0
@@ -81,6 +82,9 @@ class Usage:
         return model.cost_usd(self.prompt, self.completion, self.cached, self.cache_write)
 
 
+UNTOLD = Usage(estimated=True)  # of a request that may have been billed, and nobody says how much
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One HTTP request and what came of it. `kind` None means a whole, non-empty answer."""
@@ -90,7 +94,7 @@ class Attempt:
     finish_reason: str | None = None
     message: str | None = None  # for people; at most 500 characters, never the key
     retry_after: float | None = None  # seconds the endpoint asked to wait
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # nothing was billed
     latency_s: float = 0.0
     withheld: bool = False  # an answer that the endpoint itself found invalid: no turn of a conversation, only asked for again
     vectors: tuple[str, ...] = ()  # float32, little endian, base64: as they travel, and as the journal keeps them

@@ -1,20 +1,43 @@
-"""What a response says that it was billed: the one place for the names that endpoints use. Pure functions, no I/O."""
+"""The tokens that a request was billed: what a response tells of them, and an upper estimate of what it does not. Pure functions, no I/O.
 
+The one place for the names that endpoints use.
+"""
+
+import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from personahub.llm.types import Usage
+from personahub.llm.types import UNTOLD, Usage
 
+MIN_BYTES_PER_TOKEN = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
 _MOST = 10**12  # no request has more tokens: what is above is no count
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 
 
-def read_usage(body: Mapping[str, Any]) -> Usage:
-    """The usage in the body of a response; 0 where it tells none.
+def max_tokens_of(text: str) -> int:
+    """An upper estimate."""
+    return math.ceil(len(text.encode("utf-8", "replace")) / MIN_BYTES_PER_TOKEN)
 
-    Prompt tokens hold those of the cache, under whatever name. A gateway may leave them beside instead: then they are more than the
-    prompt's, or the total is the sum of all.
+
+def completed(usage: Usage, sent: int, answer_tokens: int) -> Usage:
+    """What was not told, at an upper estimate: of the prompt by the `sent` bytes of the request, with all that a provider may count in it.
+
+    Of an answer that was not seen answer_tokens, the most that it may have; one that was seen `read_usage` has estimated.
+    """
+    if not usage.estimated:
+        return usage
+    prompt = usage.prompt or math.ceil(sent / MIN_BYTES_PER_TOKEN)
+    return replace(usage, prompt=prompt, completion=usage.completion or answer_tokens)
+
+
+def read_usage(body: Mapping[str, Any], message: Any = None) -> Usage:
+    """The usage in the body of a response; `estimated` where it tells none, or none that can be: no prompt is empty, no answer is free.
+
+    message: the answer, whose whole size counts where its tokens are not told: text, thoughts and tool calls. Prompt tokens hold those of
+    the cache, under whatever name. A gateway may leave them beside instead: then they are more than the prompt's, or the total is the sum
+    of all.
     """
     told = _part(body, "usage")
     details = _part(told, "prompt_tokens_details")
@@ -29,12 +52,27 @@ def read_usage(body: Mapping[str, Any]) -> Usage:
     whole = max(completion, total - prompt)
     reasoning = max(_count(_part(told, "completion_tokens_details"), "reasoning_tokens"), whole - completion)
     cached = min(cached, prompt)
-    return Usage(prompt, cached, min(cache_write, prompt - cached), whole, min(reasoning, whole))
+    said = _said(message) if not whole and isinstance(message, Mapping) else ""
+    usage = Usage(prompt, cached, min(cache_write, prompt - cached), whole, min(reasoning, whole))
+    return replace(usage, completion=whole or max_tokens_of(said), estimated=not prompt or bool(said))
 
 
 def read_usage_of_texts(body: Mapping[str, Any]) -> Usage:
     """The same of an answer with vectors, for which nothing is billed beside the texts."""
-    return Usage(read_usage(body).prompt)
+    told = read_usage(body).prompt
+    return Usage(told) if told else UNTOLD
+
+
+def read_usage_of_error(body: Mapping[str, Any]) -> Usage:
+    """The same of an error that came in place of an answer: what it does not tell was not billed."""
+    told = read_usage(body)
+    return Usage() if told.estimated else told
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """What a model wrote, wherever the message holds it."""
+    written = {name: part for name, part in message.items() if part and name != "role"}
+    return json.dumps(written, ensure_ascii=False) if written else ""
 
 
 def _count(told: Mapping[str, Any], name: str) -> int:

@@ -17,7 +17,7 @@ from personahub.errors import AuthenticationError, ErrorKind
 from personahub.llm import http
 from personahub.llm.chat import ChatClient
 from personahub.llm.keys import read_key
-from personahub.llm.types import ChatCall
+from personahub.llm.types import ChatCall, Usage
 from personahub.mockserver.faults import FAULTS, RARE_FAULTS
 
 KEY = "sk-secret-0123456789"
@@ -130,6 +130,13 @@ def test_each_fault_becomes_its_kind(faulty_server, persona_schema, fault):
     assert attempt.retry_after == (1.0 if fault in ("429", "503", "529") else None)
     if fault in ("null_content", "empty_choices", "blank", "reasoning", "length", "refusal", "filtered", "wrong_schema"):
         assert attempt.usage.completion > 0  # wasted, yet billed
+        assert not attempt.usage.estimated
+    elif fault in ("reset", "truncated", "garbage"):  # perhaps billed: nobody says how much
+        assert attempt.usage.estimated
+        assert attempt.usage.completion == 1024
+        assert 10 < attempt.usage.prompt < 1000
+    else:
+        assert attempt.usage == Usage()
 
 
 def test_a_dripping_body_ends_with_request_timeout(mock_server):
@@ -137,6 +144,7 @@ def test_a_dripping_body_ends_with_request_timeout(mock_server):
     (attempt,) = ask(running.base_url, call_of("hi"), request_timeout=0.5)
     assert attempt.kind is ErrorKind.TIMEOUT
     assert "request_timeout (0.5 s)" in attempt.message
+    assert (attempt.usage.estimated, attempt.usage.completion) == (True, 1024)  # the model goes on without us
     assert 0.4 < attempt.latency_s < 2
 
 
@@ -151,6 +159,18 @@ def test_a_refused_connection(unused_port):
     (attempt,) = ask(f"http://127.0.0.1:{unused_port}/v1", call_of("hi"))
     assert attempt.kind is ErrorKind.CONNECTION
     assert str(unused_port) in attempt.message
+    assert attempt.usage == Usage()
+
+
+def test_a_connection_that_never_comes_is_not_billed():
+    with socket.socket() as listener:  # one that waits to be accepted fills its line
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with socket.create_connection(listener.getsockname()):
+            (attempt,) = ask(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", call_of("hi"), request_timeout=0.6)
+    assert attempt.kind is ErrorKind.CONNECTION
+    assert "within 0.3 s" in attempt.message
+    assert attempt.usage == Usage()
 
 
 @pytest.fixture

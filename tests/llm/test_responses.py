@@ -6,6 +6,7 @@ import pytest
 
 from personahub.errors import ErrorKind
 from personahub.llm import http, json_answers, responses
+from personahub.llm.types import UNTOLD, Usage
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5}
 
@@ -53,6 +54,7 @@ def test_what_is_no_chat_completion_is_malformed(response):
     attempt = responses.judge(response, None)
     assert attempt.kind is ErrorKind.MALFORMED
     assert attempt.message
+    assert attempt.usage == (Usage() if isinstance(response, dict) and "error" in response else UNTOLD)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +101,10 @@ def test_an_error_inside_a_200_is_what_it_says(error, kind):
 @pytest.mark.parametrize(
     "usage", [None, "x", {}, {"prompt_tokens": None}, {"prompt_tokens": "7"}, {"prompt_tokens": float("nan")}]
 )
-def test_odd_usage_counts_as_zero(usage):
-    attempt = responses.judge(body(usage=usage), None)
-    assert (attempt.kind, attempt.usage.prompt) == (None, 0)
+def test_odd_usage_is_estimated_by_what_was_said(usage):
+    attempt = responses.judge(body("An answer of some length.", usage=usage), None)
+    assert (attempt.kind, attempt.usage.prompt, attempt.usage.estimated) == (None, 0, True)
+    assert 5 < attempt.usage.completion < 40
 
 
 def test_an_answer_that_breaks_its_schema_is_invalid_and_kept(persona_schema):

@@ -139,6 +139,19 @@ def test_over_http_the_governor_holds_the_budget(loop):
     assert len(outcomes) == stats["requests"] < 500
 
 
+def test_requests_that_may_be_billed_after_their_timeout_count_against_the_budget(loop):
+    with mockserver.start(port=0, median=60.0) as server:
+        model = Model(base_url=server.base_url, in_mtok_cost=10.0, out_mtok_cost=10.0, request_timeout=0.2, max_retries=50)
+        governor = Governor(Limits(2, budget_usd=0.11, usd_each=0.011), total=50)  # an answer of 1,024 tokens, and a prompt
+        with running(loop, model, LocalLink(governor)) as [scheduler]:
+            scheduler.offer(calls(50))
+            scheduler.close_input()
+            drain(scheduler)
+        requests = server.stats()["requests"]
+    assert governor.stop_kind == "budget"
+    assert 5 < requests <= 10
+
+
 def test_a_governor_answers_only_to_its_token():
     with GovernorServer(Governor(Limits(1))) as carrier:
         assert asyncio.run(reachable(carrier.address))

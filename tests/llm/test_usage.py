@@ -1,10 +1,12 @@
 """The tokens that endpoints tell, under the names that they use."""
 
+import math
+
 import pytest
 
 from personahub.config import Model
-from personahub.llm.types import Usage
-from personahub.llm.usage import read_usage, read_usage_of_texts
+from personahub.llm.types import UNTOLD, Usage
+from personahub.llm.usage import completed, read_usage, read_usage_of_error, read_usage_of_texts
 
 MANY = {"prompt_tokens": 2000, "completion_tokens": 300, "total_tokens": 2300}
 
@@ -53,13 +55,37 @@ def test_the_total_tells_what_the_parts_do_not(told, usage):
 @pytest.mark.parametrize("odd", [None, "7", -1, float("nan"), float("inf"), True, [7], 1e300])
 def test_what_is_no_count_is_none(odd):
     told = {"prompt_tokens": odd, "completion_tokens": odd, "total_tokens": odd, "prompt_tokens_details": {"cached_tokens": odd}}
-    assert read_usage({"usage": told}) == Usage()
-    assert read_usage({"usage": odd}) == Usage()
+    assert read_usage({"usage": told}) == read_usage({"usage": odd}) == UNTOLD
+    assert read_usage_of_error({"usage": told}) == Usage()  # an error that tells none was not billed
 
 
 def test_texts_are_billed_as_prompts_alone():
     assert read_usage_of_texts({"usage": {"prompt_tokens": 7, "total_tokens": 9}}) == Usage(7)
     assert read_usage_of_texts({"usage": {"total_tokens": 9}}) == Usage(9)
+    assert completed(read_usage_of_texts({"usage": None}), 100, 0) == Usage(50, estimated=True)
+
+
+def test_what_is_not_told_is_estimated_from_above():
+    said = {"role": "assistant", "content": "A nurse.", "refusal": None}
+    bytes_said = len('{"content": "A nurse."}')
+    estimated = completed(read_usage({"usage": None}, said), 1001, 500)
+    assert estimated == Usage(501, completion=math.ceil(bytes_said / 2), estimated=True)
+    # thoughts and calls of tools count as well; an answer that was not seen counts as the longest
+    thoughtful = said | {"reasoning_content": "x" * 400}
+    assert read_usage({}, thoughtful).completion > 200
+    assert completed(read_usage({}, {"content": None}), 1001, 500) == Usage(501, completion=500, estimated=True)
+    assert completed(UNTOLD, 1001, 500) == Usage(501, completion=500, estimated=True)
+    # two bytes a token hold in every script
+    assert read_usage({}, {"content": "画" * 100}).completion > 100
+
+
+def test_zeros_beside_a_text_tell_nothing():
+    zeros, said = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"content": "A nurse."}
+    assert completed(read_usage({"usage": zeros}, said), 100, 500) == Usage(50, completion=12, estimated=True)
+    half = completed(read_usage({"usage": zeros | {"prompt_tokens": 40}}, said), 100, 500)
+    assert half == Usage(40, completion=12, estimated=True)
+    # an empty answer costs nothing
+    assert read_usage({"usage": zeros | {"prompt_tokens": 40}}, {"content": ""}) == Usage(40)
 
 
 def test_usages_add_up_to_dollars():
