@@ -16,23 +16,17 @@ import orjson
 from aiohttp import web
 
 from personahub.mockserver import answers, faults, shapes
+from personahub.mockserver.admission import Admission, Refusal
 from personahub.mockserver.batches import Batches
 from personahub.mockserver.problems import Problem
-from personahub.mockserver.profiles import PLAIN, PROFILES, Billed, Limit, PrefixCache
+from personahub.mockserver.profiles import PLAIN, PROFILES, Billed, PrefixCache
 from personahub.mockserver.refusals import text_of
 from personahub.mockserver.settings import Settings
-from personahub.mockserver.stats import MINUTE, Stats
+from personahub.mockserver.stats import Stats
 from personahub.mockserver.world import World
 
 _HEADERS = {"x-simulated": "true"}
 _RESET = 444  # seen in the counts only: the connection is gone
-
-
-class _Refusal(Exception):
-    """An error response that no fault caused."""
-
-    def __init__(self, why: str, problem: Problem) -> None:
-        self.why, self.problem = why, problem
 
 
 class Endpoint:
@@ -44,7 +38,7 @@ class Endpoint:
         self.stats = Stats()
         self.world = World(settings.seed, settings.duplicates)
         self.line: deque[asyncio.Future[None]] = deque()
-        self.admitted: deque[float] = deque()
+        self.admission = Admission(settings, self.profile)
         self.batches = Batches(settings.batch_ends, settings.batch_seconds, self._answer_in_batch)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -52,7 +46,7 @@ class Endpoint:
         if path in ("/v1/chat/completions", "/v1/embeddings") and request.method == "POST":
             return await self._paid(request, chat=path.endswith("completions"))
         if path.startswith(("/v1/files", "/v1/batches")):
-            problem = self._key_problem(request)
+            problem = self.admission.key_problem(request.headers)
             return self._reply(problem) if problem else await self.batches.handle(request, path)
         if path == "/v1/models":
             return _json({"object": "list", "data": [{"id": "mock", "object": "model", "owned_by": "simulated"}]})
@@ -62,7 +56,7 @@ class Endpoint:
             return _json(self.stats.snapshot(time.monotonic(), self.settings.capacity) | {"batches": self.batches.count})
         if path == "/stats/reset" and request.method == "POST":
             self.stats = self.stats.reset(time.monotonic())
-            self.admitted.clear()
+            self.admission.forget()
             return _json({"status": "ok"})
         return self._reply(Problem(404, f"no such path: {request.method} {path}", "not_found"))
 
@@ -84,7 +78,7 @@ class Endpoint:
             response = await self._serve(request, raw, digest, chat)
             status = "reset" if response.status == _RESET else str(response.status)
             return response
-        except _Refusal as refusal:
+        except Refusal as refusal:
             self.stats.refused[refusal.why] += 1
             response = self._reply(refusal.problem, digest)
             status = str(response.status)
@@ -114,8 +108,8 @@ class Endpoint:
             self._leave_place()
 
     def _accept(self, request: web.BaseRequest, raw: bytes, digest: int, chat: bool) -> dict[str, Any]:
-        """The parsed body, or _Refusal: key, rate, places, shape, then what the profile does not take; in this order, as endpoints do."""
-        self._admit(request)
+        """The parsed body, or Refusal: key, rate, places, shape, then what the profile does not take; in this order, as endpoints do."""
+        self.admission.admit(request.headers, self.stats.busy)
         try:
             body = orjson.loads(raw)
             said = shapes.why_no_chat(body, self.settings.response_formats) if chat else shapes.why_no_texts(body["input"])
@@ -123,51 +117,15 @@ class Endpoint:
             body, said = {}, "the body is not a valid request"
         if said:
             param = "response_format" if "response_format" in said else None
-            raise _Refusal("request", Problem(400, said, type="invalid_request_error", param=param))
+            raise Refusal("request", Problem(400, said, type="invalid_request_error", param=param))
         problem = self.profile.refuse(body, _draw(digest)) if chat else None
         if problem:
-            raise _Refusal("request", problem)
+            raise Refusal("request", problem)
         return body
-
-    def _admit(self, request: web.BaseRequest) -> None:
-        settings, problem = self.settings, self._key_problem(request)
-        if problem:
-            raise _Refusal("key", problem)
-        if self.profile.limits:
-            limit = self._limit()
-            if limit is not None and not limit.remaining:
-                said = "Requests per minute exceeded. (simulated)"
-                raise _Refusal("rpm", Problem(429, said, "rate_limit_exceeded", retry_after=limit.reset))
-            if settings.overflow == "429" and self.stats.busy >= settings.capacity:
-                said = "Too many requests at once. (simulated)"
-                raise _Refusal("capacity", Problem(429, said, "rate_limit_exceeded", retry_after=1))
-        self.admitted.append(time.monotonic())
-
-    def _key_problem(self, request: web.BaseRequest) -> Problem | None:
-        expected, headers = self.settings.key, request.headers
-        given = headers.get(self.profile.key_header or "") or headers.get("Authorization", "").removeprefix("Bearer ")
-        if expected is None or given == expected:
-            return None
-        # real endpoints echo the key, or parts of it: a client must not pass that on
-        return Problem(401, f"Incorrect API key provided: {given}. (simulated)", "invalid_api_key")
-
-    def _limit(self) -> Limit | None:
-        """Of the requests admitted in the last 60 s."""
-        now, rpm = time.monotonic(), self.settings.rpm
-        if rpm is None:
-            return None
-        while self.admitted and self.admitted[0] <= now - MINUTE:
-            self.admitted.popleft()
-        reset = max(1, math.ceil(self.admitted[0] + MINUTE - now)) if self.admitted else 0
-        return Limit(rpm, max(0, rpm - len(self.admitted)), reset)
-
-    def _headers(self) -> dict[str, str]:
-        limit = self._limit()
-        return _HEADERS if limit is None else _HEADERS | self.profile.headers(limit)
 
     def _reply(self, problem: Problem, digest: int = 0) -> web.Response:
         reply = self.profile.form(problem, _draw(digest))
-        return _json(reply.body, reply.status, self._headers() | reply.headers)
+        return _json(reply.body, reply.status, _HEADERS | self.admission.headers() | reply.headers)
 
     def _fault(self, digest: int, attempt: int) -> str | None:
         if not (self.settings.fault_rate and self.faults):
@@ -204,7 +162,7 @@ class Endpoint:
         else:
             if latency:
                 await asyncio.sleep(latency)
-            response = web.Response(body=content, content_type=content_type, headers=self._headers())
+            response = web.Response(body=content, content_type=content_type, headers=_HEADERS | self.admission.headers())
         now, gone = time.monotonic(), _gone(request)
         told = bool(answer.get("usage")) and fault not in faults.WITHOUT_USAGE and not gone
         self.stats.bill(request["arrived"], digest, billed, told)
@@ -255,7 +213,7 @@ class Endpoint:
         return int.from_bytes(blake2b(raw, digest_size=8, key=str(self.settings.seed).encode()).digest(), "big")
 
     async def _drip(self, request: web.BaseRequest, content: bytes, seconds: float) -> web.StreamResponse:
-        response = web.StreamResponse(headers=self._headers() | {"Content-Type": "application/json"})
+        response = web.StreamResponse(headers=_HEADERS | self.admission.headers() | {"Content-Type": "application/json"})
         response.content_length = len(content)
         await response.prepare(request)
         pieces = min(len(content), max(2, int(seconds / 0.05)))
