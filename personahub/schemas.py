@@ -221,6 +221,7 @@ BATCH_REQUESTS = _table(
     source_id=_STRING,
     sample_index=_INT,
     prompt_name=_STRING,
+    sent_bytes=_INT,  # of its line, by which tokens are estimated that the endpoint does not tell
     bad_answers=_INT,  # that were of no use before this one
 )
 

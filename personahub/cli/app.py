@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from personahub import __version__
+from personahub.cli.batches import batches
 from personahub.cli.dedup import dedup
 from personahub.cli.endpoints import check_models, local_model, mock_server
 from personahub.cli.lineage import forget, lineage
@@ -37,6 +38,7 @@ imports = typer.Typer(no_args_is_help=True, help="Bring in personas from a file,
 app.add_typer(imports, name="import")
 samples = typer.Typer(no_args_is_help=True, help="Write a sheet of examples for experts to judge.")
 app.add_typer(samples, name="sample")
+app.add_typer(batches, name="batches")
 imports.command("verdicts")(import_verdicts)
 samples.command("examples")(sample_examples)
 app.command()(dedup)

@@ -89,6 +89,8 @@ def estimate(store: Store, batch: RequestBatch, pending: PendingRequests) -> Est
         per_prompt = known[0]
     per_answer = batch.model.max_answer_tokens if known is None else known[1]
     notes = [] if known is not None else [AT_MAX_TOKENS]
+    if batch.model.batch.enabled:
+        notes.append(f"in batches, within a day, at {batch.model.batch.price_factor:g} of the price")
     if pending.asked_before:
         notes.append(
             f"{pending.asked_before} of them were answered before, under another prompt version, model or settings: "

@@ -15,6 +15,7 @@ from personahub import engines
 from personahub.config import Config, Model
 from personahub.errors import AuthenticationError, BudgetExceeded, ConfigError, EndpointError, ErrorKind
 from personahub.inference import executor
+from personahub.inference.batches import tables
 from personahub.inference.chat_work import completions_batch, ledger_row
 from personahub.inference.pending import PendingRequests, RequestBatch, characters
 from personahub.inference.recovery import journal_folder
@@ -57,7 +58,7 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
     settings = hub.config.inference
     budget, usd_each = settings.budget_usd, model.cost_usd(prompt_tokens, answer_tokens) or 0.0
     if budget is not None:
-        budget -= spent_usd(hub.store)
+        budget -= committed_usd(hub.store)
         if budget < usd_each:
             raise BudgetExceeded(BUDGET_MESSAGE)
     return Limits(
@@ -70,6 +71,11 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
         usd_each=usd_each,
         request_timeout=model.request_timeout,
     )
+
+
+def committed_usd(store: Store) -> float:
+    """What was spent over the hub's lifetime, on answers and vectors, and what open batches may cost at most."""
+    return spent_usd(store) + sum(one.reserved_usd or 0.0 for one in tables.open_batches(store))
 
 
 def spent_usd(store: Store) -> float:
@@ -148,8 +154,12 @@ def _found(
     if found.value is None:
         if found.kind is ErrorKind.AUTHENTICATION:
             raise AuthenticationError(str(found.message))
+        online = (
+            " (one small request that is sent online: where only batches are served, set response_format)" * model.batch.enabled
+        )
         raise EndpointError(
-            f"{model.base_url} does not answer as {model.model}: {found.message}. `personahub check-models` asks it again, without buying"
+            f"{model.base_url} does not answer as {model.model}: {found.message}{online}. "
+            "`personahub check-models` asks it again, without buying"
         )
     now = datetime.now(timezone.utc)
     store.record([(model.base_url, key, capability, found.value, hub.run_id, now)], "endpoint_capabilities")

@@ -114,12 +114,15 @@ class BatchClient:
             return _read(self._sdk.batches.retrieve(batch_id))
 
     def since(self, created_at: float) -> Iterator[ProviderBatch]:
-        """The batches that were made since then (seconds since the epoch), the newest first."""
+        """The batches that were made since then (seconds since the epoch), in the order of the endpoint, which need not be one of time."""
+        seen: set[str] = set()
         with self._told():
             for one in self._sdk.batches.list(limit=_PAGE):
-                if one.created_at < created_at:
+                if one.id in seen:  # an endpoint that knows no pages begins anew
                     return
-                yield _read(one)
+                seen.add(one.id)
+                if (one.created_at or created_at) >= created_at:
+                    yield _read(one)
 
     def cancel(self, batch_id: str) -> ProviderBatch:
         with self._told():

@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 from personahub import documents, figures, schemas, stages
 from personahub.config import Config, DocumentFilters, Documents, expanded
 from personahub.errors import ConfigError, InputError, PersonahubError, TransientFailures
+from personahub.pipeline import batches as batches_of_hub
 from personahub.pipeline import consent
+from personahub.pipeline.batches import batches, can_be_bought, cancel_batches
 from personahub.pipeline.forget import Forgotten, forget
 from personahub.pipeline.opening import open_hub
 from personahub.pipeline.preview import Preview, estimates, known_prices, preview
@@ -31,6 +33,8 @@ __all__ = [
     "Preview",
     "Silent",
     "StageResult",
+    "batches",
+    "cancel_batches",
     "check",
     "estimates",
     "forecast",
@@ -69,6 +73,7 @@ def check(config: Config, names: Sequence[str], *, spend: bool = True, of: str =
         stage.check(config)
     if spend:
         known_prices(config, _values(chosen, of=of))
+        can_be_bought(config, _values(chosen, of=of))
     return chosen
 
 
@@ -142,7 +147,8 @@ def progress(hub: Hub) -> list[str]:
         return [
             f"there is no hub at {hub.config.catalog or hub.config.root} yet: `personahub run` makes it, or set root to where yours is"
         ]
-    return [sentence for stage in stages.STAGES.values() for sentence in stage.progress(hub)]
+    of_stages = [sentence for stage in stages.STAGES.values() for sentence in stage.progress(hub)]
+    return [*batches_of_hub.sentences(hub), *of_stages]
 
 
 def hop_report(hub: Hub) -> tuple[figures.Hop, ...]:

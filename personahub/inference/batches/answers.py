@@ -10,6 +10,7 @@ from personahub.llm import error_responses, responses, retry
 from personahub.llm.retry import Decision, Tries
 from personahub.llm.tracked_calls import TrackedCall
 from personahub.llm.types import Attempt, ChatCall, Outcome, Usage
+from personahub.llm.usage import completed
 
 # the whole batch ended before this request was asked: nothing was bought
 NEVER_ASKED = frozenset({"batch_expired", "batch_cancelled", "request_expired", "request_cancelled"})
@@ -19,9 +20,10 @@ _MESSAGE = 500  # characters that are kept
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request of the batch, and how many answers of no use it has had before."""
+    """A request of the batch, its size, and how many answers of no use it has had before."""
 
     call: ChatCall
+    sent_bytes: int
     bad_answers: int = 0
 
 
@@ -39,10 +41,10 @@ class Answers:
     refusal: str | None = None
 
 
-def read(lines: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked], served: bool, at: float) -> Answers:
+def read(lines: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked], served: bool, answer_tokens: int, at: float) -> Answers:
     """The outcomes of a batch that has ended, at most one a request; what has none is pending again.
 
-    served: has the endpoint answered such requests before? at: their created_at.
+    served: has the endpoint answered such requests before? answer_tokens: that one may have at most. at: their created_at.
     """
     attempts: dict[str, Attempt] = {}
     repeated = unknown = 0
@@ -58,7 +60,7 @@ def read(lines: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked], served:
         if name not in attempts or (attempt.kind is None and attempts[name].kind is not None):
             attempts[name] = attempt
     served = served or any(_is_answer(attempt.kind) for attempt in attempts.values())
-    outcomes = [_outcome(asked[name], attempt, served, at) for name, attempt in attempts.items()]
+    outcomes = [_outcome(asked[name], attempt, served, answer_tokens, at) for name, attempt in attempts.items()]
     fatal = next((attempt for attempt in attempts.values() if attempt.kind in retry.FATAL), None)
     refusal = next((attempt.message for attempt in attempts.values() if attempt.kind in retry.REFUSED), None)
     return Answers(outcomes, repeated, unknown, fatal, None if served else refusal)
@@ -84,11 +86,11 @@ def _is_answer(kind: ErrorKind | None) -> bool:
     return kind is None or not (kind in _PASSING or kind in retry.FATAL or kind in retry.REFUSED)
 
 
-def _outcome(asked: Asked, attempt: Attempt, served: bool, at: float) -> Outcome:
+def _outcome(asked: Asked, attempt: Attempt, served: bool, answer_tokens: int, at: float) -> Outcome:
     kind = attempt.kind
     again = kind in _PASSING or kind in retry.FATAL or (kind in retry.BAD_ANSWER and not asked.bad_answers)
     final = not again and (served or kind not in retry.REFUSED)
-    tracked = TrackedCall(asked.call, Tries(requests=1), usage=attempt.usage)
+    tracked = TrackedCall(asked.call, Tries(requests=1), usage=completed(attempt.usage, asked.sent_bytes, answer_tokens))
     outcome = tracked.outcome(attempt, Decision(None, final=final, kind=kind))
     outcome.created_at = at
     return outcome

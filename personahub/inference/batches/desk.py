@@ -119,6 +119,10 @@ class Desk:
         if state.state != ENDED:
             why = "; ".join(f"{code}: {message}" for code, message in there.errors[:3]) or None
             state = tables.record(self.store, state.moved(ENDED, error=why, **told))
+            try:
+                return self._collect(state, there, client, model)
+            except Unreachable:  # the next look collects it
+                return state
         return self._collect(state, there, client, model)
 
     def cancel(self, state: BatchState) -> BatchState:
@@ -145,7 +149,7 @@ class Desk:
 
     def _collect(self, state: BatchState, there: ProviderBatch, client: BatchClient, model: Model) -> BatchState:
         lines = [line for file in there.output_files for line in client.lines(file)]
-        found = read(lines, self._asked(state), self._has_served(state), state.created_at / 1e6)
+        found = read(lines, self._asked(state), self._has_served(state), model.max_answer_tokens, state.created_at / 1e6)
         priced = model.in_batches()
         rows = [ledger_row(outcome, state.stage, state.purpose, self.hub.run_id, priced) for outcome in found.outcomes]
         for start in range(0, len(rows), PORTION):
@@ -176,7 +180,7 @@ class Desk:
                 messages=[],
                 schema=prompt["schema"],
             )
-            asked[row.completion_id] = Asked(call, row.bad_answers)
+            asked[row.completion_id] = Asked(call, row.sent_bytes, row.bad_answers)
         return asked
 
     def _has_served(self, state: BatchState) -> bool:

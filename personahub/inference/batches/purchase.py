@@ -18,7 +18,7 @@ from personahub.inference.batches.requests import Line, Lines, Previous, Room
 from personahub.inference.batches.states import NOT_MADE, TOO_MANY_TOKENS, BatchState, pause
 from personahub.inference.chat_work import Chats
 from personahub.inference.pending import PendingRequests, RequestBatch, find_pending, pending_scratch
-from personahub.inference.preflight import BUDGET_MESSAGE, spent_usd
+from personahub.inference.preflight import BUDGET_MESSAGE, committed_usd
 from personahub.inference.purchase import PurchaseResult
 from personahub.llm.batches import Unreachable
 from personahub.llm.retry import BAD_ANSWER
@@ -33,6 +33,15 @@ def wait_for_batches(hub: Hub, batch: RequestBatch) -> None:
     """Collect the open batches that hold any of these requests, once they have ended. Raises as `buy_in_batches` does."""
     with Desk(hub) as desk, _leave_on_interrupt(hub) as stop:
         _Waiting(hub, desk, stop, tables.open_batches(hub.store, batch.requests)).until_all_ended()
+
+
+def cancel_and_collect(hub: Hub, states: list[BatchState]) -> list[BatchState]:
+    """Have these batches ended at their endpoints, and collect what they have answered by then; returns them as they are afterwards."""
+    with Desk(hub) as desk, _leave_on_interrupt(hub) as stop:
+        asked = [desk.cancel(state) for state in states]
+        _Waiting(hub, desk, stop, [state for state in asked if state.is_open]).until_all_ended()
+    names = {state.batch_id for state in states}
+    return [state for state in tables.states(hub.store) if state.batch_id in names]
 
 
 def buy_in_batches(hub: Hub, batch: RequestBatch, pending: PendingRequests, work: Chats) -> PurchaseResult:
@@ -91,11 +100,12 @@ def _room(hub: Hub, batch: RequestBatch, waiting: "_Waiting") -> Room:
     """What the next batch may hold: the endpoint's limits, less what waits in open batches; the budget, less what they reserve."""
     settings, budget = batch.model.batch, hub.config.inference.budget_usd
     limits = [limit for limit in (settings.max_enqueued_tokens, waiting.learned_tokens) if limit is not None]
-    held = sum(one.prompt_tokens for one in waiting.open)
-    tokens = min(limits) - held if limits else None
-    usd = None
-    if budget is not None:
-        usd = budget - spent_usd(hub.store) - sum(one.reserved_usd or 0.0 for one in tables.open_batches(hub.store))
+    tokens = None
+    if limits:
+        same = batch.model.model, batch.model.base_url
+        held = [one.prompt_tokens for one in tables.open_batches(hub.store) if (one.model, one.base_url) == same]
+        tokens = min(limits) - sum(held)
+    usd = None if budget is None else budget - committed_usd(hub.store)
     return Room(settings.max_requests, settings.max_bytes, tokens, usd)
 
 
@@ -153,7 +163,7 @@ class _Waiting:
         self.last_error: str | None = None
         self._news = self._heard = self._told = time.monotonic()
         if open_:
-            hub.ui.say(f"{open_[0].stage}: {_count(open_)} of an earlier run: their answers are collected")
+            hub.ui.say(f"{open_[0].stage}: {_count(open_)} were submitted earlier: their answers are collected")
 
     def add(self, state: BatchState) -> None:
         self._news = time.monotonic()

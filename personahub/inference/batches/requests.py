@@ -11,8 +11,7 @@ from personahub.llm.batches import line_of
 from personahub.llm.chat import ChatClient
 from personahub.llm.tracked_calls import TrackedCall
 from personahub.llm.types import Attempt, ChatCall
-
-MIN_CHARACTERS_PER_TOKEN = 2.0  # for what must not fall short
+from personahub.llm.usage import MIN_BYTES_PER_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def line(call: ChatCall, previous: Previous | None, client: ChatClient, model: M
         # without a finish_reason it was no turn of the model: the endpoint itself withheld it
         tracked.correct(Attempt(ErrorKind.INVALID, text=previous.text, message=previous.message))
     content = line_of(call.completion_id, client.body(call, tracked.messages))
-    tokens = math.ceil(len(content) / MIN_CHARACTERS_PER_TOKEN)
+    tokens = math.ceil(len(content) / MIN_BYTES_PER_TOKEN)
     usd = model.in_batches().cost_usd(tokens, model.max_answer_tokens)
     return Line(call, content, tokens, usd, previous.count if previous else 0)
 

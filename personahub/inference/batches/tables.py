@@ -30,10 +30,11 @@ def record(store: Store, state: BatchState) -> BatchState:
 
 
 def record_requests(store: Store, batch_id: str, lines: Sequence[Line]) -> None:
-    rows = [
-        (batch_id, line.call.completion_id, line.call.source_id, line.call.sample_index, line.call.prompt_name, line.bad_answers)
-        for line in lines
-    ]
+    rows = []
+    for line in lines:
+        call = line.call
+        asked = (call.completion_id, call.source_id, call.sample_index, call.prompt_name)
+        rows.append((batch_id, *asked, len(line.content), line.bad_answers))
     store.record(rows, "batch_requests")
 
 

@@ -10,7 +10,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
 
 
 def asked(*names, bad_answers=0):
-    return {name: Asked(ChatCall(name, "source", 0, "prompt", "1", [], SCHEMA), bad_answers) for name in names}
+    return {name: Asked(ChatCall(name, "source", 0, "prompt", "1", [], SCHEMA), 50, bad_answers) for name in names}
 
 
 def line(name, text='{"a": "b"}', status=200, finish_reason="stop", body=None):
@@ -28,14 +28,24 @@ def gone(name, code):
 
 
 def outcomes(lines, names, **more):
-    found = read(lines, asked(*names, **more), served=False, at=5.0)
+    found = read(lines, asked(*names, **more), served=False, answer_tokens=99, at=5.0)
     return {one.call.completion_id: (one.final, one.kind, one.text) for one in found.outcomes}
 
 
 def test_an_answer_is_final_and_has_its_tokens():
-    (one,) = read([line("x")], asked("x", "y"), served=False, at=5.0).outcomes
+    (one,) = read([line("x")], asked("x", "y"), served=False, answer_tokens=99, at=5.0).outcomes
     assert (one.final, one.kind, json.loads(one.text), one.created_at, one.attempts) == (True, None, {"a": "b"}, 5.0, 1)
     assert (one.usage.prompt, one.usage.completion) == (7, 3)
+
+
+def test_tokens_that_are_not_told_are_estimated_as_online():
+    bare = line("x")
+    del bare["response"]["body"]["usage"]
+    (one,) = read([bare], asked("x"), served=False, answer_tokens=99, at=5.0).outcomes
+    assert (one.usage.prompt, one.usage.estimated) == (25, True)
+    assert 0 < one.usage.completion < 99
+    (lost,) = read([line("x", body="<html>")], asked("x"), served=False, answer_tokens=99, at=5.0).outcomes
+    assert (lost.final, lost.usage.prompt, lost.usage.completion) == (False, 25, 99)
 
 
 def test_what_was_never_asked_leads_to_no_row():
@@ -65,21 +75,27 @@ def test_a_filtered_request_is_final_at_once():
 def test_a_refusal_is_a_verdict_where_the_endpoint_answers_others():
     refused = failed("x", 400, message="too long")
     assert outcomes([refused, line("y")], ["x", "y"])["x"][:2] == (True, ErrorKind.BAD_REQUEST)
-    alone = read([refused], asked("x"), served=False, at=5.0)
+    alone = read([refused], asked("x"), served=False, answer_tokens=99, at=5.0)
     assert not alone.outcomes[0].final
     assert "too long" in alone.refusal
-    assert read([refused], asked("x"), served=True, at=5.0).outcomes[0].final
+    assert read([refused], asked("x"), served=True, answer_tokens=99, at=5.0).outcomes[0].final
 
 
 def test_what_no_request_can_overcome_is_told():
-    found = read([failed("x", 429, "insufficient_quota"), line("y")], asked("x", "y"), served=False, at=5.0)
+    found = read([failed("x", 429, "insufficient_quota"), line("y")], asked("x", "y"), served=False, answer_tokens=99, at=5.0)
     assert found.fatal.kind is ErrorKind.QUOTA
     assert {one.call.completion_id: one.final for one in found.outcomes} == {"x": False, "y": True}
 
 
 def test_a_request_counts_once_however_often_it_is_told():
     other = line("x", '{"a": "another"}')
-    found = read([failed("x", 500), line("x"), other, line("nobody"), {"custom_id": None}], asked("x"), served=False, at=5.0)
+    found = read(
+        [failed("x", 500), line("x"), other, line("nobody"), {"custom_id": None}],
+        asked("x"),
+        served=False,
+        answer_tokens=99,
+        at=5.0,
+    )
     assert [(one.final, json.loads(one.text)) for one in found.outcomes] == [(True, {"a": "b"})]
     assert (found.repeated, found.unknown) == (2, 2)
 
