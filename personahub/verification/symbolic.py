@@ -14,6 +14,8 @@ import threading
 from importlib.util import find_spec
 from typing import Any
 
+from personahub import subprocesses
+
 SECONDS = 5.0  # of one comparison
 START_SECONDS = 60.0  # until the process has loaded sympy
 MEMORY_BYTES = 2 << 30
@@ -47,14 +49,12 @@ def _started() -> subprocess.Popen[bytes] | None:
         return _worker
     if find_spec("math_verify") is None:
         return None
-    code = "from personahub.verification import symbolic; symbolic.serve()"
-    path = os.pathsep.join(entry for entry in sys.path if entry)
     _worker = subprocess.Popen(
-        [sys.executable, "-c", code],
+        subprocesses.command(__name__),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
+        env=subprocesses.environment(),
         start_new_session=True,
     )
     _owner = os.getpid()
@@ -85,7 +85,7 @@ def _stop() -> None:
 # -- in the process of its own ------------------------------------------------------------------------------------------------------------
 
 
-def serve() -> None:
+def main() -> None:
     """Answers each line of two expressions with true, false or null, until its input ends."""
     import resource
 
