@@ -94,23 +94,23 @@ def tokens(text: str, unit: str = "word", ngram: int = 1) -> frozenset[str]:
     return frozenset(joint.join(units[start : start + ngram]) for start in range(len(units) - ngram + 1))
 
 
-def copied_run(words: Sequence[str], source: Sequence[str], shared: Set[str]) -> str | None:
-    """The first run of COPIED_WORDS of `words` that also stands in `source`, joined by spaces; in time linear in both.
+def copied_run(words: Sequence[str], source: Sequence[str], shared: Set[str], length: int = COPIED_WORDS) -> str | None:
+    """The first run of `length` of `words` that also stands in `source`, joined by spaces; in time linear in both.
 
     shared: the words that occur in both, or all that occur in `source`.
     """
     runs: Set[tuple[str, ...]] | None = None  # made for the few texts that share all words of some run
     start = 0
-    while start <= len(words) - COPIED_WORDS:
-        last = start + COPIED_WORDS - 1
+    while start <= len(words) - length:
+        last = start + length - 1
         while last >= start and words[last] in shared:
             last -= 1
         if last >= start:  # no run contains a word that is not shared
             start = last + 1
             continue
         if runs is None:
-            runs = {tuple(source[at : at + COPIED_WORDS]) for at in range(len(source) - COPIED_WORDS + 1)}
-        if (run := tuple(words[start : start + COPIED_WORDS])) in runs:
+            runs = {tuple(source[at : at + length]) for at in range(len(source) - length + 1)}
+        if (run := tuple(words[start : start + length])) in runs:
             return " ".join(run)
         start += 1
     return None

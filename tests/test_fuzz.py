@@ -14,6 +14,7 @@ from personahub.documents.files import Place
 from personahub.documents.json_lines import parse
 from personahub.errors import ConfigError, InputError
 from personahub.figures import review
+from personahub.filters import Shown
 from personahub.llm import journal, responses
 from personahub.stages import persona_answers
 from personahub.text import decoded, tokens
@@ -52,7 +53,9 @@ def broken(draw, texts):
 @given(broken(ANSWERS) | st.text(), st.sampled_from([None, "invalid", "refused"]))
 @example('{"personas": [{"relation": "read", "persona": "\\ud83d"}]}', None)
 def test_an_answer_is_personas_or_rejects(text, error_kind):
-    items = persona_answers.parse_answer(text, error_kind, None, ["read", "write"], "A text about tides.", PersonaFilters())
+    items = persona_answers.parse_answer(
+        text, error_kind, None, ["read", "write"], Shown("A text about tides."), PersonaFilters()
+    )
     assert items
     for position, item in enumerate(items):
         row = persona_answers.row_of("text-to-persona", "d", "c", item)

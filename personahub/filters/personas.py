@@ -1,49 +1,24 @@
-"""What makes a persona unfit. The patterns are kept narrow: 18 of 2,500 published personas are refused, 17 of them companies,
-and 35 that name a person (names.py).
+"""What makes a persona unfit. The patterns are kept narrow: of 2,500 published personas 17 are refused as companies (not_a_person.py),
+35 that name a person (names.py), 6 that speak of an unseen text or person (mentions.py), and 1 of two words.
 """
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 import regex
 
 from personahub.config import PersonaFilters
+from personahub.filters.mentions import person_meant, text_meant
 from personahub.filters.names import person_named
+from personahub.filters.not_a_person import not_a_person
+from personahub.filters.prompt_words import copied_from
 from personahub.text import COPIED_WORDS, IDEOGRAPH, MARK, UNSPACED, copied_run, words
 
 Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
 
 MIN_LANGUAGE_CHARACTERS = 40  # shorter texts get no verdict: the identifier guesses there
 
-_PLACEHOLDER = re.compile(
-    r"(?:n/?\.?a\.?|none|null|nil|unknown|undefined|not (?:applicable|available|specified)|no persona\w*|nobody|no one|"
-    r"(?:a |an |any |the )?"
-    r"(?:people|persons?|personas?|someone|anyone|everyone|individuals?|humans?|users?|readers?|authors?|writers?)"
-    r"(?: in general)?)[\s.!?]*",
-    re.I,
-)
-# nothing that would make the noun after it someone's: "a fan of the company that ..." is a person
-_PLAIN_WORDS = r"(?:(?!(?:of|at|for|in|from|with|by|to|on|and|or|who|whose|an?|the|\w+['’]s)\b)[\w&-]+\s+){0,4}?"
-_ORGANISATION = re.compile(
-    rf"(?:an?|the|this)\s+{_PLAIN_WORDS}(?:company|corporation|start-?up|firm|organi[sz]ation|institution|institute|agency|non-?profit|"
-    r"school district|university|website|platform|charity|foundation|manufacturer|brand|consortium)"
-    r"\s+(?:that|which|speciali[sz]ing|responsible|dedicated|providing|offering|focus+ed|focus+ing|working|known)\b",
-    re.I,
-)
-_THING = re.compile(
-    rf"(?:an?|the|this)\s+{_PLAIN_WORDS}"
-    r"(?:book|novel|article|document|text|report|essay|webpage|web page|blog post|passage|story|song|"
-    r"poem|recipe|list|summary|description|product|tool|app|application|software|system|dataset|law|event|place|city|country)"
-    r"\s+(?:that|which|about|titled|describing|discussing|explaining)\b",
-    re.I,
-)
-_ABOUT_THE_TEXT = re.compile(
-    r"(?:the|this|that)\s+(?:given |provided |above |following )?"
-    r"(?:text|document|article|passage|page|web ?page|website|content|post|story|excerpt|snippet|paragraph)"
-    r"\s*(?:$|[,.:;]|(?:is|are|was|were|has|have|does|do|did|can|cannot|could|would|should|may|might|will|"
-    r"seems?|appears?|discusses|describes|provides|contains|mentions|focuses|talks|explains|presents|highlights|lists|outlines)\b)",
-    re.I,
-)
 _REFUSAL = re.compile(
     r"(?:i['’]?m|i am|we are|we['’]re)\s+(?:(?:so|very|really|truly|terribly)\s+)?sorry\b|"
     r"(?:sorry|apologies),?\s+(?:but\s+)?(?:i|we|as an)\b|"
@@ -109,14 +84,20 @@ _UNSPACED = regex.compile(rf"(?V1)(?:{IDEOGRAPH}|{UNSPACED}|\p{{Script=Katakana}
 _LEADING = " \t\r\n\"'“”‘’«»*-–—•:：#`("
 
 
-def persona_reason(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+class Shown(NamedTuple):
+    """What the model saw. parent: the text or the persona that it was asked about; prompt: the prompt's own words, without that."""
+
+    parent: str = ""
+    prompt: str = ""
+
+
+def persona_reason(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     """Why a persona is refused, as (reason, detail), or None.
 
-    parent_text: what the persona was made from, a text or another persona. A word is what stands between spaces; in scripts without
-    spaces, two characters count as one.
+    shown: what it was made from. A word is what stands between spaces; in scripts without spaces, two characters count as one.
     """
     for check in PERSONA_CHECKS:
-        verdict = check(persona, parent_text, filters)
+        verdict = check(persona, shown, filters)
         if verdict is not None:
             return verdict
     return None
@@ -144,35 +125,34 @@ def count_words(text: str) -> int:
     return len(_UNSPACED.sub(" ", text).split()) + (unspaced + 1) // 2
 
 
-def _not_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
-    """A placeholder, a sentence about the text, an organisation or a thing. Kept narrow: a group of people passes."""
-    head = persona.strip(_LEADING)
-    if not head or _PLACEHOLDER.fullmatch(head):
-        return "not_a_person", "a placeholder"
-    for pattern, what in ((_ABOUT_THE_TEXT, "about the text"), (_ORGANISATION, "an organisation"), (_THING, "a thing")):
-        if found := pattern.match(head):
-            return "not_a_person", f"{what}: {found.group()}"
-    return None
-
-
 def refusal_in(text: str) -> str | None:
     """How the model declines, at the start: English, Spanish, French, German, Italian, Portuguese, Chinese, Japanese, Russian."""
     found = _REFUSAL.match(text.strip(_LEADING))
     return found.group() if found else None
 
 
-def _refusal(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _refusal(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     found = refusal_in(persona)
     return ("refusal", found) if found else None
 
 
-def _copied_prompt(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
-    """Leftovers of a template or of the instruction, or a run of COPIED_WORDS words of the parent."""
+def _copied_prompt(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
+    """Leftovers of a template, the prompt's own words (an instruction, a relation's meaning, the example), or a run of COPIED_WORDS words
+    of the parent.
+    """
     if found := _TEMPLATE.search(persona):
         return "copied_prompt", found.group().strip()
+    if shown.prompt and (copied := copied_from(persona, shown.prompt)):
+        return "copied_prompt", f"the prompt's own words: {copied}"
     own = words(persona)
-    run = copied_run(own, *_words_of(parent_text)) if len(own) >= COPIED_WORDS else None
+    run = copied_run(own, *_words_of(shown.parent)) if len(own) >= COPIED_WORDS else None
     return ("copied_prompt", f"{COPIED_WORDS} words of the parent: {run}") if run else None
+
+
+def _needs_the_prompt(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
+    """It speaks of the text that it was made from, or of the person who was asked about: alone it is not understood."""
+    found = text_meant(persona) or person_meant(persona)
+    return ("not_self_contained", found) if found else None
 
 
 @lru_cache(maxsize=16)  # the personas of one text come one after another
@@ -181,7 +161,12 @@ def _words_of(text: str) -> tuple[list[str], frozenset[str]]:
     return found, frozenset(found)
 
 
-def _contact(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _not_a_person(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
+    found = not_a_person(persona)
+    return ("not_a_person", found) if found else None
+
+
+def _contact(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     """An e-mail address or a telephone number. The detail does not repeat it."""
     if _EMAIL.search(persona):
         return "contact", "an e-mail address"
@@ -202,27 +187,27 @@ def unsafe_in(text: str) -> str | None:
     return "violence" if _VIOLENT.search(text) else None
 
 
-def _unsafe(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _unsafe(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     found = unsafe_in(persona) if filters.unsafe else None
     return ("unsafe", found) if found else None
 
 
-def _names_a_person(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _names_a_person(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     """A full name, of the person described or of someone close (see names.py). The detail does not repeat it."""
     return ("names_a_person", "a full name") if filters.names and person_named(persona) else None
 
 
-def _persona_too_short(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _persona_too_short(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     count = count_words(persona)
     return ("too_short", f"{count} words < {filters.min_words}") if count < filters.min_words else None
 
 
-def _persona_too_long(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _persona_too_long(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     count = count_words(persona)
     return ("too_long", f"{count} words > {filters.max_words}") if count > filters.max_words else None
 
 
-def _wrong_language(persona: str, parent_text: str, filters: PersonaFilters) -> Verdict:
+def _wrong_language(persona: str, shown: Shown, filters: PersonaFilters) -> Verdict:
     found = language(persona) if filters.languages else None
     return ("wrong_language", found) if found is not None and found not in filters.languages else None
 
@@ -231,6 +216,7 @@ PERSONA_CHECKS = (
     _not_a_person,
     _refusal,
     _copied_prompt,
+    _needs_the_prompt,
     _contact,
     _unsafe,
     _names_a_person,

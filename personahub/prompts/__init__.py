@@ -87,6 +87,17 @@ class Prompt:
         said = values["messages"] if self.user.strip() == MESSAGES else [{"role": "user", "content": user.strip()}]
         return [{"role": "system", "content": system.strip()}, *said]
 
+    def own_words(self, variables: Mapping[str, Any]) -> str:
+        """What `render` would send but for the data, which is left out: the instructions and the example, in the settings of a request.
+
+        Answers that repeat these are no answers. variables: as in `render`; those that hold data may be missing.
+        """
+        values: dict[str, Any] = {**self.constants, **variables, **dict.fromkeys(self.data, "")}
+        try:
+            return "\n".join(_template(source).render(values).strip() for source in (self.system, self.user))
+        except TemplateError as error:
+            raise ConfigError(f"prompt {self.name} cannot be rendered: {error}") from error
+
     def completion_ids(self, model: Model) -> Callable[[str, int], str]:
         """From variables in canonical JSON and a sample_index to the id of this model's answer to this prompt."""
         return ids.completion_ids(
@@ -160,6 +171,14 @@ def compiled(name: str, entry: Any, constants: Mapping[str, Any] | None = None) 
         user=entry["user"],
         constants=constants,
     )
+
+
+def rendered(source: str, values: Mapping[str, Any]) -> str:
+    """A template by itself. Raises ValueError if it cannot be rendered."""
+    try:
+        return _template(source).render(values).strip()
+    except TemplateError as error:
+        raise ValueError(str(error)) from error
 
 
 @cache

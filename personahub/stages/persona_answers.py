@@ -13,6 +13,7 @@ from pyspark.sql import types as T
 
 from personahub import filters, ids, schemas
 from personahub.config import PersonaFilters
+from personahub.filters import Shown
 from personahub.llm import json_answers
 from personahub.schemas import RAW_CHARACTERS
 from personahub.text import printable, storable
@@ -57,14 +58,14 @@ def parse_answer(
     error_kind: str | None,
     error_message: str | None,
     asked: Sequence[str],
-    parent: str,
+    shown: Shown,
     settings: PersonaFilters,
     schema: Mapping[str, Any] | None = None,
 ) -> list[Item]:
     """One final completion -> its personas and rejects, at least one item. Never raises.
 
-    asked: the relations; parent: the text or the persona that they are relations to; schema: the one that was asked for, which tells
-    the answer from what a model drafted before it. Reasons of rejects: the completion's error_kind; truncated (it ends within its
+    asked: the relations; shown: what they are relations to, and the prompt; schema: the one that was asked for, which tells the answer
+    from what a model drafted before it. Reasons of rejects: the completion's error_kind; truncated (it ends within its
     JSON); invalid (no JSON, or of another shape); no_personas; per persona invalid, unknown_relation or a reason of
     filters.persona_reason; missing_relation.
     """
@@ -77,7 +78,7 @@ def parse_answer(
         return [_refused(0, "invalid", 'the answer has no list "personas"', text)]
     if not listed:
         return [_refused(0, "no_personas", "the list is empty", text)]
-    items = [_item(position, entry, asked, parent, settings) for position, entry in enumerate(listed)]
+    items = [_item(position, entry, asked, shown, settings) for position, entry in enumerate(listed)]
     missing = [relation for relation in asked if relation not in {item.relation for item in items}]
     for position, relation in enumerate(missing, start=len(items)):
         items.append(_refused(position, "missing_relation", f"asked for {relation}, which the answer leaves out", text, relation))
@@ -105,19 +106,19 @@ def split(parsed: DataFrame, run_id: str) -> tuple[DataFrame, DataFrame, DataFra
     )
 
 
-def _item(position: int, entry: Any, asked: Iterable[str], parent_text: str, settings: PersonaFilters) -> Item:
+def _item(position: int, entry: Any, asked: Iterable[str], shown: Shown, settings: PersonaFilters) -> Item:
     relation, persona = (entry.get("relation"), entry.get("persona")) if isinstance(entry, dict) else (None, None)
     if not isinstance(persona, str) or not isinstance(relation, str):
         return _refused(position, "invalid", 'an entry without "relation" and "persona"', _shown(entry))
     relation = relation.strip().lower()
     if relation not in asked:
         return _refused(position, "unknown_relation", f"{relation[:100]!r} was not asked for", persona)
-    return judged(position, relation, clean(persona), parent_text, settings)
+    return judged(position, relation, clean(persona), shown, settings)
 
 
-def judged(position: int, relation: str, persona: str, parent_text: str, settings: PersonaFilters) -> Item:
+def judged(position: int, relation: str, persona: str, shown: Shown, settings: PersonaFilters) -> Item:
     """A persona as it is written, by the filters."""
-    verdict = filters.persona_reason(persona, parent_text, settings)
+    verdict = filters.persona_reason(persona, shown, settings)
     if verdict is not None:
         return _refused(position, *verdict, persona, relation)
     return Item(position, relation, persona, filters.language(persona))

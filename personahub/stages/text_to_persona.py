@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from personahub import prompts, schemas
 from personahub.config import Config, TextToPersona
+from personahub.filters import Shown
 from personahub.inference import RequestBatch, estimate, find_pending
 from personahub.rows import map_rows
 from personahub.stages.persona_answers import PARSED, WRITES, clean, judged, parse_answer, row_of, split
@@ -74,12 +75,13 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config) -> DataFr
     """
     final = completions.where(F.col("final")).select("completion_id", "text", "error_kind", "error_message")
     asked = requests.select("source_id", "completion_id", "variables")
-    persona_filters, schema = config.personas.filters, prompts.load(PROMPT).schema
+    persona_filters, prompt = config.personas.filters, prompts.load(PROMPT)
 
     def items(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         of = orjson.loads(row["variables"])
         answer = row["text"], row["error_kind"], row["error_message"]
-        for item in parse_answer(*answer, of["relations"], of["text"], persona_filters, schema):
+        shown = Shown(of["text"], prompt.own_words(of))
+        for item in parse_answer(*answer, of["relations"], shown, persona_filters, prompt.schema):
             yield row_of(NAME, row["source_id"], row["completion_id"], item)
 
     return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)
@@ -91,7 +93,7 @@ def imported(rows: DataFrame, config: Config) -> DataFrame:
 
     def item(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         persona = clean(row["text"] or "")
-        yield row_of(IMPORT, row["document_id"], None, judged(0, IMPORT, persona, "", persona_filters))
+        yield row_of(IMPORT, row["document_id"], None, judged(0, IMPORT, persona, Shown(), persona_filters))
 
     return map_rows(rows.select("document_id", "text"), item, PARSED)
 

@@ -16,8 +16,8 @@ def document(text, quality=None, on=True, **settings):
     return verdict and verdict[0]
 
 
-def persona(text, parent="", **settings):
-    verdict = filters.persona_reason(text, parent, PersonaFilters(**settings))
+def persona(text, parent="", prompt="", **settings):
+    verdict = filters.persona_reason(text, filters.Shown(parent, prompt), PersonaFilters(**settings))
     return verdict and verdict[0]
 
 
@@ -74,6 +74,25 @@ def test_signals_within_bounds_and_missing_ones_pass():
         ("People", "not_a_person"),
         ("N/A", "not_a_person"),
         ("  ", "not_a_person"),
+        ("A ...", "not_a_person"),
+        ("…", "not_a_person"),
+        ("A person who…", "not_a_person"),
+        ("A painter who waits ... and waits", None),
+        ("Alexandra", "not_a_person"),
+        ("Alexandra Maria Gonzalez", "not_a_person"),
+        ("Dr. Ivan de la Cruz, 34", "not_a_person"),
+        ("Александра Иванова", "not_a_person"),
+        ("Senior Software Engineer", None),
+        ("No specific dislikes mentioned in the text", "not_a_person"),
+        ("There is no one who would dislike it", "not_a_person"),
+        ("Nobody is mentioned", "not_a_person"),
+        ("Aucune personne n'est mentionnée", "not_a_person"),
+        ("Keine Person wird im Artikel genannt", "not_a_person"),
+        ("未提及具体的读者", "not_a_person"),
+        ("特になし", "not_a_person"),
+        ("No-nonsense drill sergeant of a small garrison", None),
+        ("No longer a believer, a sexton who still rings the bells", None),
+        ("没有信息技术背景的小学老师", None),
         ("The text is about the history of bread.", "not_a_person"),
         ("This document provides tax forms for landlords.", "not_a_person"),
         ("The website owner who wrote about bread", None),
@@ -109,6 +128,31 @@ def test_signals_within_bounds_and_missing_ones_pass():
 )
 def test_personas(text, reason):
     assert persona(text) == reason
+
+
+ASKED = """For each of these relations, describe one persona:
+- supplier: someone who stands at the beginning of the chain that ends with what this person uses
+- homeless_person: someone who lives in the street that this person walks along
+
+{"personas": [
+{"relation": "critic", "persona": "A fire officer who has carried two families out of burning cottages and wants straw roofs banned"}
+]}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "copied"),
+    [
+        ("Someone who stands at the beginning of the chain that ends with coffee", True),  # a run of the meaning's words
+        ("A homeless person who lives in the street", True),  # one line of the prompt and nothing else
+        ("A fire officer who has carried two families out of burning houses for thirty years", True),  # a run of the example's
+        ("A fire officer who wants roofs banned and has carried families", True),
+        ("A fire officer who has carried hoses up the stairs of every school in the county", False),
+        ("A man without a home who sells papers in the street and sleeps by the canal", False),
+    ],
+)
+def test_the_prompts_own_words_are_no_persona(text, copied):
+    assert persona(text, prompt=ASKED) == ("copied_prompt" if copied else None)
+    assert persona(text) is None
 
 
 @settings(max_examples=300, deadline=None)
@@ -177,8 +221,12 @@ def test_few_real_personas_are_refused(shared_data):
     import orjson
 
     personas = [orjson.loads(line)["persona"] for line in (shared_data / "personas.jsonl").read_bytes().splitlines()]
-    refused = [(verdict, text) for text in personas if (verdict := filters.persona_reason(text, "", PersonaFilters()))]
+    refused = [
+        (verdict, text) for text in personas if (verdict := filters.persona_reason(text, filters.Shown(), PersonaFilters()))
+    ]
     named = [verdict for verdict, _ in refused if verdict[0] == "names_a_person"]
     assert 0 < len(named) <= 0.015 * len(personas), named
     assert len(refused) - len(named) <= 0.01 * len(personas), refused
-    assert {verdict[0] for verdict, _ in refused} <= {"not_a_person", "too_short", "names_a_person"}
+    alone = [text for verdict, text in refused if verdict[0] == "not_self_contained"]
+    assert len(alone) <= 6, alone  # read one by one: each speaks of a text or of "the persona" that nobody sees
+    assert {verdict[0] for verdict, _ in refused} <= {"not_a_person", "not_self_contained", "too_short", "names_a_person"}

@@ -41,6 +41,56 @@ def test_rendered_prompts_are_those_of_the_golden_files(file, name, values):
     assert rendered == path.read_text(encoding="utf-8")
 
 
+OTHERS = {
+    "persona_to_persona": {
+        "persona": "A baker who keeps one rye starter alive",
+        "relations": [
+            {"name": "supplier", "who": "brings what this person needs"},
+            {"name": "rival", "who": "wants the very same thing"},
+        ],
+        "children_per_relation": 1,
+    },
+    "user_turn": {"persona": "A baker", "turns": ["How warm must rye be?", "Twenty-eight degrees."]},
+    "moderation": {"text": "A recipe for rye bread"},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_other_prompts_are_those_of_the_golden_files(name):
+    test_rendered_prompts_are_those_of_the_golden_files(name, name, OTHERS[name])
+
+
+@pytest.mark.parametrize(("name", "values"), [("text_to_persona", variables()), *OTHERS.items()])
+def test_what_is_the_same_in_all_requests_comes_first_and_shows_an_answer_by_the_schema(name, values):
+    prompt = prompts.load(name)
+    data = {key: [f"other {text}" for text in values[key]] if isinstance(values[key], list) else "other" for key in prompt.data}
+    one, other = (prompt.render(given)[1]["content"] for given in (values, {**values, **data}))
+    first = one.index(f"<{next(iter(prompt.data.values()))}-")
+    assert one[:first] == other[:first]
+    assert len(one) - one.rindex(">") < 300  # a reminder at most
+    shown = re.findall(r"^\{.+?\}$(?=\n\n)", one[:first], re.MULTILINE | re.DOTALL)
+    assert shown
+    for answer in shown:
+        fastjsonschema.compile(prompt.schema)(json.loads(answer))
+
+
+@pytest.mark.parametrize("granularity", ["coarse", "fine", "finest"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_example_has_the_relations_and_the_granularity_that_are_asked_for(granularity, count):
+    own = prompts.load("text_to_persona").own_words(variables("", ["write", "like"], granularity, count))
+    shown = json.loads(re.search(r"^\{.+?\n\]\}$", own, re.MULTILINE | re.DOTALL)[0])["personas"]
+    assert [one["relation"] for one in shown] == ["write"] * min(count, 2) + ["like"] * min(count, 2)
+    assert ("school leavers" in shown[0]["persona"]) == (granularity != "coarse")
+    assert ("forty years" in shown[0]["persona"]) == (granularity == "finest")
+
+
+def test_a_prompts_own_words_are_all_but_the_data():
+    own = prompts.load("text_to_persona").own_words(variables())
+    assert "rye" not in own
+    assert "- dislike: someone who is likely to be annoyed by this text" in own
+    assert own == prompts.load("text_to_persona").own_words({**variables("another"), "text": "another"})
+
+
 def test_the_schema_compiles_and_refuses_what_is_open_or_incomplete():
     validate = fastjsonschema.compile(prompts.load("text_to_persona").schema)
     good = {"personas": [{"relation": "read", "persona": "A baker"}]}
@@ -99,7 +149,7 @@ def test_an_ordinary_text_is_rendered_unchanged():
 
 def test_the_instruction_names_only_the_relations_that_are_asked_for():
     for relation in ALL:
-        instruction = prompts.load("text_to_persona").render(variables(relations=[relation]))[1]["content"].split("</document")[1]
+        instruction = prompts.load("text_to_persona").own_words(variables(relations=[relation])).partition("For each")[2]
         assert [name for name in ALL if re.search(rf"\b{name}\b", instruction)] == [relation]
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personahub.config import PersonaFilters
+from personahub.filters import Shown
 from personahub.stages import persona_answers
 
 TEXT = "Stir 300 g of rye flour into the starter. It will smell of apples by morning; the dome should just begin to crack."
@@ -21,7 +22,7 @@ def answer(*pairs):
 
 def parse(text, relations=("read",), **change):
     kind = change.pop("error_kind", None)
-    return persona_answers.parse_answer(text, kind, kind and f"it was {kind}", list(relations), TEXT, PersonaFilters())
+    return persona_answers.parse_answer(text, kind, kind and f"it was {kind}", list(relations), Shown(TEXT), PersonaFilters())
 
 
 def reasons(items):

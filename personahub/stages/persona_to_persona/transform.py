@@ -4,8 +4,10 @@ One hop: `build` makes the requests of those who are asked, `parse` reads the an
 function of its id and of the relations' names alone.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -19,15 +21,16 @@ from personahub import ids, prompts, schemas, strict_yaml
 from personahub.config import Config
 from personahub.config import Relation as RelationToText
 from personahub.errors import ConfigError
-from personahub.filters import language
+from personahub.filters import Shown, language
 from personahub.rows import map_rows
 from personahub.stages.persona_answers import PARSED, Item, parse_answer, row_of
 from personahub.stages.requests import request_row
-from personahub.text import tokens
+from personahub.text import tokens, words
 
 NAME = "persona-to-persona"
 PROMPT = "persona_to_persona"
 OF_TEXTS = get_args(RelationToText)
+_MORE = re.compile(r"[,.;:(]|\b(?:who|whom|whose|that|which|with|in|at|of|for|from|is|has)\b", re.I)
 SAME = 0.9  # Jaccard similarity of the words from which on a child is its parent again
 
 
@@ -108,13 +111,14 @@ def parse(requests: DataFrame, completions: DataFrame, config: Config, hop: int)
     """
     final = completions.where(F.col("final")).select("completion_id", "text", "error_kind", "error_message")
     asked = requests.select("source_id", "completion_id", "variables")
-    persona_filters, schema = config.personas.filters, prompts.load(PROMPT).schema
+    persona_filters, prompt = config.personas.filters, prompts.load(PROMPT)
 
     def items(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         of = orjson.loads(row["variables"])
         names = [relation["name"] for relation in of["relations"]]
         answer = row["text"], row["error_kind"], row["error_message"]
-        for item in parse_answer(*answer, names, of["persona"], persona_filters, schema):
+        shown = Shown(of["persona"], prompt.own_words(of))
+        for item in parse_answer(*answer, names, shown, persona_filters, prompt.schema):
             yield row_of(NAME, row["source_id"], row["completion_id"], _another_person(item, of["persona"]), hop)
 
     return map_rows(asked.join(final, on="completion_id", how="inner"), items, PARSED)
@@ -134,19 +138,44 @@ def refuse_ancestors(parsed: DataFrame) -> DataFrame:
 
 
 def _another_person(item: Item, parent: str) -> Item:
-    """repeats_parent: a child that is described by its parent's words. other_language: it is written in another language than the parent.
+    """repeats_parent: a child that is the parent again. other_language: it is written in another language than the parent.
 
     Of 2,370 real personas that are long enough for a verdict on their language, 3 get a wrong one.
     """
     persona = item.raw if item.reason == "copied_prompt" else item.persona
     spoken = language(parent)
-    if persona is not None and _jaccard(tokens(persona), tokens(parent)) >= SAME:
-        reason, detail = "repeats_parent", "the words of the persona that was asked about"
+    if persona is not None and (same := _the_same(persona, parent)):
+        reason, detail = "repeats_parent", same
     elif item.persona is not None and None not in (spoken, item.language) and spoken != item.language:
         reason, detail = "other_language", f"{item.language}, and its parent {spoken}"
     else:
         return item
     return replace(item, persona=None, language=None, reason=reason, detail=detail, raw=persona)
+
+
+def _the_same(persona: str, parent: str) -> str | None:
+    """What makes a child its parent: the same words, no word of its own, or its beginning, "the designer" of "a designer who ..."."""
+    own, of_parent = tokens(persona), tokens(parent)
+    if _jaccard(own, of_parent) >= SAME:
+        return "the words of the persona that was asked about"
+    known = _common_words()
+    if own and own - known <= of_parent:
+        return "no word that the persona that was asked about does not have"
+    first, its = _head(persona), set(_head(parent)) | known
+    if first[:1] == ["the"] and len(first) > 1 and set(first) <= its and set(first) - known:
+        return f"the persona that was asked about: {' '.join(first)}"
+    return None
+
+
+@cache
+def _common_words() -> frozenset[str]:
+    """Words that tell nobody from another: those in which the prompt says what a persona is."""
+    return frozenset(words(prompts.load(PROMPT).system))
+
+
+def _head(persona: str) -> list[str]:
+    """The words up to what tells more: "the retired nurse" of "The retired nurse who ..."."""
+    return words(_MORE.split(persona, maxsplit=1)[0])
 
 
 def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:

@@ -13,7 +13,9 @@ import orjson
 from personahub import filters
 from personahub.errors import ConfigError
 from personahub.filters.personas import count_words, language
+from personahub.filters.quantities import NUMBERED, quantity_in
 from personahub.llm import json_answers
+from personahub.stages.synthesize.code_check import why_no_code
 from personahub.text import COPIED_WORDS, copied_run, nearest, normalise, words
 
 MIN_CHARACTERS = 20
@@ -152,6 +154,19 @@ def no_answer(answer: Answer) -> Verdict:
     return ("leaked_answer", found.group().strip()) if found else None
 
 
+def self_contained(answer: Answer) -> Verdict:
+    """It speaks of the person whom the prompt described, as nobody does who does not know the prompt."""
+    found = filters.person_meant(answer.text, may_be_introduced=True)
+    return ("not_self_contained", found) if found else None
+
+
+def quantities(answer: Answer) -> Verdict:
+    """A problem without a number, in digits or in words, and without a symbol. Languages whose number words are not known pass."""
+    if quantity_in(answer.text) or (language(answer.text) or "en") not in NUMBERED:
+        return None
+    return "no_quantity", "neither a number nor a symbol"
+
+
 def of_the_lore(answer: Answer) -> Verdict:
     """A character whose race or class the lore does not know, or who uses next to none of its names."""
     lore, named = _known_of(answer.constants["lore"])
@@ -191,11 +206,15 @@ def interface(answer: Answer) -> Verdict:
         json_answers.check(schema)
     except ConfigError as error:
         return "bad_interface", f"parameters: {error}"
-    if answer.settings.get("part") == "interface and code" and not (
-        answer.content["code"].strip() and answer.content["tests"].strip()
-    ):
-        return "bad_interface", "the code or its tests are missing"
     return None
+
+
+def code(answer: Answer) -> Verdict:
+    """Where code is asked for: none that does anything, or no tests of it. Nothing is run here."""
+    if answer.settings.get("part") != "interface and code":
+        return None
+    lacks = why_no_code(*(answer.content[field] for field in ("code", "name", "tests")))
+    return ("no_code", lacks) if lacks else None
 
 
 def _strings(value: Any) -> list[str]:
@@ -220,6 +239,9 @@ CHECKS: dict[str, Callable[..., Verdict]] = {
         no_answer,
         of_the_lore,
         interface,
+        self_contained,
+        quantities,
+        code,
     )
 }
-_FIELDS = {"of_the_lore": {"race", "class"}, "interface": {"name", "parameters", "code", "tests"}}
+_FIELDS = {"of_the_lore": {"race", "class"}, "interface": {"name", "parameters"}, "code": {"name", "code", "tests"}}

@@ -202,9 +202,16 @@ def _message(row: Mapping[str, Any], number: int) -> tuple[str | None, str | Non
         return None, reason, detail
     if value["done"] or not value["message"].strip():
         return None, None, None
-    if declined := filters.refusal_in(value["message"]):
-        return None, "refusal", declined
-    return value["message"].strip(), None, None
+    reason, detail = _no_message(value["message"])
+    return (value["message"].strip(), None, None) if reason is None else (None, reason, detail)
+
+
+def _no_message(message: str) -> tuple[str | None, str | None]:
+    """Why what the user's model wrote is no message of a user: a refusal, or the prompt's own words."""
+    if declined := filters.refusal_in(message):
+        return "refusal", declined
+    copied = filters.copied_from(message, prompts.load(USER).own_words({}))
+    return ("copied_prompt", copied) if copied else (None, None)
 
 
 def end(state: DataFrame, config: Config) -> DataFrame:

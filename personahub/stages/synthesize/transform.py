@@ -111,7 +111,9 @@ def parse_answer(
     if reason is not None:
         return Reading(None, reason, detail)
     content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
-    shown, constants = variables.get("examples", ()), task.prompts[mode].constants
+    drawn = tuple((parameter, variables[parameter]) for parameter in task.drawn)
+    own = tasks.shown_example(task, drawn)
+    shown, constants = [*variables.get("examples", ()), *([own] if own else ())], task.prompts[mode].constants
     answer = Answer(content, content[task.text_field], variables["persona"], shown, settings_of(task, variables), constants)
     refusals = (verdict for check in task.checks if (verdict := check(answer)) is not None)
     return Reading(None, *verdict) if (verdict := next(refusals, None)) else Reading(storable(ids.canonical_json(content)))

@@ -94,6 +94,25 @@ def test_answers_become_children_of_the_hop_and_rejects_by_name(spark):
     assert (people.count(), rejects.count()) == (1, 5)
 
 
+@pytest.mark.parametrize(
+    ("child", "same"),
+    [
+        ("A landscape designer and architect who plans the gardens of a children's hospital", True),
+        ("The designer or architect", True),
+        ("A children's architect", True),
+        ("The landscape architect who was asked to plan another clinic after the flood", True),
+        ("The architect's assistant who draws each bench twice", False),
+        ("A landscape gardener who waters what was planted at the hospital", False),
+        ("A patient in a hospital", False),
+    ],
+)
+def test_a_child_is_not_its_parent_again(child, same):
+    parent = "A landscape designer or architect who plans gardens for a children's hospital"
+    found = ptp._another_person(persona_answers.Item(0, "colleague", child, "en"), parent)
+    assert (found.reason == "repeats_parent") == same
+    assert (found.persona is None) == same
+
+
 def test_who_is_an_ancestor_is_refused_under_an_id_of_its_own(spark):
     config = load(overrides=["persona_to_persona.relations_per_request=2"])
     [request] = (requests := ptp.build(frontier(spark, ("a" * 32, PARENT, None)), config)).collect()

@@ -35,6 +35,21 @@ def verdict(name, text="", value=None, *, content=None, examples=(), settings=No
         ("asks", "A ward has 14 pumps and two of them fail each night.", "no_question"),
         ("asks", "Prove that the number of pumps is never divisible by seven.", None),
         ("asks", "一个病房有14台泵，每晚坏两台。几晚之后只剩下5台？", None),
+        ("quantities", "How fast do pumps fail on a ward, and when are too few left?", "no_quantity"),
+        ("quantities", PROBLEM, None),
+        ("quantities", "Each night two pumps fail. When is half of them left?", None),
+        ("quantities", "Prove that n is even.", None),
+        ("quantities", "Jede Nacht fallen zwei Pumpen aus. Wann ist die Hälfte übrig?", None),
+        ("quantities", "每晚坏两台泵，几晚之后只剩一半？", None),
+        (
+            "quantities",
+            "عدد المضخات في الجناح يتناقص كل ليلة، فمتى لا يبقى منها ما يكفي المرضى؟",
+            None,
+        ),  # its numbers are not known
+        ("self_contained", "What would the person do with the pumps?", "not_self_contained"),
+        ("self_contained", "Explain to this person how an infusion pump works.", "not_self_contained"),
+        ("self_contained", "A person reads a gauge. What does the person write down?", None),
+        ("self_contained", "How do I tell the person next to me that the pump is off?", None),
         ("no_answer", f"{PROBLEM}\n\nAnswer: 9", "leaked_answer"),
         ("no_answer", f"{PROBLEM}\n**Solution:** each night one more is lost.", "leaked_answer"),
         ("no_answer", f"{PROBLEM} $\\boxed{{9}}$", "leaked_answer"),
@@ -119,16 +134,38 @@ def test_a_character_is_of_the_world_that_the_lore_tells_of(change, reason):
         ({"parameters": '{"type": "object", "properties": {}, "required": ["n"]}'}, {}, "bad_interface"),
         ({"parameters": '{"type": "object", "properties": {"n": {"type": "whole"}}}'}, {}, "bad_interface"),
         ({"parameters": '{"type": "object", "properties": {"n": {"$ref": "file:///etc/hostname"}}}'}, {}, "bad_interface"),
-        ({}, {"part": "interface and code"}, "bad_interface"),
-        (
-            {"code": "def pump_failures(n): return n", "tests": "assert pump_failures(1) == 1"},
-            {"part": "interface and code"},
-            None,
-        ),
     ],
 )
 def test_a_tool_has_an_interface_that_can_be_called(change, settings, reason):
     assert verdict("interface", content={**TOOL, "code": "", "tests": "", **change}, settings=settings) == reason
+
+
+TESTED = "assert pump_failures(1) == 1"
+
+
+@pytest.mark.parametrize(
+    ("code", "tests", "lacks"),
+    [
+        ("def pump_failures(n): return n", TESTED, None),
+        ("import math\n\ndef pump_failures(n):\n    'Counts.'\n    return math.ceil(n)", TESTED, None),
+        ("", TESTED, "defines no function pump_failures"),
+        ("def failures(n): return n", TESTED, "defines no function pump_failures"),
+        ("def pump_failures(n):\n    # looks the number up\n", TESTED, "is no Python"),
+        ("# looks the number up", TESTED, "defines no function"),
+        ("def pump_failures(n):\n    'Counts.'\n    pass", TESTED, "the body of pump_failures is empty"),
+        ("def pump_failures(n):\n    ...\n    return None", TESTED, "the body of pump_failures is empty"),
+        ("def pump_failures(n):\n    raise NotImplementedError('later')", TESTED, "the body of pump_failures is empty"),
+        ("def pump_failures(n) return n", TESTED, "is no Python"),
+        ("def pump_failures(n): return " + "-" * 100_000 + "n", TESTED, "is no Python"),
+        ("def pump_failures(n): return n", "", "the tests assert nothing"),
+        ("def pump_failures(n): return n", "# assert pump_failures(1) == 1", "the tests assert nothing"),
+    ],
+)
+def test_code_that_is_asked_for_is_a_function_that_does_something(code, tests, lacks):
+    content, settings = {**TOOL, "code": code, "tests": tests}, {"part": "interface and code"}
+    found = check_of("code", content)(Answer(content, "", NURSE, (), settings, {}))
+    assert found is None if lacks is None else found[0] == "no_code" and lacks in found[1]
+    assert verdict("code", content=content) is None  # not asked for
 
 
 def shouted(answer, value):

@@ -14,6 +14,8 @@ from personahub.config import load
 from personahub.errors import ConfigError
 from personahub.ids import content_id
 from personahub.stages.synthesize import tasks
+from personahub.stages.synthesize.checks import Answer
+from personahub.stages.synthesize.transform import parse_answer
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 LORE = "The Reedfolk live by the Mire of Ossen.\nWardens keep the Lamps of Tirrel, and Saltwives trade with the Drowned."
@@ -26,6 +28,39 @@ def lore(tmp_path):
     path = tmp_path / "lore.md"
     path.write_text(LORE, encoding="utf-8")
     return str(path)
+
+
+OF_CHOICES = [
+    (name, {key: value})
+    for name in tasks.names()
+    for key, values in tasks.entries.read(name, None)[1]["choices"].items()
+    for value in values
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), [*((name, {}) for name in tasks.names()), *OF_CHOICES])
+def test_every_prompt_shows_an_answer_that_passes_the_tasks_own_checks(name, settings):
+    task = tasks.load(name, settings=settings)
+    user = task.prompts["zero_shot"].render({"persona": NURSE})[1]["content"]
+    shown = user.partition("For a thatcher who lays roofs of reed, the answer could be:")[2].split("\n")[2]
+    answer = json.loads(shown)
+    assert tasks.shown_example(task) == answer[task.text_field]
+    constants = task.prompts["zero_shot"].constants
+    seen = Answer(answer, answer[task.text_field], NURSE, (), task.settings, constants)
+    free = {"of_the_lore", "at_least_words"}  # of another world; cut short
+    checks = {check.__name__ if hasattr(check, "__name__") else check.func.__name__: check for check in task.checks}
+    assert {kind: check(seen) for kind, check in checks.items() if kind not in free} == dict.fromkeys(checks.keys() - free)
+    copied = dict.fromkeys(MODES, "copied_example")
+    assert {
+        mode: parse_answer(task, mode, shown, None, None, {"persona": NURSE}).reason for mode in MODES
+    } == copied or free & checks.keys()
+
+
+def test_the_code_of_the_example_passes_its_tests():
+    task = tasks.load("tool", settings={"part": "interface and code"})
+    user = task.prompts["zero_shot"].render({"persona": NURSE})[1]["content"]
+    answer = json.loads(next(line for line in user.split("\n") if line.startswith('{"name"')))
+    exec(f"{answer['code']}\n{answer['tests']}", {})
 
 
 def chosen(*entries, **keys):
@@ -177,6 +212,14 @@ def test_ones_own_task_lies_in_a_folder(tmp_path):
     assert list(tasks.names(str(tmp_path))) == sorted([*tasks.names(), "haiku"])
 
 
+def test_the_example_of_ones_own_task_follows_a_drawn_choice(tmp_path):
+    change = {"choices": {"theme": ["rain", "snow"]}, "example": '{"haiku": "On {{ theme }}, a frog"}'}
+    (task,) = chosen({"name": "haiku", "theme": ["rain", "snow"]}, task_folder=write(tmp_path, **change)).values()
+    user = task.prompts["zero_shot"].render({"persona": NURSE, "theme": "snow"})[1]["content"]
+    assert '{"haiku": "On snow, a frog"}' in user
+    assert tasks.shown_example(task, (("theme", "snow"),)) == "On snow, a frog"
+
+
 def test_a_parameter_that_must_be_set_is_asked_for_and_a_file_may_lie_beside_the_task(tmp_path):
     change = {
         "parameters": {"seasons": None},
@@ -201,6 +244,8 @@ def test_ones_own_task_of_the_same_name_takes_the_place_of_ours(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"example": '{"haiku": 7}'}, "example is no answer by the schema"),
+        ({"example": "An old pond"}, "example is no answer by the schema"),
         ({"check": []}, r"unknown key check; did you mean checks\?"),
         ({"answer": ...}, "missing key answer"),
         ({"version": 1}, "version must be a string"),

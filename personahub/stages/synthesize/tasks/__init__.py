@@ -1,18 +1,20 @@
 """What can be synthesised from a persona (paper, section 4): one YAML file a task, in one shared frame (_frame.yaml).
 
-A task's file holds these keys; all but the last four must be there:
+A task's file holds these keys; all but the last five must be there:
 
     name        the file's name without .yaml
     version     a string; a change of the wording needs a new one, which buys every answer anew
     what        what is written, in the plural: "math problems"
     create      template of the request; it uses the parameters and nothing else
-    answer      an example of the JSON that is asked for
+    answer      the form of the JSON that is asked for: {"problem": "..."}
     schema      its JSON Schema; every object closed and all its properties required
     text_field  the field of the answer that other stages read
     checks      what makes an answer a reject: names in checks.CHECKS, {name: value}, or "module:function" of one's own
     parameters  what the configuration may set, with defaults: {topic: null}
     choices     the values that some of these can have: {difficulty: [middle school, olympiad]}
     required    those that must be set
+    example     template of one whole answer, as JSON, for a thatcher who lays roofs of reed; uses the parameters. The prompt shows it, and
+                an answer that copies it is refused where `not_an_example` is among the checks
     files       those whose value is a path to a text file, with the delimiter that its text is shown between: {lore: lore}; a file that
                 is not there is looked for beside the task's own
 
@@ -24,7 +26,11 @@ One's own tasks lie in a folder of such files, `synthesis.task_folder`; a task o
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any
+
+import orjson
 
 from personahub import ids, prompts
 from personahub.config import Config
@@ -44,8 +50,8 @@ class Task:
     """A task with its settings.
 
     key: its name, and a hash of the settings where they are not the defaults; requests name their prompt by it. settings:
-    parameters that are set, constraint and language, and not drawn. drawn: the values of those that are, by parameter. prompts: by mode
-    (paper, section 3).
+    parameters that are set, constraint and language, and not drawn. drawn: the values of those that are, by parameter. example: the
+    template of the answer that every prompt shows, or "". prompts: by mode (paper, section 3).
     """
 
     key: str
@@ -55,6 +61,7 @@ class Task:
     drawn: dict[str, tuple[str, ...]]
     checks: tuple[Check, ...]
     schema: dict[str, Any]
+    example: str
     prompts: dict[str, prompts.Prompt]
 
     def sample_index(self, mode: str) -> int:
@@ -113,7 +120,8 @@ def load(name: str, folder: str | None = None, settings: Mapping[str, Any] | Non
     }
     own = {key: value for key, value in given.items() if entry["parameters"].get(key) != value} | dict.fromkeys(drawn, "drawn")
     key = f"{name}_{ids.content_id(ids.canonical_json(own))[:8]}" if own else name
-    user = entry["create"].rstrip() + "\n" + frame["user"]
+    example = frame["example"].replace(entries.EXAMPLE, entry["example"]) if entry["example"] else ""
+    user = entry["create"].rstrip() + "\n" + frame["user"].replace(entries.EXAMPLE, example)
     data = {"persona": "persona", **{key: tag for key, tag in entry["files"].items() if key in given}}
 
     def prompt(examples: Mapping[str, str], without: Mapping[str, Any]) -> prompts.Prompt:
@@ -141,7 +149,28 @@ def load(name: str, folder: str | None = None, settings: Mapping[str, Any] | Non
         }
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    return Task(key, name, entry["text_field"], given, drawn, checks, entry["schema"], modes)
+    task = Task(key, name, entry["text_field"], given, drawn, checks, entry["schema"], entry["example"], modes)
+    for values in product(*(values if parameter in entry["choices"] else values[:1] for parameter, values in drawn.items())):
+        try:
+            shown_example(task, tuple(zip(drawn, values, strict=True)))
+        except (ValueError, LookupError) as error:
+            raise ConfigError(f"{file}: example is no answer by the schema: {error}") from None
+    return task
+
+
+@lru_cache(maxsize=1024)
+def shown_example(task: Task, drawn: tuple[tuple[str, str], ...] = ()) -> str | None:
+    """The text of the example that every prompt of the task shows, with these values of its drawn parameters; None where it has none.
+
+    Raises ValueError if it is no answer by the schema.
+    """
+    if not task.example:
+        return None
+    rendered = prompts.rendered(task.example, {**task.prompts["zero_shot"].constants, **dict(drawn)})
+    answer = orjson.loads(rendered)
+    if why := json_answers.check(task.schema)(answer):
+        raise ValueError(why)
+    return str(answer[task.text_field])
 
 
 def _name(entry: str | Mapping[str, Any]) -> Any:

@@ -12,7 +12,9 @@ from personahub.errors import ConfigError
 from personahub.text import nearest
 
 _MUST = {"name", "version", "what", "create", "answer", "schema", "text_field", "checks"}
-_MAY = {"parameters": dict, "choices": dict, "required": list, "files": dict}
+_MAY = {"parameters": dict, "choices": dict, "required": list, "files": dict, "example": str}
+EXAMPLE = "EXAMPLE\n"  # its place in the frame
+_KINDS = {list: "list", dict: "mapping", str: "string"}
 HOME = "personahub.stages.synthesize.tasks"
 CONVERSATION = "conversation"  # of several turns (conversation.py): it has no file
 SHARED = ("constraint", "language")  # parameters of every task
@@ -42,7 +44,7 @@ def read(name: str, folder: str | None) -> tuple[Any, dict[str, Any]]:
 
 
 def frame() -> dict[str, str]:
-    """version, system and user, which all tasks share."""
+    """version, system, example and user, which all tasks share."""
     return _yaml(resources.files(HOME) / "_frame.yaml")
 
 
@@ -66,7 +68,7 @@ def _checked(file: Any, entry: Any, name: str) -> dict[str, Any]:
             raise ConfigError(f"{file}: {key} must be a string (put it in quotes), not {entry[key]!r}")
     for key, kind in {**_MAY, "schema": dict, "checks": list}.items():
         if not isinstance(entry[key], kind):
-            raise ConfigError(f"{file}: {key} must be a {'list' if kind is list else 'mapping'}, not {entry[key]!r}")
+            raise ConfigError(f"{file}: {key} must be a {_KINDS[kind]}, not {entry[key]!r}")
     if entry["name"] != name:
         raise ConfigError(f"{file}: the file is called {name}.yaml, but its name is {entry['name']!r}")
     if entry["text_field"] not in entry["schema"].get("properties", {}):
