@@ -12,12 +12,12 @@ MIN_SHARED = 4  # words that a persona must share with one line to count as that
 SHARE = 0.75  # of the different words of a persona, from which on it says nothing but that line
 
 
-def copied_from(text: str, prompt: str) -> str | None:
+def copied_from(text: str, prompt: str, run_length: int = RUN) -> str | None:
     """The run of words, or the line, of the prompt that the text says again, or None. prompt: the prompt's own words, without any data."""
     own = words(text)
     own_set = frozenset(own)
     every, known, lines = _of(prompt)
-    if run := copied_run(own, every, known, RUN):
+    if run := copied_run(own, every, known, run_length):
         return run
     for line, line_words in lines:
         shared = len(own_set & line_words)

@@ -13,6 +13,7 @@ import orjson
 from personahub import filters
 from personahub.errors import ConfigError
 from personahub.filters.personas import count_words, language
+from personahub.filters.prompt_words import copied_from
 from personahub.filters.quantities import NUMBERED, quantity_in
 from personahub.llm import json_answers
 from personahub.stages.synthesize.code_check import why_no_code
@@ -41,7 +42,7 @@ Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a check sees. text: the content's text_field; examples: those that the request showed; settings: the task's; constants: of the
-    prompt, with the texts of files.
+    prompt, with the texts of files; prompt: its own words, without the data.
     """
 
     content: Mapping[str, Any]
@@ -50,6 +51,7 @@ class Answer:
     examples: Sequence[str]
     settings: Mapping[str, Any]
     constants: Mapping[str, Any]
+    prompt: str = ""
 
 
 Check = Callable[[Answer], Verdict]
@@ -134,6 +136,12 @@ def _words_of(example: str) -> tuple[list[str], frozenset[str]]:
     """Its words, and each once; one example is shown with many personas."""
     found = words(example)
     return found, frozenset(found)
+
+
+def not_the_prompt(answer: Answer) -> Verdict:
+    """A run of the prompt's own words, or one line of it and little else."""
+    copied = copied_from(answer.text, answer.prompt, COPIED_WORDS)
+    return ("copied_prompt", copied) if copied else None
 
 
 def in_language(answer: Answer) -> Verdict:
@@ -234,6 +242,7 @@ CHECKS: dict[str, Callable[..., Verdict]] = {
         safe,
         not_the_persona,
         not_an_example,
+        not_the_prompt,
         in_language,
         asks,
         no_answer,

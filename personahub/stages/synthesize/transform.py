@@ -113,8 +113,11 @@ def parse_answer(
     content = {key: part.strip() if isinstance(part, str) else part for key, part in value.items()}
     drawn = tuple((parameter, variables[parameter]) for parameter in task.drawn)
     own = tasks.shown_example(task, drawn)
-    shown, constants = [*variables.get("examples", ()), *([own] if own else ())], task.prompts[mode].constants
-    answer = Answer(content, content[task.text_field], variables["persona"], shown, settings_of(task, variables), constants)
+    shown, prompt = [*variables.get("examples", ()), *([own] if own else ())], task.prompts[mode]
+    answer = Answer(
+        content, content[task.text_field], variables["persona"], shown, settings_of(task, variables), prompt.constants,
+        prompt.own_words(variables),
+    )  # fmt: skip
     refusals = (verdict for check in task.checks if (verdict := check(answer)) is not None)
     return Reading(None, *verdict) if (verdict := next(refusals, None)) else Reading(storable(ids.canonical_json(content)))
 

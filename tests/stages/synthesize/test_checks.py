@@ -92,6 +92,26 @@ def test_what_was_shown_as_an_example_is_not_given_back(text, reason):
     assert verdict("not_an_example", text, examples=["Which lamp is lit last?", PROBLEM]) == reason
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("State the problem and nothing after its question.", "copied_prompt"),
+        (
+            "Dear nurse, create a challenging math problem with the person described below: its setting, quantities and question.",
+            "copied_prompt",
+        ),
+        (PROBLEM, None),
+    ],
+)
+def test_what_the_prompt_says_is_not_given_back(text, reason):
+    said = (
+        "Create a challenging math problem with the person described below: its setting, quantities and question grow\n"
+        "out of what this person does.\nState the problem and nothing after its question: no answer, no solution, no hints."
+    )
+    found = check_of("not_the_prompt", {})(Answer({}, text, NURSE, (), {}, {}, said))
+    assert (found and found[0]) == reason
+
+
 def test_an_answer_is_in_the_language_that_was_asked_for():
     german = (
         "Eine Station hat vierzehn Pumpen, und jede Nacht fallen zwei davon aus. Nach wie vielen Nächten sind noch fünf übrig?"
