@@ -134,7 +134,7 @@ _PERSONS_ELSEWHERE = re.compile(
     r"(?:这|這)(?:个|個|位)人(?![群物类類])|(?<![因如彼])此人(?![们們])|(?<![应應])(?:该|該)人(?![们們群士员員类類工])|この人(?![々間生口])|이\s?사람",
     re.I,
 )
-_PERSON_STEMS = ("perso", "pessoa", "individual", "character", "this man", "this woman")
+_PERSON_STEMS = ("perso", "pessoa", "individual", "character", " man", "woman")
 _DEFINITE = re.compile(
     r"\bthe\s+person\b(?!\s+(?:who\w*|that|whose|of|in|behind|next|beside|responsible|with|at|on|to|from|for|they|he|she|we|i|you|my|your|an?|"
     r"being|sitting|standing|living|working|affected)\b)",
