@@ -1,5 +1,5 @@
 """What makes a persona unfit. The patterns are kept narrow: of 2,500 published personas 17 are refused as companies (not_a_person.py),
-35 that name a person (names.py), 6 that speak of an unseen text or person (mentions.py), and 1 of two words.
+35 that name a person (names.py), 10 that speak of an unseen text or person (mentions.py), and 1 of two words.
 """
 
 import re

