@@ -18,6 +18,7 @@ from measure import used
 from personahub import mockserver
 from personahub.config import Model
 from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import Dialect
 from personahub.llm.types import ChatCall
 from personahub.stages.synthesize import tasks
 
@@ -122,7 +123,7 @@ def bare_loop(server: mockserver.Running, count: int, seed: int, places: int) ->
             await client.attempt(ChatCall("", "", 0, prompt.name, prompt.version, messages, prompt.schema, prompt.schema_name))
 
     async def all_of_them() -> None:
-        client = ChatClient(model, None, "json_schema")
+        client = ChatClient(model, None, Dialect())
         await asyncio.gather(*(one(client, text) for text in personas(count, seed)))
         await client.close()
 

@@ -24,10 +24,14 @@ class ErrorKind(str, Enum):
     TIMEOUT = "timeout"  # request_timeout ran out
     MALFORMED = "malformed"  # a 200 whose body is not a chat completion
     TRUNCATED = "truncated"  # finish_reason length, or JSON that ends in the middle
+    RUNAWAY_WHITESPACE = "runaway_whitespace"  # an answer of blanks to the last token: a fault of constrained decoding
+    CONTEXT_CUT = "context_cut"  # the endpoint cut the front of the prompt off, and answered the rest
     EMPTY = "empty"  # a whole response without any content
     INVALID = "invalid"  # content that does not satisfy the answer's schema, by our judgement or the endpoint's
     REFUSED = "refused"  # the model declines
-    CONTENT_FILTER = "content_filter"  # the provider's filter
+    CONTENT_FILTER = "content_filter"  # the provider's filter stopped the answer
+    PROMPT_FILTERED = "prompt_filtered"  # the provider's filter refused the prompt: this text will never be answered
+    UNSUPPORTED = "unsupported"  # 400 or 422 that names a parameter: asked again in another way, at no try's cost
     BAD_REQUEST = "bad_request"  # 400, 413, 422: this request will never be accepted
     FORBIDDEN = "forbidden"  # 403 that does not say that the key is at fault: a firewall or a moderation dislikes this text
     AUTHENTICATION = "authentication"  # 401, and 403 whose code is about the key

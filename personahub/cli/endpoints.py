@@ -41,10 +41,10 @@ def _probe(model: Model) -> tuple[ErrorKind | None, str]:
     from personahub.llm.probe import probe
 
     try:
-        found = asyncio.run(probe(model, read_key(model)))
+        found = asyncio.run(probe(model, read_key(model), {}))
     except AuthenticationError as error:
         return ErrorKind.AUTHENTICATION, str(error)
-    if found.value is None:
+    if not found.found:
         return found.kind or ErrorKind.CONNECTION, found.message or "it does not answer"
     finding = f"answers; response_format {found.value}"
     return None, finding if found.kind is None else f"{finding}, but the answer was of no use: {found.message}"

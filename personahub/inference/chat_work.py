@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import orjson
 import pyarrow as pa
@@ -12,6 +12,7 @@ from personahub import schemas
 from personahub.config import Model
 from personahub.llm import journal
 from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import Dialect
 from personahub.llm.types import ChatCall, Outcome
 from personahub.prompts import Prompt
 from personahub.rows import arrow_schema
@@ -22,9 +23,9 @@ _COMPLETIONS = arrow_schema(schemas.COMPLETIONS)
 
 @dataclass(frozen=True)
 class Chats:
-    """`response_format`: what the endpoint was found to honour."""
+    """`dialect`: how the endpoint was found to want to be asked."""
 
-    response_format: Literal["json_schema", "json_object", "none"]
+    dialect: Dialect
     prompts: dict[str, Prompt]
     unit: ClassVar[str] = "answers"
     table: ClassVar[str] = "completions"
@@ -36,10 +37,10 @@ class Chats:
 
     @property
     def client_key(self) -> str:
-        return self.response_format
+        return repr(self.dialect)
 
     def client(self, model: Model, key: str | None) -> ChatClient:
-        return ChatClient(model, key, self.response_format)
+        return ChatClient(model, key, self.dialect)
 
     def calls(self, staged: Iterable[list[dict[str, Any]]]) -> Iterator[list[ChatCall]]:
         for rows in staged:

@@ -3,10 +3,9 @@
 import math
 import secrets
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import functions as F
@@ -21,7 +20,8 @@ from personahub.inference.pending import PendingRequests, RequestBatch, characte
 from personahub.inference.recovery import journal_folder
 from personahub.inference.windows import commit_floor
 from personahub.inference.work import Work
-from personahub.llm import journal, own_loop
+from personahub.llm import dialects, journal, own_loop
+from personahub.llm.dialects import Dialect
 from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer
@@ -127,31 +127,46 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
     return server.address if found.governed else None, folder if found.journaled else None
 
 
-def response_format_of(hub: Hub, batch: RequestBatch) -> Any:
-    """What the endpoint was found to honour; found out once per endpoint and model, and remembered in `endpoint_capabilities`."""
+def dialect_of(hub: Hub, batch: RequestBatch) -> Dialect:
+    """How the endpoint wants to be asked for these answers; each thing is found out once, and remembered in `endpoint_capabilities`.
+
+    Tells the user what it changes of what was asked for. Raises EndpointError, AuthenticationError where the endpoint does not answer.
+    """
     model = batch.model
-    if model.response_format != "auto":
-        return model.response_format
-    return _found(hub, batch.stage, model, model.model, "response_format", probe)
+    schemas = {prompt.schema_name: prompt.schema for prompt in batch.prompts.values()}
+    known = capabilities(hub.store, model, model.model)
+    if model.response_format == "auto":
+        unknown = {name: schema for name, schema in schemas.items() if schema is not None and dialects.of_schema(schema) not in known}
+        if unknown or dialects.of_parameters(model) not in known:
+            so_far = dialects.from_capabilities(model, {}, known)
+            found = own_loop.run(probe(model, read_key(model), unknown or schemas, so_far))
+            for note in found.notes:
+                hub.ui.say(f"models.{hub.config.alias_of(model)}: {note}")
+            known |= _recorded(hub, batch.stage, model, model.model, found)
+    return dialects.from_capabilities(model, schemas, known)
 
 
 def encoding_of(hub: Hub, stage: str, model: Model) -> str:
     """How the endpoint sends vectors of this model and its settings; found out once, and remembered in `endpoint_capabilities`."""
-    return _found(hub, stage, model, key_of(model), "encoding", probe_embeddings)
+    key = key_of(model)
+    known = capabilities(hub.store, model, key)
+    if "encoding" not in known:
+        known = _recorded(hub, stage, model, key, own_loop.run(probe_embeddings(model, read_key(model))))
+    return known["encoding"]
 
 
-def _found(
-    hub: Hub, stage: str, model: Model, key: str, capability: str, ask: Callable[[Model, str | None], Coroutine[Any, Any, Probe]]
-) -> Any:
-    store, same = hub.store, (F.col("base_url") == model.base_url) & (F.col("model") == key) & (F.col("capability") == capability)
-    known = store.table("endpoint_capabilities").where(same).orderBy(F.desc("created_at")).limit(1).collect()
-    if known:
-        return known[0].value
-    found = own_loop.run(ask(model, read_key(model)))
+def capabilities(store: Store, model: Model, key: str) -> dict[str, str]:
+    """What is known of an endpoint: capability -> value, the newest one. key: the column `model`."""
+    rows = store.table("endpoint_capabilities").where((F.col("base_url") == model.base_url) & (F.col("model") == key))
+    return {row.capability: row.value for row in sorted(rows.collect(), key=lambda row: row.created_at)}
+
+
+def _recorded(hub: Hub, stage: str, model: Model, key: str, found: Probe) -> dict[str, str]:
+    """What a probe found, after it and what it cost are written down. Raises what it says where nothing can be bought."""
     rows = [ledger_row(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
     if rows:
-        store.append(store.spark.createDataFrame(pa.Table.from_batches([completions_batch(rows)])), "completions")
-    if found.value is None:
+        hub.store.append(hub.store.spark.createDataFrame(pa.Table.from_batches([completions_batch(rows)])), "completions")
+    if not found.found:
         if found.kind is ErrorKind.AUTHENTICATION:
             raise AuthenticationError(str(found.message))
         online = (
@@ -161,6 +176,12 @@ def _found(
             f"{model.base_url} does not answer as {model.model}: {found.message}{online}. "
             "`personahub check-models` asks it again, without buying"
         )
+    remember(hub, model, key, found.found)
+    return dict(found.found)
+
+
+def remember(hub: Hub, model: Model, key: str, found: Mapping[str, str]) -> None:
+    """Rows of `endpoint_capabilities`."""
     now = datetime.now(timezone.utc)
-    store.record([(model.base_url, key, capability, found.value, hub.run_id, now)], "endpoint_capabilities")
-    return found.value
+    rows = [(model.base_url, key, capability, value, hub.run_id, now) for capability, value in found.items()]
+    hub.store.record(rows, "endpoint_capabilities")

@@ -1,5 +1,6 @@
 """What an error means: one Attempt for each that an endpoint can send, with an error status or inside a 200. Pure functions, no I/O."""
 
+import json
 import math
 import re
 import time
@@ -33,7 +34,7 @@ _CODES = (
     (_NO_MONEY, ErrorKind.QUOTA),
     (
         re.compile("contentfilter|contentpolicy|responsibleaipolicy|datainspectionfailed|moderationblocked|prohibitedcontent"),
-        ErrorKind.CONTENT_FILTER,
+        ErrorKind.PROMPT_FILTERED,
     ),
     (re.compile("invalidapikey|apikeyinvalid|incorrectapikey|authenticationerror|unauthenticated"), ErrorKind.AUTHENTICATION),
     (re.compile("modelnotfound|deploymentnotfound"), ErrorKind.NOT_FOUND),
@@ -41,6 +42,7 @@ _CODES = (
 _OF_THE_KEY = re.compile("key|auth|permission|account")  # in the codes of a 403
 # the beginning of a message that comes with no code of its own
 _BEGINNINGS = (("api key not valid", ErrorKind.AUTHENTICATION), ("incorrect api key provided", ErrorKind.AUTHENTICATION))
+_NOT_KNOWN = re.compile("unsupported|unknownparam|unrecognized|extraforbidden")  # codes of a parameter that is refused as such
 _CODE = re.compile(r"[\w.:/-]{1,100}")  # one word: what has blanks is a message
 
 
@@ -60,6 +62,7 @@ def judge_error(status: int, body: Any, headers: Mapping[str, str]) -> Attempt:
         text=failed if isinstance(failed, str) and failed else None,
         message=message,
         retry_after=_retry_delay(error) if waits is None else waits,
+        named=_named(error) if kind is ErrorKind.BAD_REQUEST else (),
         withheld=kind is ErrorKind.INVALID,
         usage=UNTOLD if status in _GATEWAY_TIMEOUTS else Usage(),
     )
@@ -122,6 +125,8 @@ def error_inside(error: Any, usage: Usage) -> Attempt:
     number = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
     status = int(number) if isinstance(number, int | str) and re.fullmatch(r"[45]\d\d", str(number)) else None
     kind = (_by_code(_codes(error), said.lower()) or ErrorKind.MALFORMED) if status is None else _kind(status, error)
+    if kind is ErrorKind.PROMPT_FILTERED:
+        kind = ErrorKind.CONTENT_FILTER  # a filter within a 200 may have read the prompt or the answer
     return Attempt(kind, message=f"an error inside a 200: {code} {one_line(said)}", retry_after=_retry_delay(error), usage=usage)
 
 
@@ -153,6 +158,30 @@ def _codes(error: Any) -> str:
         found += [detail.get("reason") for detail in _details(error)]
     codes = (code for code in found if isinstance(code, str) and _CODE.fullmatch(code))
     return " ".join(re.sub(r"[\W_]", "", code).lower() for code in codes)
+
+
+def _named(error: Any) -> tuple[str, ...]:
+    """The parameters of the request that its fields name as unknown or unsupported; `response_format` whatever the code."""
+    if not isinstance(error, Mapping):
+        return ()
+    param = error.get("param")
+    named = [param] if isinstance(param, str) and (_NOT_KNOWN.search(_codes(error)) or param.startswith("response_format")) else []
+    for problem in (*_problems(error.get("detail")), *_problems(error.get("message"))):
+        match problem:
+            case {"type": "extra_forbidden", "loc": ["body", str(name)]}:
+                named.append(name)
+    return tuple(dict.fromkeys(named))
+
+
+def _problems(said: Any) -> list[Any]:
+    """What a validator found wrong: a list, under "detail" or not, as JSON or as text of it."""
+    if isinstance(said, str) and said.startswith("{"):
+        try:
+            said = json.loads(said)
+        except ValueError:
+            return []
+    said = said.get("detail") if isinstance(said, Mapping) else said
+    return said if isinstance(said, list) else []
 
 
 def _part(error: Mapping[str, Any], name: str) -> Mapping[str, Any]:

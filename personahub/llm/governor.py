@@ -24,8 +24,18 @@ ERROR_WINDOW = 200  # the error rate is that of the last so many attempts
 ERROR_MINIMUM = 100  # ... once there are this many
 DEAD_AFTER = 20  # attempts without a single answer
 LEARNED = 20  # answers after which the tokens of a request are expected to be their mean
-# waiting is not failing, and a model that declines is not down
-_NO_FAILURE = frozenset(kind.value for kind in (ErrorKind.RATE_LIMIT, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER))
+# waiting is not failing, a model that declines is not down, and what only this text or this way of asking meets is no verdict on others
+_NO_FAILURE = frozenset(
+    kind.value
+    for kind in (
+        ErrorKind.RATE_LIMIT,
+        ErrorKind.REFUSED,
+        ErrorKind.CONTENT_FILTER,
+        ErrorKind.PROMPT_FILTERED,
+        ErrorKind.CONTEXT_CUT,
+        ErrorKind.UNSUPPORTED,
+    )
+)
 _THROTTLED = (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED)
 
 

@@ -1,40 +1,46 @@
-"""Finds out what an endpoint holds, with a few tiny requests, before anything is spent on it."""
+"""Finds out how an endpoint wants to be asked, with a few tiny requests, before anything is spent on it."""
 
 import asyncio
 import dataclasses
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json, content_id
-from personahub.llm.chat import ChatClient, ResponseFormat
+from personahub.llm import dialects
+from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import FORMATS, Dialect, ResponseFormat
 from personahub.llm.embeddings import EmbeddingsClient, key_of
 from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """What an endpoint honours. `value`: a response_format, or the encoding of vectors; None: nothing can be bought there, and kind and
-    message say why.
+    """What an endpoint was found to understand. `found`: capability -> value, as `endpoint_capabilities` keeps them; empty: nothing can be
+    bought there, and kind and message say why.
 
-    With a value, `kind` None means that an answer of that format came and satisfied its schema; another kind means that the
-    endpoint works but the model gave no such answer (`message` says what came), so that only tolerant parsing is left.
+    Where something is found, `kind` None means that every schema got an answer that satisfies it; another kind means that the endpoint
+    works but the model gave no such answer for one (`message` says what came), so that only tolerant parsing is left.
     """
 
-    value: str | None
+    found: Mapping[str, str]
     kind: ErrorKind | None
     message: str | None
-    attempts: tuple[tuple[ChatCall, Attempt], ...]  # each HTTP request made; the call is named by the format that it tried
+    attempts: tuple[tuple[ChatCall, Attempt], ...]  # each HTTP request made; the call is named by what it tried
+    chosen: frozenset[str] = frozenset()  # ids of the calls whose way of asking is the one from now on
+    notes: tuple[str, ...] = ()  # what the user should know of it, a sentence each
 
     def outcomes(self) -> list[Outcome]:
-        """For the ledger: a row per format tried, with the usage of its requests; final is the one that was chosen."""
+        """For the ledger: a row per call, with the usage of its requests; final is each that was chosen."""
         rows: dict[str, Outcome] = {}
         for call, made in self.attempts:
             before = rows.get(call.completion_id)
             rows[call.completion_id] = Outcome(
                 call=call,
-                final=call.prompt_name == name_of(self.value),
+                final=call.completion_id in self.chosen,
                 kind=made.kind,
                 text=made.text,
                 finish_reason=made.finish_reason,
@@ -47,17 +53,18 @@ class Probe:
         return list(rows.values())
 
 
-VERSION = "1"  # of what a probe asks
-_PROBE_SCHEMA = {
-    "type": "object",
-    # a name that no model comes up with: an answer that has it has seen the schema
-    "properties": {"rainbow_colour_7f": {"type": "string"}},
-    "required": ["rainbow_colour_7f"],
-    "additionalProperties": False,
-}
+VERSION = "2"  # of what a probe asks
 _PROBE_TRIES = 6  # requests per format; only transient failures, and odd answers once, are asked again
 _PROBE_WAIT = 30.0  # seconds; the longest wait between two of them
-_ANSWERED_ODDLY = (ErrorKind.INVALID, ErrorKind.EMPTY, ErrorKind.TRUNCATED, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER)
+_ANSWERED_ODDLY = (
+    ErrorKind.INVALID,
+    ErrorKind.EMPTY,
+    ErrorKind.TRUNCATED,
+    ErrorKind.RUNAWAY_WHITESPACE,
+    ErrorKind.REFUSED,
+    ErrorKind.CONTENT_FILTER,
+    ErrorKind.PROMPT_FILTERED,
+)
 _TRANSIENT = (
     ErrorKind.RATE_LIMIT,
     ErrorKind.OVERLOADED,
@@ -67,6 +74,8 @@ _TRANSIENT = (
     ErrorKind.TIMEOUT,
 )
 _NAMES_FORMAT = re.compile(r"response_format|json_?schema|structured|guided|grammar|xgrammar|outlines", re.IGNORECASE)
+# keywords of JSON Schema that every provider with structured output takes; of others some take none, each others
+_TAKEN_BY_ALL = frozenset({"type", "properties", "required", "additionalProperties", "items", "enum", "description"})
 
 
 def name_of(value: str | None) -> str:
@@ -74,27 +83,78 @@ def name_of(value: str | None) -> str:
     return f"probe {value}"
 
 
-async def probe(model: Model, key: str | None) -> Probe:
-    """Finds out with a few tiny requests what `response_format` the endpoint holds: json_schema, else json_object, else none.
+async def probe(model: Model, key: str | None, schemas: Mapping[str, dict[str, Any] | None], known: Dialect | None = None) -> Probe:
+    """Finds out which parameters are sent under another name or not at all, and which `response_format` each schema gets through:
+    json_schema, else json_object, else none.
 
-    Steps down on a 400 or 422, on a 5xx that names the field, and on an answer that ignores the format twice. A `response_format`
-    other than auto in the config is tried alone. Transient failures are asked again a few times. Raises nothing but CancelledError.
+    schemas: those that the run will ask for, by the names under which they are sent; None: free text. The requests carry the model's
+    own generation_params. Steps down, for that schema alone, on a 400 or 422, on a 5xx that names the field, and on an answer that
+    ignores the format twice. A `response_format` other than auto in the config is tried alone. Transient failures are asked again a few
+    times. Raises nothing but CancelledError.
     """
-    formats: tuple[ResponseFormat, ...] = ("json_schema", "json_object", "none")
-    if model.response_format != "auto":
-        formats = (model.response_format,)
+    # of several names for one schema one is asked; the first request alone finds out about the parameters
+    distinct = {canonical_json(schema): (name, schema) for name, schema in reversed([*schemas.items()] or [("text", None)])}
+    first, *others = reversed(list(distinct.values()))
     made: list[tuple[ChatCall, Attempt]] = []
-    client = ChatClient(model, key, formats[0])
+    client = ChatClient(model, key, dataclasses.replace(known or Dialect(), steps_down=False))
     try:
-        for response_format in formats:
-            client.response_format = response_format
-            attempt = await _probe_format(client, _probe_call(model, response_format), made)
-            if attempt.kind is None or not _steps_down(attempt):
-                break
-        usable = attempt.kind is None or attempt.kind in _ANSWERED_ODDLY
-        return Probe(response_format if usable else None, *_why(attempt, model), tuple(made))
+        results = [await _format_of(client, model, *first, made)]
+        if results[0].format is not None:
+            results += await asyncio.gather(*(_format_of(client, model, *other, made) for other in others))
+        dialect = client.dialect
     finally:
         await client.close()
+    odd = next((result for result in results if result.attempt.kind is not None), results[0])
+    if dead := next((result for result in results if result.format is None), None):
+        return Probe({}, *_why(dead.attempt, model), tuple(made))
+    found = {dialects.of_parameters(model): dialects.parameters(dialect)}
+    found |= {dialects.of_schema(result.schema): str(result.format) for result in results if result.schema is not None}
+    notes = [*dialect.told(model.generation_params), *(note for result in results if (note := result.note(model)))]
+    chosen = frozenset(result.call.completion_id for result in results)
+    return Probe(found, *_why(odd.attempt, model), tuple(made), chosen, tuple(notes))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    """What became of one schema. format None: nothing is answered there."""
+
+    format: ResponseFormat | None
+    schema: dict[str, Any] | None
+    name: str
+    call: ChatCall
+    attempt: Attempt
+    refusal: str | None  # what the endpoint said to a stronger format
+
+    def note(self, model: Model) -> str | None:
+        """What a schema that is not enforced means, and what may be the reason."""
+        if self.schema is None or self.format == "json_schema" or model.response_format != "auto":
+            return None
+        rare = sorted(_keywords(self.schema) - _TAKEN_BY_ALL)
+        why = f" ({self.refusal})" if self.refusal else ""
+        hint = f"; not every provider takes its {', '.join(rare)}" if rare else ""
+        return f"answers of {self.name} are asked for with response_format {self.format}: json_schema did not get through{why}{hint}"
+
+
+async def _format_of(
+    client: ChatClient, model: Model, name: str, schema: dict[str, Any] | None, made: list[tuple[ChatCall, Attempt]]
+) -> _Result:
+    formats: tuple[ResponseFormat, ...] = FORMATS if model.response_format == "auto" else (model.response_format,)
+    tried: list[_Result] = []
+    for response_format in formats if schema is not None else formats[-1:]:
+        client.dialect = client.dialect.with_format(name, response_format)
+        call = _probe_call(model, response_format, name, schema)
+        attempt = await _ask(client, call, made, model.generation_params)
+        usable = attempt.kind is None or attempt.kind in _ANSWERED_ODDLY
+        refusal = tried[0].attempt.message if tried else None
+        tried.append(_Result(response_format if usable else None, schema, name, call, attempt, refusal))
+        if attempt.kind is None or not _steps_down(attempt):
+            break
+    # where no answer satisfies the schema, one that was cut speaks of max_tokens, not of the format
+    cut = [result for result in tried if result.attempt.kind is ErrorKind.TRUNCATED]
+    chosen = cut[0] if cut and tried[-1].attempt.kind is not None and tried[-1].format is not None else tried[-1]
+    if chosen.format is not None:
+        client.dialect = client.dialect.with_format(name, chosen.format)
+    return chosen
 
 
 async def probe_embeddings(model: Model, key: str | None) -> Probe:
@@ -109,10 +169,11 @@ async def probe_embeddings(model: Model, key: str | None) -> Probe:
             client.encoding = encoding
             identity = content_id(canonical_json(["probe-embeddings", model.base_url, key_of(model), encoding, time.time_ns()]))
             call = ChatCall(identity, key_of(model), 0, name_of(encoding), VERSION, [])
-            attempt = await _probe_format(_OneText(client), call, made)
+            attempt = await _ask(_OneText(client), call, made)
             if not (_steps_down(attempt) or attempt.kind is ErrorKind.MALFORMED):
                 break
-        return Probe(encoding if attempt.kind is None else None, *_why(attempt, model), tuple(made))
+        found = {"encoding": encoding} if attempt.kind is None else {}
+        return Probe(found, *_why(attempt, model), tuple(made), frozenset({call.completion_id}) if found else frozenset())
     finally:
         await client.close()
 
@@ -134,26 +195,43 @@ class _OneText:
         return dataclasses.replace(await self._client.attempt(EmbeddingCall(("probe",), ("A lighthouse keeper.",))), vectors=())
 
 
-def _probe_call(model: Model, response_format: ResponseFormat) -> ChatCall:
+def _probe_call(model: Model, response_format: ResponseFormat, name: str, schema: dict[str, Any] | None) -> ChatCall:
     # never reused, so its id is of this moment
-    identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, time.time_ns()]))
-    messages = [{"role": "user", "content": "Name one colour of the rainbow."}]
-    return ChatCall(identity, model.base_url, 0, name_of(response_format), VERSION, messages, _PROBE_SCHEMA, "probe")
+    identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, name, time.time_ns()]))
+    # the names in a schema are such as no model comes up with: an answer that has them has seen the schema
+    asked = "Say hello." if schema is None else "Make up a short example of such an answer, with a few words in each text."
+    messages = [{"role": "user", "content": asked}]
+    return ChatCall(identity, model.base_url, 0, name_of(response_format), VERSION, messages, schema, name)
 
 
-async def _probe_format(client: ChatClient | _OneText, call: ChatCall, made: list[tuple[ChatCall, Attempt]]) -> Attempt:
-    odd = 0
-    for number in range(_PROBE_TRIES):
+async def _ask(
+    client: ChatClient | _OneText, call: ChatCall, made: list[tuple[ChatCall, Attempt]], params: Mapping[str, Any] | None = None
+) -> Attempt:
+    """Asks until there is an answer, a refusal, or no more patience. params: the user's, which are learned to be sent in another way."""
+    odd, number = 0, 0
+    while True:
         attempt = await client.attempt(call)
         made.append((call, attempt))
+        if attempt.kind is ErrorKind.UNSUPPORTED or _learned(client, attempt, params):
+            continue
+        number += 1
         odd += attempt.kind in _ANSWERED_ODDLY
         waits = attempt.kind in _TRANSIENT and not _steps_down(attempt)
-        last = number + 1 == _PROBE_TRIES or (attempt.kind is ErrorKind.TIMEOUT and number > 0)
+        last = number == _PROBE_TRIES or (attempt.kind is ErrorKind.TIMEOUT and number > 1)
         if last or odd > 1 or not (waits or attempt.kind in _ANSWERED_ODDLY):
-            break
+            return attempt
         if waits:
-            await asyncio.sleep(min(_PROBE_WAIT, attempt.retry_after or 0.25 * 2**number))
-    return attempt
+            await asyncio.sleep(min(_PROBE_WAIT, attempt.retry_after or 0.25 * 2 ** (number - 1)))
+
+
+def _learned(client: ChatClient | _OneText, attempt: Attempt, params: Mapping[str, Any] | None) -> bool:
+    """Whether a refusal's words, which here echo nobody's text, name a parameter that can be sent in another way."""
+    if attempt.kind is not ErrorKind.BAD_REQUEST or params is None or not isinstance(client, ChatClient):
+        return False
+    named = dialects.named_in(attempt.message, client.dialect.params(params))
+    better = dialects.adapt(client.dialect, named, params)
+    client.dialect = better or client.dialect
+    return better is not None
 
 
 def _steps_down(attempt: Attempt) -> bool:
@@ -161,3 +239,13 @@ def _steps_down(attempt: Attempt) -> bool:
     if attempt.kind in (ErrorKind.BAD_REQUEST, *_ANSWERED_ODDLY):
         return True
     return attempt.kind is ErrorKind.SERVER and bool(_NAMES_FORMAT.search(attempt.message or ""))
+
+
+def _keywords(schema: Any) -> set[str]:
+    """All keywords in a JSON Schema."""
+    if isinstance(schema, list):
+        return set().union(*map(_keywords, schema))
+    if not isinstance(schema, Mapping):
+        return set()
+    inner = [*(schema.get("properties") or {}).values(), *(value for name, value in schema.items() if name not in ("properties", "enum"))]
+    return set(schema).union(*map(_keywords, inner))

@@ -13,6 +13,7 @@ from personahub.llm.usage import read_usage, read_usage_of_error
 _CUT = {"length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_new_tokens", "token_limit"}
 _FILTERED = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist"}
 _BROKEN_OFF = {"error", "abort"}
+_TAIL, _BLANK = 200, 0.9  # characters at the end, and the share of blanks in them, of an answer that ran away
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
@@ -51,6 +52,8 @@ def _judge_message(message: Mapping[str, Any], reason: str | None, schema: Mappi
         )
     if ended in _FILTERED:
         return Attempt(ErrorKind.CONTENT_FILTER, message="the provider's content filter stopped the answer", **common)
+    if ended in _CUT and text and _blank_tail(text):
+        return _ran_away(text, schema, common)
     if ended in _CUT:
         return Attempt(
             ErrorKind.TRUNCATED, message="the answer was cut at max_tokens (or the model's context): raise it", **common
@@ -66,7 +69,31 @@ def _judge_message(message: Mapping[str, Any], reason: str | None, schema: Mappi
     if schema is None:
         return Attempt(None, **common)
     read = json_answers.read(text, None, None, json_answers.check(schema))
+    if read.reason == ErrorKind.TRUNCATED.value and _blank_tail(text):
+        return _ran_away(text, schema, common)
     return Attempt(None if read.reason is None else ErrorKind(read.reason), message=read.detail, **common)
+
+
+def _blank_tail(text: str) -> bool:
+    """Whether a text ends in so many blanks that its end is no layout."""
+    tail = text[-_TAIL:]
+    return len(tail) == _TAIL and sum(map(str.isspace, tail)) > _BLANK * _TAIL
+
+
+def _ran_away(text: str, schema: Mapping[str, Any] | None, common: dict[str, Any]) -> Attempt:
+    """Blanks to the last token, which grammars allow between any two marks of JSON; an answer that is whole before them is an answer."""
+    if schema is not None:
+        try:
+            if json_answers.check(schema)(json_answers.whole(text)) is None:
+                return Attempt(None, **common)
+        except json_answers.NoJson:
+            pass
+    return Attempt(
+        ErrorKind.RUNAWAY_WHITESPACE,
+        message="the answer ran on in blanks until it was cut, as constrained decoding lets some models do: set response_format of this model "
+        "to json_object or none, or let its server allow no blanks (vLLM: disable_any_whitespace)",
+        **common,
+    )
 
 
 def _misplaced(message: Mapping[str, Any], why_not: json_answers.WhyNot) -> str | None:

@@ -49,6 +49,8 @@ def decide(kind: ErrorKind | None, tries: Tries, model: Model, elapsed: float, r
         tries.throttled += 1
         wait = retry_after if retry_after is not None else min(8.0, 0.5 * 2 ** (tries.throttled - 1))
         return _wait(wait, elapsed, model)
+    if kind is ErrorKind.UNSUPPORTED:  # the client has another way for what the endpoint named, and comes to an end of ways
+        return Decision(0.0)
     if kind in BAD_ANSWER:
         tries.bad_answers += 1
         if tries.bad_answers == 1 and elapsed < model.deadline_seconds:

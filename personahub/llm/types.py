@@ -96,6 +96,7 @@ class Attempt:
     retry_after: float | None = None  # seconds the endpoint asked to wait
     usage: Usage = Usage()  # nothing was billed
     latency_s: float = 0.0
+    named: tuple[str, ...] = ()  # parameters that a refusal names in its fields as unknown or unsupported
     withheld: bool = False  # an answer that the endpoint itself found invalid: no turn of a conversation, only asked for again
     vectors: tuple[str, ...] = ()  # float32, little endian, base64: as they travel, and as the journal keeps them
 

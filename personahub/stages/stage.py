@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from personahub.config import Config
 from personahub.embeddings import VectorBatch
 from personahub.inference import PurchaseResult, RequestBatch
+from personahub.prompts import Prompt
 from personahub.schemas import Table
 from personahub.storage.hub import Estimate, Hub
 
@@ -33,10 +34,11 @@ Rounds = Generator[Batch | RunStage, PurchaseResult, Any]
 
 @dataclass(frozen=True)
 class ModelUse:
-    """A model that a stage may ask: its name under `models`, and whether it gives answers or vectors."""
+    """A model that a stage may ask: its name under `models`, whether it gives answers or vectors, and the prompts that it answers."""
 
     alias: str
     answers: bool = True
+    prompts: tuple[Prompt, ...] = ()
 
 
 @dataclass(frozen=True)

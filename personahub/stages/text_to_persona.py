@@ -131,7 +131,7 @@ STAGE = Stage(
     parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config),
     split=split,
     parsed=("lineage", "parent_id"),
-    models=lambda config: [ModelUse(config.text_to_persona.model)],
+    models=lambda config: [ModelUse(config.text_to_persona.model, prompts=(prompts.load(PROMPT),))],
     bound=bound,
     progress=progress,
     texts=(TextColumns("documents", "document_id", ("text", "url")), TextColumns("personas", "persona_id", ("persona",))),

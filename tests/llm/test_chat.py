@@ -16,6 +16,7 @@ from personahub.config import Model
 from personahub.errors import AuthenticationError, ErrorKind
 from personahub.llm import http
 from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import Dialect
 from personahub.llm.keys import read_key
 from personahub.llm.types import ChatCall, Usage
 from personahub.mockserver.faults import FAULTS, RARE_FAULTS
@@ -37,7 +38,7 @@ KINDS = {
     "reasoning": ErrorKind.EMPTY,
     "length": ErrorKind.TRUNCATED,
     "quota": ErrorKind.QUOTA,
-    "content_filter": ErrorKind.CONTENT_FILTER,
+    "content_filter": ErrorKind.PROMPT_FILTERED,
     "filtered": ErrorKind.CONTENT_FILTER,
     "refusal": ErrorKind.REFUSED,
     "error_200": ErrorKind.OVERLOADED,
@@ -53,7 +54,7 @@ def ask(base_url, *calls, key=None, response_format="json_schema", at_once=True,
     """The attempts for `calls`, of one client in one loop."""
 
     async def run():
-        client = ChatClient(Model(base_url=base_url, **settings), key, response_format)
+        client = ChatClient(Model(base_url=base_url, **settings), key, Dialect(response_format))
         try:
             if at_once:
                 return await asyncio.gather(*(client.attempt(call) for call in calls))
@@ -78,7 +79,7 @@ def test_the_body_is_the_request_as_sent(persona_schema):
     model = Model(model="m", generation_params={"temperature": 0.5})
     bodies = {}
     for held in ("json_schema", "json_object", "none"):
-        bodies[held] = ChatClient(model, None, held).body(call_of("hi", persona_schema))
+        bodies[held] = ChatClient(model, None, Dialect(held)).body(call_of("hi", persona_schema))
     assert {name: body.get("response_format", {}).get("type") for name, body in bodies.items()} == {
         "json_schema": "json_schema",
         "json_object": "json_object",
@@ -92,7 +93,7 @@ def test_the_body_is_the_request_as_sent(persona_schema):
     assert bodies["none"]["temperature"] == 0.5
     with_system = call_of("hi", persona_schema)
     with_system.messages.insert(0, {"role": "system", "content": "Be brief."})
-    first = ChatClient(model, None, "none").body(with_system)["messages"][0]["content"]
+    first = ChatClient(model, None, Dialect("none")).body(with_system)["messages"][0]["content"]
     assert first.startswith("Be brief.\n\nAnswer with one JSON value")
     assert with_system.messages[0]["content"] == "Be brief."
 
@@ -112,7 +113,7 @@ def test_each_fault_becomes_its_kind(faulty_server, persona_schema, fault):
     """All kinds strike in turn; ask other prompts until the server says that it was this one."""
 
     async def until_struck():
-        client = ChatClient(Model(base_url=faulty_server.base_url), None, "json_schema")
+        client = ChatClient(Model(base_url=faulty_server.base_url), None, Dialect())
         try:
             for number in range(300):
                 before = faulty_server.stats()["faults"].get(fault, 0)
@@ -310,7 +311,7 @@ def test_cancelling_ends_the_attempt(mock_server):
     base_url = mock_server(median=30.0, sigma=0.0).base_url
 
     async def run():
-        client = ChatClient(Model(base_url=base_url), None, "none")
+        client = ChatClient(Model(base_url=base_url), None, Dialect("none"))
         task = asyncio.create_task(client.attempt(call_of("hi")))
         await asyncio.sleep(0.2)
         task.cancel()

@@ -171,9 +171,9 @@ def test_chat_settings_are_not_sent_and_others_are(mock_server):
 def test_the_probe_says_whether_and_how_vectors_come(mock_server):
     server = mock_server(key="right")
     found = asyncio.run(probe_embeddings(Model(base_url=server.base_url), "right"))
-    assert (found.value, found.kind) == ("base64", None)
+    assert (found.found, found.kind) == ({"encoding": "base64"}, None)
     [row] = found.outcomes()
     assert row.final
     assert row.usage.prompt > 0
     found = asyncio.run(probe_embeddings(Model(base_url=server.base_url), "wrong"))
-    assert (found.value, found.kind) == (None, ErrorKind.AUTHENTICATION)
+    assert (found.found, found.kind) == ({}, ErrorKind.AUTHENTICATION)

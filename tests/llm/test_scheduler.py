@@ -11,6 +11,7 @@ from personahub import mockserver
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import Dialect
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer, HttpLink, LocalLink, reachable
 from personahub.llm.scheduler import Scheduler
@@ -37,7 +38,7 @@ def calls(n: int, prefix: str = "call") -> list[ChatCall]:
 @contextmanager
 def running(loop, model, link, record=lambda outcome: [outcome], tasks=1):
     async def build():
-        client = ChatClient(model, None, "none")
+        client = ChatClient(model, None, Dialect("none"))
         return client, [Scheduler(client, link, model, f"task-{i}", 1, record, loop) for i in range(tasks)]
 
     client, schedulers = asyncio.run_coroutine_threadsafe(build(), loop).result()

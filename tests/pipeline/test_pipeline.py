@@ -23,7 +23,7 @@ from personahub.errors import (
     TransientFailures,
 )
 from personahub.inference import RequestBatch, executor
-from personahub.inference.preflight import response_format_of
+from personahub.inference.preflight import dialect_of
 from personahub.storage.delta import Store
 from personahub.storage.lease import Lease
 
@@ -187,7 +187,7 @@ def test_a_refused_key_and_a_dead_endpoint_buy_nothing(people, hub_of, monkeypat
             run(unread, "synthesize")
         assert server.stats()["sold"] == 0
     with pytest.raises(EndpointError, match="does not answer as"), pipeline.open_hub(config) as hub:
-        response_format_of(hub, RequestBatch("synthesize", "examples", hub.store.table("requests"), config.models["default"], {}))
+        dialect_of(hub, RequestBatch("synthesize", "examples", hub.store.table("requests"), config.models["default"], {}))
     with pytest.raises(EndpointError, match="attempts failed"):
         run(blind, "synthesize")
     ledger = table(config, "completions").collect()

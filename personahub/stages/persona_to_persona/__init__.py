@@ -88,7 +88,7 @@ def _preview(hub: Hub, n: int) -> Rounds:
 def models(config: Config) -> Iterator[ModelUse]:
     """Each hop is deduplicated, so dedup's too."""
     if config.persona_to_persona.hops:
-        yield ModelUse(config.persona_to_persona.model)
+        yield ModelUse(config.persona_to_persona.model, prompts=(prompts.load(transform.PROMPT),))
         yield from dedup.STAGE.models(config)
 
 

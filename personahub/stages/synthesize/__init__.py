@@ -104,13 +104,14 @@ def check(config: Config) -> None:
 def models(config: Config) -> Iterator[ModelUse]:
     """The models of examples, turns, moderation, few-shot personas and vectors."""
     settings = config.synthesis
-    yield ModelUse(settings.model)
+    yield ModelUse(settings.model, prompts=tuple(transform.prompts_of(config).values()))
     if CONVERSATION in settings.tasks:
-        yield from (ModelUse(conversation.model_of(config, number)) for number in range(conversation.passes(config)))
+        for number in range(conversation.passes(config)):
+            yield ModelUse(conversation.model_of(config, number), prompts=tuple(conversation.prompts_of(number).values()))
     if settings.moderation_model is not None:
-        yield ModelUse(settings.moderation_model)
+        yield ModelUse(settings.moderation_model, prompts=(prompts.load(moderation.PROMPT),))
     if few_shot_selection.needs_personas(config, transform.examples_of(config)):
-        yield ModelUse(config.text_to_persona.model)
+        yield ModelUse(config.text_to_persona.model, prompts=(prompts.load(text_to_persona.PROMPT),))
     if settings.needs_vectors and config.dedup.semantic.model is not None:
         yield ModelUse(config.dedup.semantic.model, answers=False)
 

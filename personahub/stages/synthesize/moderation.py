@@ -89,7 +89,7 @@ def judged(asked: DataFrame, completions: DataFrame) -> DataFrame:
 
 
 def _verdict(text: str | None, error_kind: str | None) -> tuple[str | None, str | None]:
-    if error_kind == "content_filter":
+    if error_kind in ("content_filter", "prompt_filtered"):
         return "unsafe", "the moderation model's own filter objects"
     value, reason, detail = json_answers.read(text, error_kind, None, json_answers.check(prompts.load(PROMPT).schema or {}))
     if reason is not None:
