@@ -15,8 +15,9 @@ import yaml
 
 from personahub import __version__
 from personahub.cli.batches import batches
+from personahub.cli.check_models import check_models
 from personahub.cli.dedup import dedup
-from personahub.cli.endpoints import check_models, local_model, mock_server
+from personahub.cli.endpoints import local_model, mock_server
 from personahub.cli.lineage import forget, lineage
 from personahub.cli.options import Files, Sets, Verbose, opened, settings_of, stages_help
 from personahub.cli.reviews import import_verdicts, sample_examples

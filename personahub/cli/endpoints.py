@@ -1,6 +1,5 @@
-"""`personahub check-models`, `mock-server` and `local-model`: a look at the real endpoints, a simulated one, a small real one."""
+"""`personahub mock-server` and `local-model`: a simulated endpoint, and a small real one."""
 
-import asyncio
 import contextlib
 import threading
 from typing import Annotated, Any, Literal
@@ -8,46 +7,12 @@ from typing import Annotated, Any, Literal
 import typer
 import yaml
 
-from personahub.cli.options import Files, Sets, settings_of
-from personahub.config import Model
-from personahub.errors import AuthenticationError, ConfigError, EndpointError, ErrorKind
+from personahub.errors import ConfigError
 from personahub.render.terminal import new_console
 
 Kind = Literal[
     "openai", "azure", "vllm", "sglang", "llamacpp", "ollama", "openrouter", "gemini", "mistral", "deepseek", "litellm"
 ]
-
-
-def check_models(config: Files = None, sets: Sets = None) -> None:
-    """Ask each configured endpoint one small question: does it answer, and which response_format does it hold?"""
-    from personahub.render import views
-
-    rows, refused, problems = [], False, []
-    for alias, model in settings_of(config, sets).models.items():
-        kind, finding = _probe(model)
-        rows.append((alias, model.model, model.base_url, finding))
-        if kind is not None:
-            key = kind is ErrorKind.AUTHENTICATION  # what is wrong with it names the endpoint
-            refused = refused or key
-            problems.append(f"models.{alias}: {finding}" if key else f"{alias} ({model.base_url}): {finding}")
-    views.models(new_console(), rows)
-    if problems:
-        raise (AuthenticationError if refused else EndpointError)("\n".join(problems))
-
-
-def _probe(model: Model) -> tuple[ErrorKind | None, str]:
-    """Why nothing can be bought there (None: it can), and a sentence about it."""
-    from personahub.llm.keys import read_key
-    from personahub.llm.probe import probe
-
-    try:
-        found = asyncio.run(probe(model, read_key(model), {}))
-    except AuthenticationError as error:
-        return ErrorKind.AUTHENTICATION, str(error)
-    if not found.found:
-        return found.kind or ErrorKind.CONNECTION, found.message or "it does not answer"
-    finding = f"answers; response_format {found.value}"
-    return None, finding if found.kind is None else f"{finding}, but the answer was of no use: {found.message}"
 
 
 def mock_server(

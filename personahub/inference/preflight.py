@@ -136,7 +136,9 @@ def dialect_of(hub: Hub, batch: RequestBatch) -> Dialect:
     schemas = {prompt.schema_name: prompt.schema for prompt in batch.prompts.values()}
     known = capabilities(hub.store, model, model.model)
     if model.response_format == "auto":
-        unknown = {name: schema for name, schema in schemas.items() if schema is not None and dialects.of_schema(schema) not in known}
+        unknown = {
+            name: schema for name, schema in schemas.items() if schema is not None and dialects.of_schema(schema) not in known
+        }
         if unknown or dialects.of_parameters(model) not in known:
             so_far = dialects.from_capabilities(model, {}, known)
             found = own_loop.run(probe(model, read_key(model), unknown or schemas, so_far))

@@ -21,7 +21,7 @@ class ChatClient:
     """One client per event loop: make it, use it and close it inside the same running loop."""
 
     def __init__(self, model: Model, key: str | None, dialect: Dialect) -> None:
-        """`dialect` is what the endpoint was found to understand (see `probe`); what refusals say later is learned. Opens no connection yet."""
+        """`dialect`: how the endpoint wants to be asked (see `probe`); what its refusals say later is learned. Opens no connection yet."""
         self.dialect = dialect
         self._model = model
         self._runaways: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from personahub.ids import canonical_json, content_id
 ResponseFormat = Literal["json_schema", "json_object", "none"]
 
 FORMATS: tuple[ResponseFormat, ...] = ("json_schema", "json_object", "none")  # a weaker one after a stronger one
-# one thing under two names: reasoning models know the second of the first pair only, Mistral the first; Mistral has a name of its own for seed
+# one thing under two names: reasoning models know max_completion_tokens only, Mistral max_tokens and random_seed
 _OTHER_NAME = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
@@ -134,7 +134,9 @@ def from_capabilities(model: Model, schemas: Mapping[str, Mapping[str, Any] | No
     said = json.loads(known.get(of_parameters(model), "{}"))
     cut_at = known.get(CUT_AT)
     common = Dialect(
-        renamed=tuple(said.get("renamed", {}).items()), dropped=tuple(said.get("dropped", ())), cut_at=int(cut_at) if cut_at else None
+        renamed=tuple(said.get("renamed", {}).items()),
+        dropped=tuple(said.get("dropped", ())),
+        cut_at=int(cut_at) if cut_at else None,
     )
     if model.response_format != "auto":
         return replace(common, response_format=model.response_format, steps_down=False)

@@ -165,7 +165,9 @@ def _named(error: Any) -> tuple[str, ...]:
     if not isinstance(error, Mapping):
         return ()
     param = error.get("param")
-    named = [param] if isinstance(param, str) and (_NOT_KNOWN.search(_codes(error)) or param.startswith("response_format")) else []
+    named = (
+        [param] if isinstance(param, str) and (_NOT_KNOWN.search(_codes(error)) or param.startswith("response_format")) else []
+    )
     for problem in (*_problems(error.get("detail")), *_problems(error.get("message"))):
         match problem:
             case {"type": "extra_forbidden", "loc": ["body", str(name)]}:

@@ -83,7 +83,9 @@ def name_of(value: str | None) -> str:
     return f"probe {value}"
 
 
-async def probe(model: Model, key: str | None, schemas: Mapping[str, dict[str, Any] | None], known: Dialect | None = None) -> Probe:
+async def probe(
+    model: Model, key: str | None, schemas: Mapping[str, dict[str, Any] | None], known: Dialect | None = None
+) -> Probe:
     """Finds out which parameters are sent under another name or not at all, and which `response_format` each schema gets through:
     json_schema, else json_object, else none.
 
@@ -98,9 +100,9 @@ async def probe(model: Model, key: str | None, schemas: Mapping[str, dict[str, A
     made: list[tuple[ChatCall, Attempt]] = []
     client = ChatClient(model, key, dataclasses.replace(known or Dialect(), steps_down=False))
     try:
-        results = [await _format_of(client, model, *first, made)]
+        results = [await _format_of(client, model, first, made)]
         if results[0].format is not None:
-            results += await asyncio.gather(*(_format_of(client, model, *other, made) for other in others))
+            results += await asyncio.gather(*(_format_of(client, model, other, made) for other in others))
         dialect = client.dialect
     finally:
         await client.close()
@@ -132,12 +134,15 @@ class _Result:
         rare = sorted(_keywords(self.schema) - _TAKEN_BY_ALL)
         why = f" ({self.refusal})" if self.refusal else ""
         hint = f"; not every provider takes its {', '.join(rare)}" if rare else ""
-        return f"answers of {self.name} are asked for with response_format {self.format}: json_schema did not get through{why}{hint}"
+        return (
+            f"answers of {self.name} are asked for with response_format {self.format}: json_schema did not get through{why}{hint}"
+        )
 
 
 async def _format_of(
-    client: ChatClient, model: Model, name: str, schema: dict[str, Any] | None, made: list[tuple[ChatCall, Attempt]]
+    client: ChatClient, model: Model, named: tuple[str, dict[str, Any] | None], made: list[tuple[ChatCall, Attempt]]
 ) -> _Result:
+    name, schema = named
     formats: tuple[ResponseFormat, ...] = FORMATS if model.response_format == "auto" else (model.response_format,)
     tried: list[_Result] = []
     for response_format in formats if schema is not None else formats[-1:]:
@@ -247,5 +252,8 @@ def _keywords(schema: Any) -> set[str]:
         return set().union(*map(_keywords, schema))
     if not isinstance(schema, Mapping):
         return set()
-    inner = [*(schema.get("properties") or {}).values(), *(value for name, value in schema.items() if name not in ("properties", "enum"))]
+    inner = [
+        *(schema.get("properties") or {}).values(),
+        *(value for name, value in schema.items() if name not in ("properties", "enum")),
+    ]
     return set(schema).union(*map(_keywords, inner))

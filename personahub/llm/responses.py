@@ -90,8 +90,8 @@ def _ran_away(text: str, schema: Mapping[str, Any] | None, common: dict[str, Any
             pass
     return Attempt(
         ErrorKind.RUNAWAY_WHITESPACE,
-        message="the answer ran on in blanks until it was cut, as constrained decoding lets some models do: set response_format of this model "
-        "to json_object or none, or let its server allow no blanks (vLLM: disable_any_whitespace)",
+        message="the answer ran on in blanks until it was cut, as constrained decoding lets some models do: set the model's "
+        "response_format to json_object or none, or let its server allow no blanks (vLLM: disable_any_whitespace)",
         **common,
     )
 

@@ -66,10 +66,18 @@ def mistral_refuses(*names: str) -> Answer:
 
     def answer(body: dict[str, Any]) -> tuple[int, Any]:
         problems = [
-            {"type": "extra_forbidden", "loc": ["body", name], "msg": "no such input", "input": 1} for name in names if name in body
+            {"type": "extra_forbidden", "loc": ["body", name], "msg": "no such input", "input": 1}
+            for name in names
+            if name in body
         ]
         if problems:
-            return 422, {"object": "error", "message": {"detail": problems}, "type": "invalid_request_error", "param": None, "code": None}
+            return 422, {
+                "object": "error",
+                "message": {"detail": problems},
+                "type": "invalid_request_error",
+                "param": None,
+                "code": None,
+            }
         return good(body)
 
     return answer

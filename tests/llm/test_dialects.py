@@ -60,7 +60,9 @@ def test_a_refusal_without_a_code_names_what_was_sent(message, named):
 
 def test_what_was_found_comes_back_from_its_rows():
     model = Model(generation_params={"max_tokens": 9, "seed": 7})
-    dialect = Dialect(renamed=(("max_tokens", "max_completion_tokens"),), dropped=("seed",), cut_at=2050).with_format("jokes", "none")
+    dialect = Dialect(renamed=(("max_tokens", "max_completion_tokens"),), dropped=("seed",), cut_at=2050).with_format(
+        "jokes", "none"
+    )
     known = {of_parameters(model): parameters(dialect), of_schema(SCHEMA): "none", CUT_AT: "2050"}
     assert from_capabilities(model, {"jokes": SCHEMA}, known) == dialect
     assert dialect.told(model.generation_params) == [

@@ -12,6 +12,7 @@ import pytest
 from personahub.config import Model
 from personahub.errors import AuthenticationError, ErrorKind
 from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import Dialect
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer, fetch_secret
 from personahub.llm.keys import credentials_of, read_key
@@ -118,7 +119,7 @@ def test_headers_and_query_are_sent_and_what_is_secret_in_them_is_scrubbed(echo,
     )  # fmt: skip
 
     async def ask():
-        client = ChatClient(model, read_key(model), "none")
+        client = ChatClient(model, read_key(model), Dialect("none"))
         try:
             return await client.attempt(ChatCall("", "", 0, "p", "1", [{"role": "user", "content": "hi"}]))
         finally:

@@ -4,8 +4,8 @@ import asyncio
 import json
 
 import pytest
-
 from odd_endpoints import endpoint, good, mistral_refuses, openai_refuses, said
+
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.llm import dialects

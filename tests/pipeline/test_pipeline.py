@@ -100,7 +100,9 @@ def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path,
     assert table(config, "completions").where("purpose = 'examples'").count() == 6 * kept
     first_turns = table(config, "examples").where("task = 'instruction'").count()
     assert made["examples"] + made["rejects"] == 6 * kept + first_turns
-    assert demo.stats["requests"] == 3 * 40 + made["calls"] + 1  # one probe
+    probes = table(config, "completions").where("purpose = 'probe'").count()
+    assert probes == 8  # one for each schema
+    assert demo.stats["requests"] == 3 * 40 + made["calls"] + probes
     again = {result.stage: result.counts for result in run(config)}
     assert endpoint.stats()["requests"] == 0
     assert all(value == 0 for counts in again.values() for name, value in counts.items() if name not in ("hop", "reused"))

@@ -7,10 +7,11 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub import embeddings
+from personahub import embeddings, prompts
 from personahub.config import Config
 from personahub.inference import RequestBatch, estimate_at_most, find_pending
 from personahub.inference import estimate as estimate_batch
+from personahub.stages import text_to_persona
 from personahub.stages.runner import insert_parsed
 from personahub.stages.stage import Counts, ModelUse, Rounds, Stage, TextColumns
 from personahub.stages.synthesize import conversation, few_shot_selection, moderation, topic_similarity, transform, until_accepted
