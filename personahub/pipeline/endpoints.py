@@ -1,6 +1,5 @@
 """What the configured endpoints understand, asked afresh: `personahub check-models`."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from personahub import stages
 from personahub.config import Config, Model
 from personahub.errors import AuthenticationError, ErrorKind
+from personahub.llm import own_loop
 from personahub.llm.dialects import from_capabilities
 from personahub.llm.keys import read_key
 from personahub.llm.probe import Probe, probe, probe_embeddings
@@ -38,10 +38,10 @@ def _checked(model: Model, alias: str, uses: list[Any]) -> Endpoint:
     except AuthenticationError as error:
         return Endpoint(alias, model, ErrorKind.AUTHENTICATION, str(error))
     if uses and not schemas:
-        found = asyncio.run(probe_embeddings(model, key))
+        found = own_loop.run(probe_embeddings(model, key))
         says = f"gives vectors; encoding {found.found.get('encoding')}"
     else:
-        found = asyncio.run(probe(model, key, schemas))
+        found = own_loop.run(probe(model, key, schemas))
         says = _answers(found, model, schemas)
     if not found.found:
         return Endpoint(alias, model, found.kind or ErrorKind.CONNECTION, found.message or "it does not answer")
