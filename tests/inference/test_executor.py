@@ -17,6 +17,7 @@ from personahub.ids import canonical_json
 from personahub.inference import executor
 from personahub.inference.chat_work import Chats
 from personahub.llm import journal
+from personahub.llm.dialects import Dialect
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import GovernorServer
 from personahub.rows import arrow_schema
@@ -44,7 +45,7 @@ def server():
 def plan_of(server, **more):
     model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
     prompt = tasks.load("math").prompts["zero_shot"]
-    work = Chats("json_schema", {prompt.name: prompt})
+    work = Chats(Dialect(), {prompt.name: prompt})
     return executor.TaskPlan("synthesize", "examples", "run-1", model, work, Limits(8), **more)
 
 

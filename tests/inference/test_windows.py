@@ -14,6 +14,7 @@ from personahub.inference.chat_work import Chats
 from personahub.inference.pending import RequestBatch, find_pending
 from personahub.inference.vector_work import Vectors
 from personahub.inference.windows import Staged, WindowLayout, layout_of, write_windows
+from personahub.llm.dialects import Dialect
 from personahub.llm.governor import Governor
 from personahub.llm.types import Counts, Limits, Report
 from personahub.stages.synthesize import tasks
@@ -37,14 +38,14 @@ def config(tmp_path):
     ],
 )
 def test_without_a_journal_windows_stay_small_up_to_a_number(spark, config, calls, shape):
-    work = Chats("none", {})
+    work = Chats(Dialect("none"), {})
     assert layout_of(Store(spark, config), config, calls, config.models["default"], work, journaled=False) == shape
 
 
 def test_with_a_journal_windows_grow_with_the_stage_for_a_kill_costs_what_is_in_flight(spark, config):
     def windows_of(calls):
         store, model = Store(spark, config), config.models["default"]
-        return layout_of(store, config, calls, model, Chats("none", {}), journaled=True).windows
+        return layout_of(store, config, calls, model, Chats(Dialect("none"), {}), journaled=True).windows
 
     assert [windows_of(calls) for calls in (900, 12_000, 100_000, 1_000_000, 10_000_000)] == [1, 8, 20, 63, 625]
     assert windows_of(100_000_000) == windows.MAX_WINDOWS
@@ -67,7 +68,7 @@ def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(sp
     store, shape = Store(spark, config), WindowLayout(windows=2, tasks=4, in_flight=2, max_open=2)
     order = order_of(spark, config, 400)
     staged = write_windows(store, "s.windows", find_pending(store, order).rows, "completion_id", shape)
-    plan = executor.TaskPlan("s", "examples", "run", order.model, Chats("none", dict(order.prompts)), Limits(1))
+    plan = executor.TaskPlan("s", "examples", "run", order.model, Chats(Dialect("none"), dict(order.prompts)), Limits(1))
     with store.one_file_per_task():
         for number in range(2):
             window = store.window(staged.name, staged.schema, number)
@@ -162,7 +163,9 @@ def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_pa
     governor = Governor(Limits(4), total=5)
     governor.report(Report("0/0", 0, wants=wants, in_flight=1, counts=Counts(started=2, settled=1, answered=1)))
     tables, lease = Tables(5), SimpleNamespace(lost=None)
-    plan = executor.TaskPlan("s", "examples", "run", None, Chats("none", {}), Limits(1), journal_folder=journal and str(tmp_path))
+    plan = executor.TaskPlan(
+        "s", "examples", "run", None, Chats(Dialect("none"), {}), Limits(1), journal_folder=journal and str(tmp_path)
+    )
     running = threading.Thread(
         target=windows.run_windows,
         args=(SimpleNamespace(store=tables, lease=lease), plan, Staged("staged", None), WindowLayout(5, 1, 2, 3), governor),

@@ -8,6 +8,7 @@ from personahub.config import Model
 from personahub.inference.batches import requests
 from personahub.inference.batches.requests import Line, Lines, Previous, Room, fill
 from personahub.llm.chat import ChatClient
+from personahub.llm.dialects import Dialect
 from personahub.llm.types import ChatCall
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
@@ -58,7 +59,7 @@ def test_batches_hold_every_request_once_and_in_order(sizes, most, size):
 
 def test_a_line_has_the_body_that_is_sent_online():
     model = Model(model="m", in_mtok_cost=2.0, out_mtok_cost=4.0, generation_params={"max_tokens": 100, "seed": 7})
-    client = ChatClient(model, None, "json_object")
+    client = ChatClient(model, None, Dialect("json_object"))
     line = requests.line(CALL, None, client, model)
     assert json.loads(line.content) == {
         "custom_id": "id-1",
@@ -72,7 +73,7 @@ def test_a_line_has_the_body_that_is_sent_online():
 
 
 def test_a_second_try_shows_an_invalid_answer_but_not_one_that_the_endpoint_withheld():
-    client = ChatClient(Model(), None, "json_schema")
+    client = ChatClient(Model(), None, Dialect())
 
     def messages(previous):
         return json.loads(requests.line(CALL, previous, client, Model()).content)["body"]["messages"]
