@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from pyspark.sql import types as T
 
-VERSION = 2  # of all tables together: it grows when a column or its meaning changes
+VERSION = 3  # of all tables together: it grows when a column or its meaning changes
+UPGRADED = ("2",)  # earlier ones, whose tables lack columns and have none of another meaning: they get them
 # the columns that people ask by, of which tables have statistics
 QUERIED = tuple("stage purpose run_id created_at hop language source relation task mode model kind method reason".split())
 
@@ -50,7 +51,11 @@ COMPLETIONS = _table(
     error_kind=_STRING,
     error_message=_STRING,
     prompt_tokens=_LONG,
+    cached_tokens=_LONG,  # of these, what the provider read from its cache, and what it wrote to it
+    cache_write_tokens=_LONG,
     completion_tokens=_LONG,
+    reasoning_tokens=_LONG,  # of these, what was thought
+    tokens_estimated=_BOOL,  # the endpoint did not tell all of them: an upper estimate stands for the rest
     cost_usd=_DOUBLE,
     latency_s=_DOUBLE,
     attempts=_INT,
@@ -123,6 +128,7 @@ EMBEDDINGS = _table(
     error_kind=_STRING,
     error_message=_STRING,
     prompt_tokens=_LONG,  # the text's part of what its requests were billed
+    tokens_estimated=_BOOL,
     cost_usd=_DOUBLE,
     latency_s=_DOUBLE,
     attempts=_INT,

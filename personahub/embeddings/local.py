@@ -68,6 +68,7 @@ def _compute(
             "dimensions": vectors.shape[1],
             "final": True,
             "prompt_tokens": 0,
+            "tokens_estimated": False,
             "cost_usd": 0.0,
             "latency_s": (time.perf_counter() - began) / n,
             "attempts": 1,

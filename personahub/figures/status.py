@@ -27,7 +27,8 @@ class Ledger:
     missing: asked at least once and without a final row, so the next run asks again. not_answered: final, but no usable answer, by error
     kind. missing_because: the last error kind of what is missing. cost_usd: None where the price of any call is unknown. seconds: the
     time of all its runs. status: how the last run of the stage ended, `done` or the name of an error. utilisation: of the last run that
-    bought, see `Spent`. purposes: the same for each purpose that the stage asked for, without times.
+    bought, see `Spent`. cached_tokens: those of prompt_tokens that providers read from their cache. estimated: rows of the ledger whose
+    tokens are, in part, our upper estimate. purposes: the same for each purpose that the stage asked for, without times.
     """
 
     stage: str
@@ -42,6 +43,8 @@ class Ledger:
     seconds: float = 0.0
     status: str | None = None
     utilisation: float | None = None
+    cached_tokens: int = 0
+    estimated: int = 0
     purposes: Mapping[str, "Ledger"] = field(default_factory=dict)
 
 
@@ -95,17 +98,20 @@ def status(table: Tables, order: Sequence[str] = ()) -> Status:
 
 def _ledger(table: Tables) -> DataFrame:
     """What was bought, of both ledgers: a text whose vector was asked for counts as a request."""
-    same = ["stage", "purpose", "final", "error_kind", "prompt_tokens", "cost_usd", "attempts", "created_at"]
-    answers = table("completions").select("completion_id", "completion_tokens", *same)
+    same = ["stage", "purpose", "final", "error_kind", "prompt_tokens", "tokens_estimated", "cost_usd", "attempts", "created_at"]
+    answers = table("completions").select("completion_id", "completion_tokens", "cached_tokens", *same)
     bought = table("embeddings").where(F.col("base_url") != "local")
     text = F.concat_ws(" ", "text_id", "model").alias("completion_id")
-    ledger = answers.unionByName(bought.select(text, F.lit(0).cast("long").alias("completion_tokens"), *same))
+    none = F.lit(0).cast("long")
+    ledger = answers.unionByName(bought.select(text, none.alias("completion_tokens"), none.alias("cached_tokens"), *same))
     return ledger.withColumn("purpose", F.coalesce("purpose", F.lit("")))
 
 
 def _calls(ledger: DataFrame) -> list[DataFrame]:
     """Requests by how they stand, and what they cost. A request may have several rows that are not final, and at most one that is."""
-    money = [F.sum(name).alias(name) for name in ("prompt_tokens", "completion_tokens", "cost_usd", "attempts")]
+    summed = ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd", "attempts")
+    money = [F.sum(name).alias(name) for name in summed]
+    money.append(F.count(F.when(F.col("tokens_estimated"), 1)).alias("estimated"))
     unpriced = F.sum(F.when(F.col("cost_usd").isNull(), 1).otherwise(0)).cast("long").alias("unpriced")
     spent = ledger.groupBy("stage", "purpose").agg(*money, unpriced).withColumn("figure", F.lit("spent"))
     newest = F.struct("final", "created_at", "error_kind")
@@ -176,6 +182,8 @@ def _of_rows(stage: str, rows: list[Row]) -> Ledger:
         missing_because=missing,
         attempts=sum(row.attempts or 0 for row in spent),
         prompt_tokens=sum(row.prompt_tokens or 0 for row in spent),
+        cached_tokens=sum(row.cached_tokens or 0 for row in spent),
         completion_tokens=sum(row.completion_tokens or 0 for row in spent),
+        estimated=sum(row.estimated or 0 for row in spent),
         cost_usd=None if any(row.unpriced for row in spent) else sum(row.cost_usd or 0.0 for row in spent),
     )

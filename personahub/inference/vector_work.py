@@ -63,6 +63,7 @@ def ledger_rows(outcome: Outcome, stage: str, purpose: str, run_id: str, model: 
         "final": outcome.final,
         "error_kind": None if outcome.kind is None else outcome.kind.value,
         "error_message": storable(outcome.message),
+        "tokens_estimated": outcome.usage.estimated,
         "latency_s": outcome.latency_s,
         "attempts": outcome.attempts,
         "base_url": model.base_url,

@@ -143,6 +143,8 @@ def status(console: Console, status: "Status", where: str, progress: Sequence[st
         console.print(ledger)
     if status.stages:
         console.print(_took(status))
+    for sentence in _tokens(bought):
+        plain(console, sentence)
     for sentence in [*_missing(status), *progress] or [
         "nothing is known to be missing (`personahub estimate` counts what is left to buy)"
     ]:
@@ -165,6 +167,21 @@ def _took(status: "Status") -> Table:
         table.add_section()
         table.add_row("all", duration(sum(stage.seconds for stage in status.stages)), dollars(status.cost_usd), "")
     return table
+
+
+def _tokens(bought: Sequence["Ledger"]) -> list[str]:
+    """What providers read from their caches, and where tokens, and so dollars, are not what they told."""
+    sentences = []
+    for stage in bought:
+        if stage.cached_tokens:
+            cached = percent(stage.cached_tokens / stage.prompt_tokens)
+            sentences.append(f"{stage.stage}: {cached} of the prompt tokens came from the provider's cache")
+        if stage.estimated:
+            sentences.append(
+                f"{stage.stage}: the endpoint did not tell all tokens of {stage.estimated:,} calls: an upper estimate stands for "
+                "them, in dollars too"
+            )
+    return sentences
 
 
 def _missing(status: "Status") -> list[str]:

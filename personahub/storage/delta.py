@@ -195,7 +195,9 @@ class Store(Scratch):
         found = self._version(name)
         if found == str(schemas.VERSION):
             return
-        if found is not None or not table_versions.can_be_upgraded(name, self._read(self._place(name)).schema):
+        if found not in (None, *schemas.UPGRADED) or not table_versions.can_be_upgraded(
+            name, self._read(self._place(name)).schema
+        ):
             raise table_versions.other_version(name, found, self.given)
         self._older.add(name)
 
@@ -208,6 +210,11 @@ class Store(Scratch):
         """Add what a table of an earlier version lacks."""
         if name not in self._older:
             return
+        if self.mangled:
+            raise ConfigError(
+                f"root {self.given}: an earlier version made its tables, and Delta's library, which adds the columns they lack, reads a "
+                "backslash, and % before two digits, as something else: rename the folder"
+            )
         lacking = table_versions.lacking(name, self._read(self._place(name)).columns)
         if self._is_local:
             table_versions.upgrade(self._folder(name), lacking)

@@ -29,7 +29,9 @@ def call(completion_id, final, kind=None, *, stage="text-to-persona", purpose="p
         "final": final,
         "error_kind": kind,
         "prompt_tokens": 100,
+        "cached_tokens": 40,
         "completion_tokens": 10,
+        "tokens_estimated": kind == "timeout",
         "cost_usd": cost,
         "attempts": tries,
         "created_at": datetime(2026, 1, 1, 0, 0, second),
@@ -113,7 +115,9 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
         missing_because={"server": 1},
         attempts=14,
         prompt_tokens=600,
+        cached_tokens=240,
         completion_tokens=60,
+        estimated=1,
         cost_usd=3.0,
     )
     probe = stage.purposes["probe"]

@@ -13,6 +13,8 @@ from personahub.llm.embeddings import packed
 from personahub.llm.types import ChatCall, EmbeddingCall, Outcome, Usage
 from personahub.storage.delta import Store
 
+SINCE_VERSION_3 = ("cached_tokens", "cache_write_tokens", "reasoning_tokens", "tokens_estimated")
+
 
 def row(name: str, final: bool = True, at: float = 1.0) -> journal.Row:
     kind = None if final else ErrorKind.SERVER
@@ -29,7 +31,8 @@ def test_journals_are_saved_once_whatever_was_committed_before(spark, tmp_path):
     config = load(overrides=[f"root={tmp_path}"])
     store = Store(spark, config)
     writer = journal.Writer(str(tmp_path / "_journal"), "stage", 0, 0, 1)
-    for each in (row("a"), row("b"), row("c", final=False)):
+    earlier = {column: value for column, value in row("b").items() if column not in SINCE_VERSION_3}
+    for each in (row("a"), earlier, row("c", final=False)):
         writer.write(each)
     assert drain_journals(store, config) == 3
     assert drain_journals(store, config) == 0
@@ -41,6 +44,7 @@ def test_journals_are_saved_once_whatever_was_committed_before(spark, tmp_path):
     assert drain_journals(store, config) == 2
     found = sorted((each.completion_id, each.final) for each in store.table("completions").collect())
     assert found == [("a", True), ("b", True), ("c", False), ("c", True), ("d", True)]
+    assert {each.completion_id: each.tokens_estimated for each in store.table("completions").collect()}["b"] is None
 
 
 def vector_rows(names: str, final: bool = True, at: float = 1.0) -> list[journal.Row]:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -34,6 +35,14 @@ def printed(view, *arguments, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     view(console, *arguments)
     return console.file.getvalue()
+
+
+def test_status_says_what_was_cached_and_what_is_estimated():
+    told = Ledger("synthesize", 148, {}, 0, {}, 148, 40000, 7210, 0.5, cached_tokens=25000, estimated=1200)
+    text = " ".join(printed(views.status, replace(FULL, stages=(told,)), "hub").split())
+    assert "synthesize: 62% of the prompt tokens came from the provider's cache" in text
+    assert "synthesize: the endpoint did not tell all tokens of 1,200 calls: an upper estimate stands for them" in text
+    assert "cache" not in printed(views.status, FULL, "hub")
 
 
 def test_a_stage_is_one_line():

@@ -3,13 +3,15 @@
 import json
 import uuid
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import types as T
 
 from personahub import schemas
 from personahub.config import Config
 from personahub.errors import ConfigError, InputError
+from personahub.rows import arrow_schema
 from personahub.storage import table_versions
 from personahub.storage.delta import Store
 from personahub.storage.table_versions import FIRST_COMMIT, VERSION
@@ -17,11 +19,11 @@ from personahub.storage.table_versions import FIRST_COMMIT, VERSION
 CURRENT = str(schemas.VERSION)
 
 
-def make(root, name, columns):
-    """An empty table of these columns, as a version made it that wrote no schema version down."""
+def make(root, name, columns, version=None, partitions=()):
+    """An empty table of these columns, as an earlier version made it."""
     metadata = {
         "id": str(uuid.uuid4()), "format": {"provider": "parquet", "options": {}}, "schemaString": T.StructType(columns).json(),
-        "partitionColumns": [], "configuration": {}, "createdTime": 0,
+        "partitionColumns": list(partitions), "configuration": {VERSION: version} if version else {}, "createdTime": 0,
     }  # fmt: skip
     first = root / name / FIRST_COMMIT
     first.parent.mkdir(parents=True)
@@ -95,6 +97,29 @@ def test_columns_that_it_lacks_are_null_until_the_first_write_adds_them(spark, t
     assert table_versions.version_of(tmp_path / "lineage", False, "lineage") == CURRENT
 
 
+NEW = ("cached_tokens", "cache_write_tokens", "reasoning_tokens", "tokens_estimated")  # in version 3
+
+
+@pytest.mark.engines
+def test_a_ledger_of_the_version_before_goes_on(spark, tmp_path):
+    columns = T.StructType([field for field in schemas.COMPLETIONS if field.name not in NEW])
+    make(tmp_path, "completions", columns.fields, version="2", partitions=["stage"])
+    earlier = {"completion_id": "before", "stage": "text-to-persona", "final": True, "prompt_tokens": 7}
+    write_deltalake(tmp_path / "completions", pa.Table.from_pylist([earlier], schema=arrow_schema(columns)), mode="append")
+    config = Config(root=str(tmp_path))
+    store = Store(spark, config)
+    [row] = store.table("completions").collect()
+    assert (row.completion_id, row.prompt_tokens, row.cached_tokens, row.tokens_estimated) == ("before", 7, None, None)
+    assert store._version("completions") == "2"  # to read it changes nothing
+    later = {**dict.fromkeys(schemas.COMPLETIONS.names), **earlier, "completion_id": "after", "cached_tokens": 3}
+    store.record([tuple(later.values())], "completions")
+    again = Store(spark, config).table("completions")
+    assert again.schema.names == [*columns.names, *NEW]
+    found = {row.completion_id: (row.stage, row.prompt_tokens, row.cached_tokens) for row in again.collect()}
+    assert found == {"before": ("text-to-persona", 7, None), "after": ("text-to-persona", 7, 3)}
+    assert table_versions.version_of(tmp_path / "completions", False, "completions") == CURRENT
+
+
 @pytest.mark.spark
 def test_a_table_of_a_catalog_gets_the_columns_that_it_lacks(spark):
     spark.sql("CREATE SCHEMA IF NOT EXISTS upgrade_test")
@@ -122,7 +147,7 @@ def test_a_table_of_another_schema_version_says_what_to_do(spark, tmp_path):
     store.replace(store.table("lineage"), "lineage")  # keeps the version
     assert Store(spark, config).table("lineage").count() == 1
     DeltaTable(f"{store.root}/lineage").alter.set_table_properties({VERSION: "1"}, raise_if_not_exists=False)
-    with pytest.raises(ConfigError, match="schema version 1, and this version of personahub writes version 2: go on with"):
+    with pytest.raises(ConfigError, match="schema version 1, and this version of personahub writes version 3: go on with"):
         Store(spark, config).table("lineage")
 
 
