@@ -14,6 +14,9 @@ _OF_SECRETS = re.compile(r"key|auth|token|secret|password|cookie|credential|sign
 VARIABLE = re.compile(r"\$\{(\w+)\}", re.ASCII)  # in `headers` and `query`: its value is filled in where the calls are made
 KEY_PLACEHOLDER = "api_key"  # ${api_key}: the endpoint's own key, wherever it comes from
 
+# how a provider serves and bills a request: no answer changes with it
+OF_SERVICE = ("service_tier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
+
 
 class Batch(Settings):
     """Buying through the Batch API: the answers come within a day, for less."""
@@ -121,6 +124,11 @@ class Model(Settings):
         """The upper bound of one answer, in tokens; 4,096 is assumed where generation_params sets none."""
         params = self.generation_params
         return int(params.get("max_completion_tokens") or params.get("max_tokens") or 4096)
+
+    @property
+    def answer_params(self) -> dict[str, Any]:
+        """Those of generation_params that can change an answer."""
+        return {name: value for name, value in self.generation_params.items() if name not in OF_SERVICE}
 
     def in_batches(self) -> "Model":
         """With the prices of the Batch API."""

@@ -12,6 +12,7 @@ from typing import Any
 from personahub.llm.types import UNTOLD, Usage
 
 MIN_BYTES_PER_TOKEN = 2  # an upper estimate of tokens, for limits that must hold: it is 4 or more in English, 3 in Chinese
+_MAX_BYTES_PER_TOKEN = 128  # longer ones are in no vocabulary: fewer tokens than that are not those of a text
 _MOST = 10**12  # no request has more tokens: what is above is no count
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 
@@ -52,9 +53,9 @@ def read_usage(body: Mapping[str, Any], message: Any = None) -> Usage:
     whole = max(completion, total - prompt)
     reasoning = max(_count(_part(told, "completion_tokens_details"), "reasoning_tokens"), whole - completion)
     cached = min(cached, prompt)
-    said = _said(message) if not whole and isinstance(message, Mapping) else ""
+    said = _said(message, whole)
     usage = Usage(prompt, cached, min(cache_write, prompt - cached), whole, min(reasoning, whole))
-    return replace(usage, completion=whole or max_tokens_of(said), estimated=not prompt or bool(said))
+    return replace(usage, completion=max(whole, max_tokens_of(said)), estimated=not prompt or bool(said))
 
 
 def read_usage_of_texts(body: Mapping[str, Any]) -> Usage:
@@ -69,8 +70,10 @@ def read_usage_of_error(body: Mapping[str, Any]) -> Usage:
     return Usage() if told.estimated else told
 
 
-def _said(message: Mapping[str, Any]) -> str:
-    """What a model wrote, wherever the message holds it."""
+def _said(message: Any, tokens: int) -> str:
+    """What a model wrote, wherever the message holds it, if so few tokens can not be all of it: some servers tell 1 of every answer."""
+    if not isinstance(message, Mapping) or (tokens and tokens * _MAX_BYTES_PER_TOKEN >= len(message.get("content") or "")):
+        return ""
     written = {name: part for name, part in message.items() if part and name != "role"}
     return json.dumps(written, ensure_ascii=False) if written else ""
 

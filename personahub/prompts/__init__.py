@@ -105,7 +105,7 @@ class Prompt:
             prompt_version=self.version,
             answer_schema=self.schema,
             model=model.model,
-            generation_params=model.generation_params,
+            generation_params=model.answer_params,
         )
 
 

@@ -22,6 +22,11 @@ def test_a_price_that_does_not_count_need_not_be_known():
     assert model.cost_usd(1_000_000, 1) is None
 
 
+def test_how_a_request_is_served_changes_no_answer():
+    params = {"max_tokens": 9, "service_tier": "flex", "prompt_cache_key": "personas"}
+    assert Model(generation_params=params).answer_params == {"max_tokens": 9}
+
+
 def test_the_cache_of_a_provider_has_prices_of_its_own_or_that_of_the_prompt():
     tokens = {"prompt_tokens": 1_000_000, "completion_tokens": 100_000, "cached_tokens": 600_000, "cache_write_tokens": 200_000}
     model = Model(in_mtok_cost=2.0, out_mtok_cost=10.0)

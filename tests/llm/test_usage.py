@@ -84,6 +84,10 @@ def test_zeros_beside_a_text_tell_nothing():
     assert completed(read_usage({"usage": zeros}, said), 100, 500) == Usage(50, completion=12, estimated=True)
     half = completed(read_usage({"usage": zeros | {"prompt_tokens": 40}}, said), 100, 500)
     assert half == Usage(40, completion=12, estimated=True)
+    # as little as one of a long text
+    one = read_usage({"usage": zeros | {"prompt_tokens": 40, "completion_tokens": 1}}, {"content": "x" * 300})
+    assert (one.prompt, one.estimated) == (40, True)
+    assert 150 < one.completion < 170
     # an empty answer costs nothing
     assert read_usage({"usage": zeros | {"prompt_tokens": 40}}, {"content": ""}) == Usage(40)
 

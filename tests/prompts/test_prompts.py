@@ -303,6 +303,7 @@ def test_only_what_changes_the_answer_changes_the_id():
     assert completion_id(Model(model="other")) != first
     assert completion_id(Model(generation_params={"max_tokens": 7})) != first
     assert completion_id(Model(), sample_index=1) != first
+    assert completion_id(Model(generation_params={"max_tokens": 1024, "service_tier": "flex"})) == first
 
 
 @pytest.mark.parametrize(
