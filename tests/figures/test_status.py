@@ -117,7 +117,7 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
         prompt_tokens=600,
         cached_tokens=240,
         completion_tokens=60,
-        estimated=1,
+        estimated=2,
         cost_usd=3.0,
     )
     probe = stage.purposes["probe"]

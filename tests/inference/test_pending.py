@@ -11,7 +11,7 @@ from personahub.inference.pending import MIN_OBSERVATIONS, PendingRequests, Requ
 from personahub.stages.synthesize import tasks
 from personahub.storage.delta import Store
 
-IN_THE_LEDGER = 250  # tokens of each prompt
+IN_THE_LEDGER = 350  # tokens of each prompt
 
 
 @pytest.fixture(scope="module")
