@@ -23,8 +23,9 @@ test-spark: java .venv-spark/installed
 
 # what reads files, answers and settings, with 10,000 inputs for each; the same ones again: make fuzz SEED=0
 fuzz: SEED ?= random
+fuzz: INPUTS ?= 10000
 fuzz: .venv/installed
-	PERSONAHUB_FUZZ=10000 $(BIN)/python -m pytest $(PROCESSES) --hypothesis-seed=$(SEED) tests/test_fuzz.py
+	PERSONAHUB_FUZZ=$(INPUTS) $(BIN)/python -m pytest $(PROCESSES) --hypothesis-seed=$(SEED) tests/test_fuzz.py
 
 # with a real model, in an environment of its own: torch takes some 6 GB
 test-embeddings: .venv-embeddings/installed
