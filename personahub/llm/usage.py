@@ -51,11 +51,14 @@ def read_usage(body: Mapping[str, Any], message: Any = None) -> Usage:
     cache_write = _count(details, "cache_write_tokens") or _count(told, _WRITTEN)
     # what only the total tells was thought, at the price of an answer
     whole = max(completion, total - prompt)
-    reasoning = max(_count(_part(told, "completion_tokens_details"), "reasoning_tokens"), whole - completion)
+    thought = _count(_part(told, "completion_tokens_details"), "reasoning_tokens") or _count(told, "reasoning_tokens")
+    reasoning = max(thought, whole - completion)
     cached = min(cached, prompt)
     said = _said(message, whole)
-    usage = Usage(prompt, cached, min(cache_write, prompt - cached), whole, min(reasoning, whole))
-    return replace(usage, completion=max(whole, max_tokens_of(said)), estimated=not prompt or bool(said))
+    answer = max(whole, max_tokens_of(said)) if said else whole
+    return Usage(
+        prompt, cached, min(cache_write, prompt - cached), answer, min(reasoning, whole), estimated=not prompt or bool(said)
+    )
 
 
 def read_usage_of_texts(body: Mapping[str, Any]) -> Usage:
@@ -72,7 +75,7 @@ def read_usage_of_error(body: Mapping[str, Any]) -> Usage:
 
 def _said(message: Any, tokens: int) -> str:
     """What a model wrote, wherever the message holds it, if so few tokens can not be all of it: some servers tell 1 of every answer."""
-    if not isinstance(message, Mapping) or (tokens and tokens * _MAX_BYTES_PER_TOKEN >= len(message.get("content") or "")):
+    if not isinstance(message, dict) or (tokens and tokens * _MAX_BYTES_PER_TOKEN >= len(message.get("content") or "")):
         return ""
     written = {name: part for name, part in message.items() if part and name != "role"}
     return json.dumps(written, ensure_ascii=False) if written else ""
@@ -81,11 +84,11 @@ def _said(message: Any, tokens: int) -> str:
 def _count(told: Mapping[str, Any], name: str) -> int:
     """A count of tokens; 0 where there is none."""
     value = told.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return 0
-    return int(value) if 0 < value <= _MOST else 0
+    if type(value) is float and math.isfinite(value):
+        value = int(value)
+    return value if type(value) is int and 0 < value <= _MOST else 0  # True is none
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = told.get(name)
-    return part if isinstance(part, Mapping) else {}
+    return part if isinstance(part, dict) else {}

@@ -18,6 +18,7 @@ MANY = {"prompt_tokens": 2000, "completion_tokens": 300, "total_tokens": 2300}
         ({"prompt_tokens_details": {"cached_tokens": 1536}}, Usage(2000, 1536, 0, 300)),
         ({"prompt_tokens_details": {"cached_tokens": 1500, "cache_write_tokens": 400}}, Usage(2000, 1500, 400, 300)),
         ({"completion_tokens_details": {"reasoning_tokens": 256}}, Usage(2000, 0, 0, 300, 256)),
+        ({"reasoning_tokens": 256, "prompt_tokens_details": None}, Usage(2000, 0, 0, 300, 256)),
         ({"prompt_cache_hit_tokens": 1920, "prompt_cache_miss_tokens": 80}, Usage(2000, 1920, 0, 300)),
         ({"cache_read_input_tokens": 1000, "cache_creation_input_tokens": 500}, Usage(2000, 1000, 500, 300)),
         # both names for one thing
