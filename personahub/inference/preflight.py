@@ -20,13 +20,14 @@ from personahub.inference.pending import PendingRequests, RequestBatch, characte
 from personahub.inference.recovery import journal_folder
 from personahub.inference.windows import commit_floor
 from personahub.inference.work import Work
-from personahub.llm import dialects, journal, own_loop
+from personahub.llm import dialects, journal, own_loop, probe_window
 from personahub.llm.dialects import Dialect
 from personahub.llm.embeddings import key_of
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import Address, GovernorServer
 from personahub.llm.keys import read_key
-from personahub.llm.probe import Probe, probe, probe_embeddings
+from personahub.llm.probe import Probe, probe
+from personahub.llm.probe_embeddings import probe_embeddings
 from personahub.llm.usage import MIN_BYTES_PER_TOKEN
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
@@ -85,9 +86,13 @@ def spent_usd(store: Store) -> float:
 
 
 def longest_request(batch: RequestBatch, pending: PendingRequests) -> int:
-    """An upper estimate, in tokens of the prompt."""
-    fixed = max(characters(prompt, None) for prompt in batch.prompts.values())
-    return math.ceil((pending.longest + fixed) / MIN_BYTES_PER_TOKEN)
+    """An upper estimate, in characters of the prompt."""
+    return pending.longest + max(characters(prompt, None) for prompt in batch.prompts.values())
+
+
+def tokens_at_most(characters: int) -> int:
+    """An upper estimate for a prompt."""
+    return math.ceil(characters / MIN_BYTES_PER_TOKEN)
 
 
 def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> tuple[Address | None, str | None]:
@@ -127,10 +132,12 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
     return server.address if found.governed else None, folder if found.journaled else None
 
 
-def dialect_of(hub: Hub, batch: RequestBatch) -> Dialect:
+def dialect_of(hub: Hub, batch: RequestBatch, characters: int = 0) -> Dialect:
     """How the endpoint wants to be asked for these answers; each thing is found out once, and remembered in `endpoint_capabilities`.
 
-    Tells the user what it changes of what was asked for. Raises EndpointError, AuthenticationError where the endpoint does not answer.
+    characters: of the longest request, which it must read from its beginning. Tells the user what it changes of what was asked for, and
+    what of it will get no answer. Raises EndpointError, AuthenticationError where the endpoint does not answer, or cuts prompts and does
+    not tell how many tokens it read: nobody could say which answers are good.
     """
     model = batch.model
     schemas = {prompt.schema_name: prompt.schema for prompt in batch.prompts.values()}
@@ -142,9 +149,14 @@ def dialect_of(hub: Hub, batch: RequestBatch) -> Dialect:
         if unknown or dialects.of_parameters(model) not in known:
             so_far = dialects.from_capabilities(model, {}, known)
             found = own_loop.run(probe(model, read_key(model), unknown or schemas, so_far))
-            for note in found.notes:
-                hub.ui.say(f"models.{hub.config.alias_of(model)}: {note}")
             known |= _recorded(hub, batch.stage, model, model.model, found)
+    if characters > max(probe_window.READ_BY_ALL, int(known.get(probe_window.READS, 0))):
+        so_far = dialects.from_capabilities(model, schemas, known)
+        window = own_loop.run(probe_window.probe_window(model, read_key(model), so_far, characters))
+        if window.kind is ErrorKind.CONTEXT_CUT and not window.found:
+            _write_down(hub, batch.stage, model, window)
+            raise EndpointError(f"{model.base_url} (model {model.model}): {window.message}")
+        known |= _recorded(hub, batch.stage, model, model.model, window, needed=False)
     return dialects.from_capabilities(model, schemas, known)
 
 
@@ -163,12 +175,19 @@ def capabilities(store: Store, model: Model, key: str) -> dict[str, str]:
     return {row.capability: row.value for row in sorted(rows.collect(), key=lambda row: row.created_at)}
 
 
-def _recorded(hub: Hub, stage: str, model: Model, key: str, found: Probe) -> dict[str, str]:
-    """What a probe found, after it and what it cost are written down. Raises what it says where nothing can be bought."""
+def _write_down(hub: Hub, stage: str, model: Model, found: Probe) -> None:
+    """What a probe cost, in the ledger; and what it says, to the user."""
     rows = [ledger_row(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
     if rows:
         hub.store.append(hub.store.spark.createDataFrame(pa.Table.from_batches([completions_batch(rows)])), "completions")
-    if not found.found:
+    for note in found.notes:
+        hub.ui.say(f"models.{hub.config.alias_of(model)}: {note}")
+
+
+def _recorded(hub: Hub, stage: str, model: Model, key: str, found: Probe, needed: bool = True) -> dict[str, str]:
+    """What a probe found, after it and what it cost are written down. needed: raises what it says where it found nothing."""
+    _write_down(hub, stage, model, found)
+    if not found.found and needed:
         if found.kind is ErrorKind.AUTHENTICATION:
             raise AuthenticationError(str(found.message))
         online = (

@@ -30,7 +30,7 @@ class ChatClient:
     async def attempt(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> Attempt:
         """Exactly one HTTP request for `call`, with `messages` in place of its own if given. See `Connection.post`."""
         asked, body, most = self.dialect, self.body(call, messages), self._model.max_answer_tokens
-        attempt = await self._connection.post("/chat/completions", body, lambda got: responses.judge(got, call.schema), most)
+        attempt = await self._connection.post("/chat/completions", body, lambda got: self.judge(got, call), most)
         if attempt.named:
             return self._learned(call, attempt, asked)
         if not attempt.usage.estimated and prompt_cuts.was_cut(attempt.usage.prompt, body["messages"], asked.cut_at):
@@ -38,6 +38,15 @@ class ChatClient:
         if attempt.kind is ErrorKind.RUNAWAY_WHITESPACE:
             self._count_runaway(call)
         return attempt
+
+    def judge(self, got: Any, call: ChatCall) -> Attempt:
+        """What a 200 with this body is."""
+        return responses.judge(got, call.schema)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the last response."""
+        return self._connection.headers
 
     def body(self, call: ChatCall, messages: Sequence[Mapping[str, str]] | None = None) -> dict[str, Any]:
         """The JSON body of the request, as `preview` shows it."""

@@ -12,7 +12,7 @@ import re
 import ssl
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -47,6 +47,7 @@ class Connection:
         self._socks = re.sub(r"^socks(?:5h)?://", "socks5://", proxy) if proxy and proxy.startswith("socks") else None
         self._proxy = None if self._socks else proxy
         self._session: aiohttp.ClientSession | None = None
+        self.headers: Mapping[str, str] = {}  # of the last response
 
     async def post(self, path: str, body: dict[str, Any], judge: Callable[[Any], Attempt], answer_tokens: int) -> Attempt:
         """Exactly one HTTP request; `judge` says what a 200 with this body is. Raises nothing but CancelledError.
@@ -84,6 +85,7 @@ class Connection:
             self._base_url + path + self._query, data=body, proxy=self._proxy, allow_redirects=False
         ) as response:
             content = _parsed(await response.read(), response.charset)
+            self.headers = response.headers
             if 200 <= response.status < 300:
                 return judge(content)
             return error_responses.judge_error(response.status, content, response.headers)

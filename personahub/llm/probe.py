@@ -5,16 +5,15 @@ import dataclasses
 import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from personahub.config import Model
 from personahub.errors import ErrorKind
 from personahub.ids import canonical_json, content_id
-from personahub.llm import dialects
+from personahub.llm import dialects, facts
 from personahub.llm.chat import ChatClient
 from personahub.llm.dialects import FORMATS, Dialect, ResponseFormat
-from personahub.llm.embeddings import EmbeddingsClient, key_of
-from personahub.llm.types import Attempt, ChatCall, EmbeddingCall, Outcome
+from personahub.llm.types import Attempt, ChatCall, Outcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class Probe:
 
 
 VERSION = "2"  # of what a probe asks
+_THOUGHTFUL = "How many vowels are there in the word 'lighthouse'? Think, then answer with the number."
 _PROBE_TRIES = 6  # requests per format; only transient failures, and odd answers once, are asked again
 _PROBE_WAIT = 30.0  # seconds; the longest wait between two of them
 _ANSWERED_ODDLY = (
@@ -98,7 +98,7 @@ async def probe(
     distinct = {canonical_json(schema): (name, schema) for name, schema in reversed([*schemas.items()] or [("text", None)])}
     first, *others = reversed(list(distinct.values()))
     made: list[tuple[ChatCall, Attempt]] = []
-    client = ChatClient(model, key, dataclasses.replace(known or Dialect(), steps_down=False))
+    client = _Observant(model, key, dataclasses.replace(known or Dialect(), steps_down=False))
     try:
         results = [await _format_of(client, model, first, made)]
         if results[0].format is not None:
@@ -108,12 +108,13 @@ async def probe(
         await client.close()
     odd = next((result for result in results if result.attempt.kind is not None), results[0])
     if dead := next((result for result in results if result.format is None), None):
-        return Probe({}, *_why(dead.attempt, model), tuple(made))
+        return Probe({}, *why(dead.attempt, model), tuple(made))
     found = {dialects.of_parameters(model): dialects.parameters(dialect)}
+    found |= client.facts
     found |= {dialects.of_schema(result.schema): str(result.format) for result in results if result.schema is not None}
     notes = [*dialect.told(model.generation_params), *(note for result in results if (note := result.note(model)))]
     chosen = frozenset(result.call.completion_id for result in results)
-    return Probe(found, *_why(odd.attempt, model), tuple(made), chosen, tuple(notes))
+    return Probe(found, *why(odd.attempt, model), tuple(made), chosen, tuple(notes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +140,22 @@ class _Result:
         )
 
 
+class Asks(Protocol):
+    async def attempt(self, call: ChatCall) -> Attempt: ...
+
+
+class _Observant(ChatClient):
+    """Notes what the responses show beside the answers."""
+
+    def __init__(self, model: Model, key: str | None, dialect: Dialect) -> None:
+        super().__init__(model, key, dialect)
+        self.facts: dict[str, str] = {}
+
+    def judge(self, got: Any, call: ChatCall) -> Attempt:
+        self.facts |= facts.of_body(got, schema=call.schema is not None) | facts.of_headers(self.headers)
+        return super().judge(got, call)
+
+
 async def _format_of(
     client: ChatClient, model: Model, named: tuple[str, dict[str, Any] | None], made: list[tuple[ChatCall, Attempt]]
 ) -> _Result:
@@ -147,12 +164,12 @@ async def _format_of(
     tried: list[_Result] = []
     for response_format in formats if schema is not None else formats[-1:]:
         client.dialect = client.dialect.with_format(name, response_format)
-        call = _probe_call(model, response_format, name, schema)
-        attempt = await _ask(client, call, made, model.generation_params)
+        call = probe_call(model, response_format, name, schema)
+        attempt = await ask(client, call, made, model.generation_params)
         usable = attempt.kind is None or attempt.kind in _ANSWERED_ODDLY
         refusal = tried[0].attempt.message if tried else None
         tried.append(_Result(response_format if usable else None, schema, name, call, attempt, refusal))
-        if attempt.kind is None or not _steps_down(attempt):
+        if attempt.kind is None or not steps_down(attempt):
             break
     # where no answer satisfies the schema, one that was cut speaks of max_tokens, not of the format
     cut = [result for result in tried if result.attempt.kind is ErrorKind.TRUNCATED]
@@ -162,55 +179,26 @@ async def _format_of(
     return chosen
 
 
-async def probe_embeddings(model: Model, key: str | None) -> Probe:
-    """Finds out with a tiny request or two whether the endpoint gives vectors, and how: base64, else float. See `probe`.
-
-    Only an endpoint that has answered can be believed when it refuses a text for good.
-    """
-    made: list[tuple[ChatCall, Attempt]] = []
-    client = EmbeddingsClient(model, key, "base64")
-    try:
-        for encoding in ("base64", "float"):
-            client.encoding = encoding
-            identity = content_id(canonical_json(["probe-embeddings", model.base_url, key_of(model), encoding, time.time_ns()]))
-            call = ChatCall(identity, key_of(model), 0, name_of(encoding), VERSION, [])
-            attempt = await _ask(_OneText(client), call, made)
-            if not (_steps_down(attempt) or attempt.kind is ErrorKind.MALFORMED):
-                break
-        found = {"encoding": encoding} if attempt.kind is None else {}
-        return Probe(found, *_why(attempt, model), tuple(made), frozenset({call.completion_id}) if found else frozenset())
-    finally:
-        await client.close()
-
-
-def _why(attempt: Attempt, model: Model) -> tuple[ErrorKind | None, str | None]:
+def why(attempt: Attempt, model: Model) -> tuple[ErrorKind | None, str | None]:
     """Kind and message. A probe holds nothing that could be forbidden: where it is, the key is not good for this model."""
     if attempt.kind is not ErrorKind.FORBIDDEN:
         return attempt.kind, attempt.message
     return ErrorKind.AUTHENTICATION, f"{model.base_url} (model {model.model}) refused to answer at all: {attempt.message}"
 
 
-class _OneText:
-    """Asks for one vector, whatever the call: that is for the ledger."""
-
-    def __init__(self, client: EmbeddingsClient) -> None:
-        self._client = client
-
-    async def attempt(self, call: ChatCall) -> Attempt:
-        return dataclasses.replace(await self._client.attempt(EmbeddingCall(("probe",), ("A lighthouse keeper.",))), vectors=())
-
-
-def _probe_call(model: Model, response_format: ResponseFormat, name: str, schema: dict[str, Any] | None) -> ChatCall:
-    # never reused, so its id is of this moment
-    identity = content_id(canonical_json(["probe", model.base_url, model.model, response_format, name, time.time_ns()]))
+def probe_call(
+    model: Model, tried: str, name: str, schema: dict[str, Any] | None, messages: list[dict[str, str]] | None = None
+) -> ChatCall:
+    """A tiny request, or one with these messages. Its answer is never reused, so its id is of this moment."""
+    identity = content_id(canonical_json(["probe", model.base_url, model.model, tried, name, time.time_ns()]))
     # the names in a schema are such as no model comes up with: an answer that has them has seen the schema
-    asked = "Say hello." if schema is None else "Make up a short example of such an answer, with a few words in each text."
-    messages = [{"role": "user", "content": asked}]
-    return ChatCall(identity, model.base_url, 0, name_of(response_format), VERSION, messages, schema, name)
+    asked = _THOUGHTFUL if schema is None else "Make up a short example of such an answer, with a few words in each text."
+    messages = messages or [{"role": "user", "content": asked}]
+    return ChatCall(identity, model.base_url, 0, name_of(tried), VERSION, messages, schema, name)
 
 
-async def _ask(
-    client: ChatClient | _OneText, call: ChatCall, made: list[tuple[ChatCall, Attempt]], params: Mapping[str, Any] | None = None
+async def ask(
+    client: Asks, call: ChatCall, made: list[tuple[ChatCall, Attempt]], params: Mapping[str, Any] | None = None
 ) -> Attempt:
     """Asks until there is an answer, a refusal, or no more patience. params: the user's, which are learned to be sent in another way."""
     odd, number = 0, 0
@@ -221,7 +209,7 @@ async def _ask(
             continue
         number += 1
         odd += attempt.kind in _ANSWERED_ODDLY
-        waits = attempt.kind in _TRANSIENT and not _steps_down(attempt)
+        waits = attempt.kind in _TRANSIENT and not steps_down(attempt)
         last = number == _PROBE_TRIES or (attempt.kind is ErrorKind.TIMEOUT and number > 1)
         if last or odd > 1 or not (waits or attempt.kind in _ANSWERED_ODDLY):
             return attempt
@@ -229,7 +217,7 @@ async def _ask(
             await asyncio.sleep(min(_PROBE_WAIT, attempt.retry_after or 0.25 * 2 ** (number - 1)))
 
 
-def _learned(client: ChatClient | _OneText, attempt: Attempt, params: Mapping[str, Any] | None) -> bool:
+def _learned(client: Asks, attempt: Attempt, params: Mapping[str, Any] | None) -> bool:
     """Whether a refusal's words, which here echo nobody's text, name a parameter that can be sent in another way."""
     if attempt.kind is not ErrorKind.BAD_REQUEST or params is None or not isinstance(client, ChatClient):
         return False
@@ -239,7 +227,7 @@ def _learned(client: ChatClient | _OneText, attempt: Attempt, params: Mapping[st
     return better is not None
 
 
-def _steps_down(attempt: Attempt) -> bool:
+def steps_down(attempt: Attempt) -> bool:
     """Whether a weaker response_format may fare better."""
     if attempt.kind in (ErrorKind.BAD_REQUEST, *_ANSWERED_ODDLY):
         return True

@@ -5,6 +5,7 @@ Ollama's /v1 takes no window from a request, and cuts at the server's own (ollam
 
 from collections.abc import Mapping, Sequence
 
+WHERE = "Ollama: OLLAMA_CONTEXT_LENGTH; llama.cpp: --ctx-size"  # where a window is set
 _LONG = 6000  # characters: less fits into any window
 _LEAST = 512  # tokens: a smaller count of a long prompt is no window, but a count that nobody made
 _CHARACTERS_PER_TOKEN = 6  # more than of any prose: what is below is looked at more closely
@@ -32,6 +33,6 @@ def lower_bound(messages: Sequence[Mapping[str, str]]) -> float:
 
 def message(prompt_tokens: int) -> str:
     return (
-        f"the endpoint cut the front of the prompt off and read only {prompt_tokens:,} tokens: raise its context window "
-        "(Ollama: OLLAMA_CONTEXT_LENGTH; llama.cpp: --ctx-size), or ask with shorter texts"
+        f"the endpoint cut the front of the prompt off and read only {prompt_tokens:,} tokens: raise its context window ({WHERE}), or ask "
+        "with shorter texts"
     )

@@ -25,6 +25,7 @@ _LORE = 20_000  # characters in which names are looked for
 _WORD = re.compile(r"(?<!\w)[^\W\d_]{4,14}(?!\w)")
 _BLOCK = re.compile(r"<([A-Za-z][\w-]*)(?:\s[^<>]*)?>(.*?)</\1>|```[^\n]*\n(.*?)```", re.DOTALL)
 _RELATION = re.compile(r"^\s*- (\w+): someone who ", re.M)
+_CODE_WORD, _RECALL = re.compile(r"code word is (\w+)"), "Answer with these two words and nothing else."  # of llm/probe_window.py
 _READ = 2000  # characters of the data that are looked at: enough words, and cheap
 
 
@@ -99,6 +100,8 @@ def text(body: dict[str, Any], seed: int, world: World = NEW_EACH_TIME) -> str:
         return orjson.dumps(writer.build(schema, "", schema)).decode()
     if (body.get("response_format") or {}).get("type") in ("json_object", "json_schema"):
         return orjson.dumps({"simulated": True, "text": writer.sentence()}).decode()
+    if prompt.endswith(_RECALL):
+        return " ".join(_CODE_WORD.findall("\n".join(str(message.get("content")) for message in messages)))
     return f"{writer.sentence()} {writer.sentence()} (This is a simulated answer from a mock server, not the output of a model.)"
 
 

@@ -10,7 +10,8 @@ from personahub.errors import AuthenticationError, ErrorKind
 from personahub.llm import own_loop
 from personahub.llm.dialects import from_capabilities
 from personahub.llm.keys import read_key
-from personahub.llm.probe import Probe, probe, probe_embeddings
+from personahub.llm.probe import Probe, probe
+from personahub.llm.probe_embeddings import probe_embeddings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from personahub.llm import embeddings
 from personahub.llm.embeddings import EmbeddingsClient, Packer, judge, key_of
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import LocalLink
-from personahub.llm.probe import probe_embeddings
+from personahub.llm.probe_embeddings import probe_embeddings
 from personahub.llm.scheduler import Scheduler
 from personahub.llm.types import Attempt, EmbeddingCall, Outcome, Usage
 from personahub.llm.usage import max_tokens_of
