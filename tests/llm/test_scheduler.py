@@ -140,6 +140,22 @@ def test_over_http_the_governor_holds_the_budget(loop):
     assert len(outcomes) == stats["requests"] < 500
 
 
+def test_a_budget_holds_where_the_endpoint_tells_no_usage(loop):
+    with mockserver.start(port=0, median=0.005, like="litellm") as server:
+        model = Model(base_url=server.base_url, in_mtok_cost=10.0, out_mtok_cost=10.0)
+        governor = Governor(Limits(4, budget_usd=0.05, usd_each=0.011), total=500)
+        with running(loop, model, LocalLink(governor)) as [scheduler]:
+            scheduler.offer(calls(500))
+            scheduler.close_input()
+            outcomes = drain(scheduler)
+        stats = server.stats()
+    assert governor.stop_kind == "budget"
+    assert 5 < len(outcomes) == stats["requests"] < 500
+    assert {outcome.usage.estimated for outcome in outcomes} == {True}
+    counted = sum(outcome.usage.cost_usd(model) for outcome in outcomes)
+    assert model.cost_usd(stats["prompt_tokens"], stats["completion_tokens"]) < counted <= 0.05  # an upper estimate
+
+
 def test_requests_that_may_be_billed_after_their_timeout_count_against_the_budget(loop):
     with mockserver.start(port=0, median=60.0) as server:
         model = Model(base_url=server.base_url, in_mtok_cost=10.0, out_mtok_cost=10.0, request_timeout=0.2, max_retries=50)
