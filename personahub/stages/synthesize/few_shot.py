@@ -34,6 +34,11 @@ class Example:
         """The text whose vector is compared with a persona's."""
         return self.persona or self.text
 
+    @property
+    def about_id(self) -> str:
+        """The id of that text in the ledger of vectors: of a persona it is the hub's, so that no vector is bought twice."""
+        return ids.persona_id(self.persona) if self.persona else ids.content_id(self.text)
+
 
 class ExamplePool:
     """Examples to draw from, as arrays with an entry each.

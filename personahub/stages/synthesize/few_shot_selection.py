@@ -78,9 +78,9 @@ def with_vectors(hub: Hub, personas: DataFrame, pool: list[Example]) -> Rounds:
 def known_vectors(hub: Hub, personas: DataFrame, pool: list[Example]) -> tuple[DataFrame, list[Example]]:
     """Personas and examples with the vectors that the ledger has."""
     vectors = embeddings.vectors(hub).select(F.col("id").alias("persona_id"), "vector")
-    names = frame(hub.spark, [(content_id(one.about),) for one in pool], NAMES).distinct()
+    names = frame(hub.spark, [(one.about_id,) for one in pool], NAMES).distinct()
     found = {row.persona_id: row.vector for row in vectors.join(names, on="persona_id", how="left_semi").collect()}
-    with_vector = [replace(one, vector=found.get(content_id(one.about))) for one in pool]
+    with_vector = [replace(one, vector=found.get(one.about_id)) for one in pool]
     return personas.join(vectors, on="persona_id", how="left"), with_vector
 
 
@@ -115,7 +115,7 @@ def _pool(hub: Hub, passed_over: list[str] | None = None) -> list[Example]:
 
 def _texts(hub: Hub, personas: DataFrame, pool: list[Example]) -> DataFrame:
     """id, text: of the personas and of the examples, whose vectors are compared."""
-    texts = {content_id(one.about): one.about for one in pool}
+    texts = {one.about_id: one.about for one in pool}
     rows = frame(hub.spark, list(texts.items()), TEXTS)
     return (
         personas.select(F.col("persona_id").alias("id"), F.col("persona").alias("text")).unionByName(rows).dropDuplicates(["id"])

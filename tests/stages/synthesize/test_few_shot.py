@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from personahub import ids
 from personahub.errors import ConfigError, InputError
 from personahub.stages.synthesize import few_shot
 from personahub.stages.synthesize.few_shot import Example
@@ -24,6 +25,11 @@ def lines(path, *rows):
 
 def test_examples_are_texts_or_the_first_user_turns_of_conversations(tmp_path):
     assert list(few_shot.read(lines(tmp_path / "examples.jsonl", *ROWS), [])) == EXAMPLES
+
+
+def test_the_vector_of_an_examples_persona_is_that_of_the_hubs_persona():
+    assert Example("x", persona="A  Lamplighter.").about_id == ids.persona_id("a lamplighter.")
+    assert Example("Which lamp?").about_id == ids.content_id("Which lamp?")
 
 
 def test_they_are_read_from_parquet_too(tmp_path):

@@ -425,11 +425,13 @@ def test_examples_of_the_hub_itself_are_frozen_when_they_are_first_drawn(config_
 
 
 def test_what_is_nearest_to_a_persona_is_shown_and_each_vector_bought_once(config_of, tmp_path, endpoint):
-    imported(config_of(), tmp_path, [*PERSONAS[:4], "A smith who forges anchors for the fleet of the northern strait"])
+    smith = "A smith who forges anchors for the fleet of the northern strait"
+    imported(config_of(), tmp_path, [*PERSONAS[:4], smith])
     rows = [
         {"text": "How many bees fly?", "persona": "A keeper of bees from the valley who draws maps of every orchard"},
         {"text": "How heavy is it?", "persona": "A smith who forges anchors for the fleet of the strait"},
         {"text": "What is a prime?"},
+        {"text": "How long is it?", "persona": smith},  # whose vector is that of the persona
     ]
     (tmp_path / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = [
