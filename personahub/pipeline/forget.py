@@ -102,6 +102,8 @@ def _purge(hub: Hub, gone: DataFrame, examples: DataFrame, materialise: Material
     store.delete("vector_index")  # made again from `embeddings`
     for name in sorted({*(one.table for one in texts), "lexical_index", "vector_index"}):
         store.vacuum(name)
+    for stage in STAGES:
+        store.vacuum_held(stage)
     return purged
 
 

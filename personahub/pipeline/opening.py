@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 
 from personahub import engines
@@ -36,8 +36,12 @@ def open_hub(config: Config, ui: UserInterface | None = None, *, spend: bool = F
                         ui.say(f"{saved} answers of a run that died were saved from its journal")
                 try:
                     yield hub
-                finally:
+                except BaseException:
                     if spend:
-                        store.drop_all_scratch()
+                        with suppress(Exception):  # what ended the run must reach the user; the next run drops what is left
+                            store.drop_all_scratch()
+                    raise
+                if spend:
+                    store.drop_all_scratch()
     except KeyboardInterrupt:
         raise Interrupted("interrupted: what was answered is kept; run again to go on") from None

@@ -135,15 +135,22 @@ class Store(Scratch):
 
     def vacuum(self, name: str) -> None:
         """Remove the files of earlier versions, at once: the caller holds the lease, and no reader is left."""
-        if not self.exists(name):
-            return
+        if self.exists(name):
+            self._vacuum(self._place(name))
+
+    def vacuum_held(self, name: str) -> None:
+        """The same for rows that were held and released. Only behind a URI is anything left of them: elsewhere `release` removes it."""
+        if self._is_there(self._held(name)):
+            self._vacuum(self._held(name))
+
+    def _vacuum(self, place: str) -> None:
         if self.embedded:  # which has no statement for it
             if self.mangled:
                 raise ConfigError(
                     f"root {self.given}: Delta's library reads a backslash, and % before two digits, as something else, so that old files "
                     "cannot be removed: rename the folder"
                 )
-            self._delta(name).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+            DeltaTable(place).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
             return
         # a table has a few folders, and its listing would be 10,000 tasks
         settings = {
@@ -151,7 +158,7 @@ class Store(Scratch):
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
         }
         with engines.with_settings(self.spark, settings):
-            self.spark.sql(f"VACUUM {self._sql_name(name)} RETAIN 0 HOURS").collect()
+            self.spark.sql(f"VACUUM {self._sql(place)} RETAIN 0 HOURS").collect()
 
     def compact(self) -> None:
         """At a stage's end: the many small files that windows leave make every later read slow."""
@@ -164,7 +171,7 @@ class Store(Scratch):
         if self.embedded:  # which has no statement for it
             if self.mangled:
                 return
-            self._delta(name).optimize.compact(target_size=SMALL_FILE)
+            DeltaTable(self._place(name)).optimize.compact(target_size=SMALL_FILE)
             return
         # by default whatever is below 1 GB is written anew each time: all that a hub holds
         with engines.with_settings(self.spark, {"spark.databricks.delta.optimize.minFileSize": str(SMALL_FILE)}):
@@ -222,9 +229,6 @@ class Store(Scratch):
             table_versions.upgrade_by_statement(self.spark, self._sql_name(name), lacking)
         self._older.discard(name)
 
-    def _delta(self, name: str) -> DeltaTable:
-        return DeltaTable(self._place(name))
-
     def _folder(self, name: str) -> Path:
         return Path(self._place(name))
 
@@ -232,4 +236,7 @@ class Store(Scratch):
         return f"{self.catalog}.{name}" if self.catalog else f"{self.root}/{name}"
 
     def _sql_name(self, name: str) -> str:
-        return self._place(name) if self.catalog else f"delta.`{self._place(name)}`"
+        return self._sql(self._place(name))
+
+    def _sql(self, place: str) -> str:
+        return place if self.catalog else f"delta.`{place}`"

@@ -88,6 +88,7 @@ class Scratch:
         return rows.select(*(field.name for field in columns))
 
     def drop_scratch(self, *names: str) -> None:
+        """Behind a URI they stay until `drop_all_scratch`: what removes them there is a job of the engine."""
         for name in names:
             if self.catalog:
                 self.spark.sql(f"DROP TABLE IF EXISTS {self._scratch(name)}")
@@ -102,6 +103,9 @@ class Scratch:
                 self.spark.sql(f"DROP TABLE IF EXISTS {self.catalog}.{name}")
         elif "://" not in self.root:
             shutil.rmtree(f"{self.root}/_scratch", ignore_errors=True)
+        else:  # by the engine, which alone has the key to what lies there
+            nothing = self.spark.createDataFrame([], T.StructType([T.StructField("nothing", T.StringType())]))
+            nothing.write.mode("overwrite").parquet(f"{self.root}/_scratch")
 
     # -- held: rows on their way into several tables, which have no common commit -----------------------------------------------------
 

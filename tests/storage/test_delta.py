@@ -1,5 +1,6 @@
 """Tables on disk: three visible rows each."""
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -55,6 +56,25 @@ def test_what_was_materialised_is_not_computed_again(store, spark, tmp_path):
     assert ran.read_text() == "xxxxx"
     store.drop_scratch("stage.rows")
     assert not list((tmp_path / "hub").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("before", ["", "file://"])
+def test_of_scratch_and_of_what_was_held_no_text_stays(spark, tmp_path, before):
+    store = Store(spark, load(overrides=[f"root={before}{tmp_path / 'hub'}"]))
+    rows = spark.createDataFrame(
+        [("d", "read", 0, "the text of a document", 0)], "id string, b string, n int, text string, slot int"
+    )
+    assert store.materialise(rows, "stage.rows", ["n", "slot"]).count() == 1
+    assert store.hold(rows, "documents").count() == 1
+    assert store.held("documents").count() == 1
+    store.release("documents")
+    store.drop_all_scratch()
+    store.vacuum_held("documents")
+    assert store.held("documents") is None or store.held("documents").isEmpty()
+    found = [row for path in tmp_path.rglob("*.parquet") for row in pq.ParquetFile(path).read().to_pylist()]
+    assert found == []
+    store.drop_all_scratch()
+    assert store.materialise(rows, "stage.rows").count() == 1
 
 
 def test_what_was_held_is_released_in_one_step(store, spark, monkeypatch):
