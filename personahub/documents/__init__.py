@@ -10,10 +10,23 @@ from pyspark.sql import functions as F
 from personahub.config import Documents
 from personahub.documents import generic, redpajama_v2
 from personahub.documents.files import Place
+from personahub.documents.known_ids import HINT, refuse_taken, with_ids_of_their_own
 from personahub.documents.rows import READ, STAGE, Row, batches, first
 from personahub.errors import InputError
 from personahub.schemas import DOCUMENTS, REJECTS
 
+__all__ = [
+    "HINT",
+    "ID_TAKEN",
+    "READ",
+    "check",
+    "read",
+    "read_file",
+    "refuse_taken",
+    "split",
+    "why_nothing",
+    "with_ids_of_their_own",
+]
 _Batches = Iterator[pa.RecordBatch]
 _File = redpajama_v2.File | generic.File
 

@@ -2,7 +2,7 @@
 
 A document's id is the value of the id column. Where that is missing it is `<file>/<0-based line>`, the file's name being relative
 to documents.path (to the folder before the first wildcard of a glob); a Delta row without one gets the BLAKE2b-128 of its text.
-Ids that repeat are given as they are: the store keeps the first.
+Ids that repeat are given as they are: the stage refuses those of another text (known_ids.py).
 """
 
 from collections import Counter

@@ -126,14 +126,16 @@ def personas_file(path: str, column: str = "persona") -> Documents:
 
 def import_personas(hub: Hub, source: Documents) -> StageResult:
     """Hop-0 personas from a `personas_file`; what is refused goes to rejects with its reason. Nothing is bought."""
-    with recorded(hub, "import") as entry:
-        read = hub.store.materialise(documents.read(hub.spark, source), "import.read")
+    with recorded(hub, "import") as entry, hub.store.scope("import") as materialise:
+        read = materialise(documents.read(hub.spark, source), "read")
         if why := documents.why_nothing(read):
             hub.ui.say(f"import: {why}")
         rows, unreadable = documents.split(read, hub.run_id)
-        parsed = hub.store.materialise(text_to_persona.imported(rows, hub.config), "import.parsed")
-        entry.counts |= insert_all(hub, persona_answers.WRITES, persona_answers.split(parsed, hub.run_id))
-        entry.counts["rejects"] += hub.store.insert_new(unreadable.withColumn("stage", F.lit("import")), "rejects")
+        parsed = materialise(text_to_persona.imported(rows, hub.config), "parsed")
+        personas, lineage, refused = persona_answers.split(parsed, hub.run_id)
+        rejects = refused.unionByName(unreadable.withColumn("stage", F.lit("import")))
+        rejects = documents.with_ids_of_their_own(rejects, hub.store.table("rejects"), materialise)
+        entry.counts |= insert_all(hub, persona_answers.WRITES, (personas, lineage, rejects))
     assert entry.result is not None
     return entry.result
 
