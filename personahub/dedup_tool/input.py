@@ -1,7 +1,6 @@
 """The input of `personahub dedup`: parquet, jsonl or Delta, detected from the path; and the engine's complaints as InputErrors."""
 
 import glob
-import gzip
 import os
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from personahub.dedup_tool import jsonl, parquet
-from personahub.documents.files import JSONL, PARQUET
+from personahub.documents.files import kind_by_name, kind_of
 from personahub.errors import InputError
 from personahub.storage.delta import Store
 from personahub.text import nearest
@@ -44,7 +43,7 @@ def detect(path: str) -> Source:
     ending; without one it is a Delta table.
     """
     if is_remote(path):
-        return Source(path, _kind(path) or "delta", (path,))
+        return Source(path, kind_by_name(path) or "delta", (path,))
     place = Path(path).expanduser()
     if place.is_dir():
         return _folder(path, place.absolute())
@@ -146,15 +145,10 @@ def _matches(pattern: Path) -> list[str]:
     return [path for path in found if not any(part.startswith(("_", ".")) for part in Path(path).parts[plain:])]
 
 
-def _kind(name: str) -> str | None:
-    lower = name.lower()
-    return "parquet" if lower.endswith(PARQUET) else "jsonl" if lower.endswith(JSONL) else None
-
-
 def _file(name: str, path: Path) -> Source:
     if path.name.startswith(("_", ".")):
         raise InputError(f"{name}: the engine passes over files whose names begin with _ or .: rename it")
-    kind = _kind(path.name) or _sniffed(path)
+    kind = kind_of(path)
     if kind is None:
         raise InputError(f"{name} is none of {_KINDS}")
     return Source(name, kind, (str(path),))
@@ -168,25 +162,12 @@ def _folder(name: str, folder: Path) -> Source:
         inside = path.relative_to(folder)
         if path.name == "_delta_log" and path.is_dir():
             raise InputError(f"{name} is a folder with a Delta table in it: name the table, {path.parent}")
-        if path.is_file() and not any(part.startswith(("_", ".")) for part in inside.parts) and (kind := _kind(path.name)):
+        if path.is_file() and not any(part.startswith(("_", ".")) for part in inside.parts) and (kind := kind_by_name(path.name)):
             found.setdefault(kind, []).append(str(path))
     if not found:
         raise InputError(f"the folder {name} holds no file that is one of {_KINDS}")
     if len(found) > 1:
         first = ", ".join(f"{len(files):,} of {kind}" for kind, files in found.items())
         raise InputError(f"the folder {name} holds files of several kinds ({first}): name one kind, as in '{name}/*.parquet'")
-    kind, files = found.popitem()
-    return Source(name, kind, tuple(files), str(folder))
-
-
-def _sniffed(path: Path) -> str | None:
-    """The format by the first bytes, for names without a known ending."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(64)
-        if head.startswith(b"\x1f\x8b") and path.suffix == ".gz":
-            with gzip.open(path) as file:
-                head = file.read(64)
-    except OSError:
-        return None
-    return "parquet" if head.startswith(b"PAR1") else "jsonl" if head.lstrip().startswith(b"{") else None
+    [(format_, files)] = found.items()
+    return Source(name, format_, tuple(files), str(folder))

@@ -1,13 +1,14 @@
 """Finding files and streaming their lines: URIs (s3://, gs://, hdfs://, ...) through pyarrow.fs, local paths plainly."""
 
 import bz2
+import gzip
 import lzma
 import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import zstandard
@@ -63,6 +64,28 @@ class Place:
     def open_parquet(self, path: str) -> Any:
         """A file object that can seek."""
         return self.filesystem.open_input_file(path)
+
+
+def kind_by_name(name: str) -> Literal["parquet", "jsonl"] | None:
+    """By the ending of a file's name, in any case; None: it is none of PARQUET and JSONL."""
+    lower = name.lower()
+    return "parquet" if lower.endswith(PARQUET) else "jsonl" if lower.endswith(JSONL) else None
+
+
+def kind_of(path: str | Path) -> Literal["parquet", "jsonl"] | None:
+    """Of a local file: by its name, else by its first bytes."""
+    path = Path(path)
+    if kind := kind_by_name(path.name):
+        return kind
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head.startswith(b"\x1f\x8b") and path.suffix.lower() == ".gz":
+            with gzip.open(path) as file:
+                head = file.read(64)
+    except OSError:
+        return None
+    return "parquet" if head.startswith(b"PAR1") else "jsonl" if head.lstrip().startswith(b"{") else None
 
 
 def _dangling(folder: str) -> list[str]:

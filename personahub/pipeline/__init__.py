@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from pyspark.sql import functions as F
 
 from personahub import documents, figures, schemas, stages
 from personahub.config import Config, DocumentFilters, Documents, expanded
+from personahub.documents.files import kind_of
 from personahub.errors import ConfigError, InputError, PersonahubError, TransientFailures
 from personahub.pipeline import batches as batches_of_hub
 from personahub.pipeline import consent
@@ -119,9 +119,8 @@ def personas_file(path: str, column: str = "persona") -> Documents:
     path = expanded(path)
     if not Path(path).exists():
         raise InputError(f"there is no file {path}: name a jsonl, jsonl.gz, jsonl.zst or parquet file")
-    kind: Literal["parquet", "jsonl"] = "parquet" if ".parquet" in Path(path).name else "jsonl"
     unfiltered = DocumentFilters(min_characters=None, max_characters=None)
-    return Documents(format=kind, path=path, text_column=column, languages=(), filters=unfiltered)
+    return Documents(format=kind_of(path) or "jsonl", path=path, text_column=column, languages=(), filters=unfiltered)
 
 
 def import_personas(hub: Hub, source: Documents) -> StageResult:

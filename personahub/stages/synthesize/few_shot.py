@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from personahub import ids
-from personahub.documents.files import DAMAGE, Place, lines
+from personahub.documents.files import DAMAGE, Place, kind_of, lines
 from personahub.documents.generic import records
 from personahub.documents.json_lines import parse
 from personahub.errors import ConfigError, InputError
@@ -131,7 +131,7 @@ def _unit(vectors: Sequence[Sequence[float] | None]) -> np.ndarray:
 
 def _rows(path: str) -> Iterator[Any]:
     """Rows of a parquet file, lines of any other."""
-    if ".parquet" in Path(path).suffixes:
+    if kind_of(path) == "parquet":
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(1_000):
                 yield from (row for row, _ in records(batch))

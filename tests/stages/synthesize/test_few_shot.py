@@ -32,8 +32,9 @@ def test_the_vector_of_an_examples_persona_is_that_of_the_hubs_persona():
     assert Example("Which lamp?").about_id == ids.content_id("Which lamp?")
 
 
-def test_they_are_read_from_parquet_too(tmp_path):
-    path = tmp_path / "examples.parquet"
+@pytest.mark.parametrize("name", ["examples.parquet", "EXAMPLES.PARQUET", "examples.pq", "examples"])
+def test_they_are_read_from_parquet_too(tmp_path, name):
+    path = tmp_path / name
     pq.write_table(pa.Table.from_pylist(ROWS[1:2]), path)
     assert list(few_shot.read(str(path), [])) == EXAMPLES[1:2]
 
