@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pj
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -27,8 +28,16 @@ BLOCK_BYTES = 8 << 20
 MAX_DEPTH = 16  # of types: engines pass them on as messages whose nesting is limited
 # Arrow's reader overflows the stack where values are nested deeply. A line of fewer opening brackets is not
 _MAX_BRACKETS = 200
-_LONG_NUMBER = re.compile(rb"\d{19}")
-_SCALARS = {"null": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "double": pa.float64(), "string": pa.string()}
+_EXACT = 2**53  # whole numbers beyond it are "long": among doubles they would be rounded
+_LONG_NUMBER = re.compile(rb"[\s:,\[-]\d{16,}(?![\d.eE])")
+_SCALARS = {
+    "null": pa.string(),
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+}
 
 # the type of a value: a name of _SCALARS, [type of the elements] or {name: type}. It is sent as JSON
 _Kind = str | list[Any] | dict[str, Any]
@@ -40,8 +49,8 @@ def read(spark: SparkSession, name: str, files: Sequence[str], folder: str | Non
 
     name: the input as the user wrote it; files: local files, or one URL of a file, folder or glob; folder: where names of folders below
     it are like lang=en, they become columns. A column of integers is bigint, of other numbers double, of nulls alone string; where values
-    of several types are mixed, or whole numbers have more than 64 bits, it is a string: a JSON string as it is, all else as JSON. Blank
-    lines are no rows.
+    of several types are mixed, or whole numbers have more than 64 bits (beside other numbers: more than 53), it is a string: a JSON
+    string as it is, all else as JSON. Blank lines are no rows.
 
     A job runs, which finds the types. Raises InputError for a damaged file, and where no line is an object that has a key.
     """
@@ -121,7 +130,8 @@ def _kinds_of_file(place: Place, path: str) -> tuple[dict[str, _Kind], str | Non
             if table is None:
                 lines += plain.split(b"\n")
             else:
-                kinds = _merged(kinds, {field.name: _kind_of_type(field.type) for field in table.schema})
+                found = zip(table.column_names, table.columns, strict=True)
+                kinds = _merged(kinds, {name: _kind_of_array(column.combine_chunks()) for name, column in found})
             for line in lines:
                 if (record := _object(line)) is not None:
                     kinds = _merged(kinds, _kind_of(record))
@@ -136,17 +146,22 @@ def _kind_of(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         return {key: _kind_of(one, depth + 1) for key, one in value.items()} if depth < MAX_DEPTH else "string"
     if isinstance(value, int) and not isinstance(value, bool):
-        return "int" if -(2**63) <= value < 2**63 else "string"
+        return "int" if abs(value) <= _EXACT else "long" if -(2**63) <= value < 2**63 else "string"
     return {bool: "bool", float: "double", str: "string", type(None): "null"}[type(value)]
 
 
-def _kind_of_type(kind: pa.DataType, depth: int = 1) -> Any:
-    """Of a type that Arrow's reader inferred. A time is a string: the reader knows it by its form alone."""
+def _kind_of_array(array: pa.Array, depth: int = 1) -> Any:
+    """Of what Arrow's reader read. A time is a string: the reader knows it by its form alone."""
+    kind = array.type
     if pa.types.is_list(kind):
-        return [_kind_of_type(kind.value_type, depth + 1)] if depth < MAX_DEPTH else "string"
+        return [_kind_of_array(array.flatten(), depth + 1)] if depth < MAX_DEPTH else "string"
     if pa.types.is_struct(kind):
-        return {field.name: _kind_of_type(field.type, depth + 1) for field in kind} if depth < MAX_DEPTH else "string"
-    return {pa.null(): "null", pa.bool_(): "bool", pa.int64(): "int", pa.float64(): "double"}.get(kind, "string")
+        fields = zip([field.name for field in kind], array.flatten(), strict=True)
+        return {name: _kind_of_array(one, depth + 1) for name, one in fields} if depth < MAX_DEPTH else "string"
+    if kind == pa.int64():
+        ends = pc.min_max(array).as_py().values()
+        return "long" if any(end is not None and abs(end) > _EXACT for end in ends) else "int"
+    return {pa.null(): "null", pa.bool_(): "bool", pa.float64(): "double"}.get(kind, "string")
 
 
 def _merged(one: Any, other: Any) -> Any:
@@ -159,6 +174,8 @@ def _merged(one: Any, other: Any) -> Any:
         return [_merged(one[0], other[0])]
     if isinstance(one, dict) and isinstance(other, dict):
         return one | {key: _merged(one.get(key, "null"), kind) for key, kind in other.items()}
+    if {str(one), str(other)} == {"int", "long"}:
+        return "long"
     return "double" if {str(one), str(other)} == {"int", "double"} else "string"
 
 
@@ -253,8 +270,8 @@ def _arrow(lines: bytes, count: int, options: pj.ParseOptions) -> pa.Table | Non
         table = pj.read_json(pa.BufferReader(lines), pj.ReadOptions(use_threads=False, block_size=len(lines) + 1), options)
     except (pa.ArrowException, UnicodeDecodeError):
         return None
-    if "double" in str(table.schema) and _LONG_NUMBER.search(lines):  # it may have been rounded
-        return None
+    if options.explicit_schema is None and "double" in str(table.schema) and _LONG_NUMBER.search(lines):
+        return None  # it may have been rounded
     return table if table.num_rows == count else None
 
 

@@ -288,3 +288,25 @@ def _config(folder):
 def test_a_line_for_the_lenient_reader_keeps_its_large_integers():
     line = b'{"n": 9223372036854775807, "m": -9223372036854775808, "more": 9223372036854775808, "text": "\\ud800"}'
     assert jsonl._object(line) == {"n": 2**63 - 1, "m": -(2**63), "more": 2.0**63, "text": "?"}
+
+
+@pytest.mark.parametrize("block_bytes", [8 << 20, 1])
+@pytest.mark.parametrize(
+    ("values", "kind", "read"),
+    [
+        ([2**53 + 1, 0.5], "string", [str(2**53 + 1), "0.5"]),
+        ([0.5, -(2**53) - 1, 2], "string", ["0.5", str(-(2**53) - 1), "2"]),
+        ([2**53, -(2**53), 0.5], "double", [2.0**53, -(2.0**53), 0.5]),
+        ([2**53 + 1, 1], "long", [2**53 + 1, 1]),
+        ([[2**53 + 1], [0.5]], ["string"], [[str(2**53 + 1)], ["0.5"]]),
+        ([{"a": 0.5}, {"a": 2**53 + 1}], {"a": "string"}, [{"a": "0.5"}, {"a": str(2**53 + 1)}]),
+        ([0.1234567890123456789, 1234567890123456789.5, 1], "double", [0.1234567890123456789, 1234567890123456789.5, 1.0]),
+    ],
+)
+def test_a_whole_number_that_a_double_cannot_hold_stays_exact(tmp_path, monkeypatch, values, kind, read, block_bytes):
+    monkeypatch.setattr(jsonl, "BLOCK_BYTES", block_bytes)
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(orjson.dumps({"v": value}) for value in values))
+    place, path = Place(str(tmp_path)), str(tmp_path / "a.jsonl")
+    assert jsonl._kinds_of_file(place, path) == ({"v": kind}, None)
+    parsed = jsonl._parsed(place, path, pa.schema([("v", jsonl._arrow_type(kind))]))
+    assert [value for columns, _ in parsed for value in columns[0].to_pylist()] == read
