@@ -36,7 +36,13 @@ def next_batch(hub: Hub) -> RequestBatch:
 
 
 def freeze(hub: Hub, hop: int) -> None:
-    """Put the requests of the frontier that are not in `requests` yet there."""
+    """Put the requests of the frontier that are not in `requests` yet there, and those of another model or prompt under their new ids."""
+    frozen, key = hub.store.table("requests"), ["stage", "source_id", "sample_index"]
+    others = requests(hub, hop).join(frozen.select(*key, "completion_id"), on=[*key, "completion_id"], how="left_anti")
+    if not others.isEmpty():
+        others = hub.store.materialise(others.select(*frozen.columns), f"{NAME}.other-ids")
+        kept = frozen.join(others, on=key, how="left_anti").select(*frozen.columns)
+        hub.store.replace(kept.unionByName(others), "requests")
     hub.store.insert_new(transform.build(frontier(hub, hop), hub.config), "requests")
 
 
@@ -53,11 +59,17 @@ def kept_of(hub: Hub, hop: int) -> DataFrame:
 
 
 def requests(hub: Hub, hop: int) -> DataFrame:
-    """The frozen requests of one hop, without those of personas taken down since."""
+    """The frozen requests of one hop, without those of personas taken down since.
+
+    Those that no answer was bought for have the ids of the model and the prompt that are asked now: these may have changed since.
+    """
     table = hub.store.table
     parents = table("personas").where(F.col("hop") == hop - 1).select(F.col("persona_id").alias("source_id"))
     frozen = table("requests").where(F.col("stage") == NAME).join(parents, on="source_id", how="left_semi")
-    return without(frozen, "source_id", taken_down(table, "persona"))
+    standing = without(frozen, "source_id", taken_down(table, "persona"))
+    answered = table("completions").where("final").select("completion_id")
+    unanswered = standing.join(answered, on="completion_id", how="left_anti")
+    return standing.join(answered, on="completion_id", how="left_semi").unionByName(transform.rebuilt(unanswered, hub.config))
 
 
 def _asked(hub: Hub) -> DataFrame:

@@ -104,6 +104,16 @@ def build(frontier: DataFrame, config: Config) -> DataFrame:
     return map_rows(frontier.select("persona_id", "persona", "asked"), requests, schemas.REQUESTS)
 
 
+def rebuilt(requests: DataFrame, config: Config) -> DataFrame:
+    """REQUESTS -> REQUESTS with the completion_ids of the model and the prompt that are asked now."""
+    completion_id = prompts.load(PROMPT).completion_ids(config.models[config.persona_to_persona.model])
+
+    def one(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        yield {**row, "completion_id": completion_id(row["variables"], row["sample_index"])}
+
+    return map_rows(requests.select(*schemas.REQUESTS.names), one, schemas.REQUESTS)
+
+
 def parse(requests: DataFrame, completions: DataFrame, config: Config, hop: int) -> DataFrame:
     """REQUESTS and COMPLETIONS, joined on completion_id (final rows only) -> PARSED: a row per persona, of this hop, or reject.
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from pyspark.sql import functions as F
 
-from personahub import ids, mockserver, pipeline
-from personahub.config import load
+from personahub import ids, inference, mockserver, pipeline, prompts
+from personahub.config import Model, load
 from personahub.errors import InputError, Interrupted
 from personahub.figures import hops as hop_report
 from personahub.stages import persona_to_persona
@@ -97,6 +97,29 @@ def test_two_hops_ask_the_kept_alone_and_once_and_a_second_run_buys_nothing(conf
     assert endpoint.stats()["requests"] == 20 + CAP
     assert everything(config) == before
     _the_report_and_the_lineage(config)
+
+
+def test_a_hop_that_was_killed_goes_on_under_another_model_by_that_models_ids(config_of, tmp_path, endpoint):
+    one = "persona_to_persona.hops=1"
+    before, after = config_of(one, "models.default.model=a"), config_of(one, "models.default.model=b")
+    imported(before, tmp_path, PERSONAS[:6])
+    with pipeline.open_hub(before, spend=True) as hub:  # what a run has done that is killed after two answers
+        frontier.freeze(hub, 1)
+        asked = frontier.batch_of(hub, 1, frontier.requests(hub, 1).orderBy("source_id").limit(2))
+        endpoint.reset()
+        assert inference.buy(hub, asked).calls == 2
+    assert [counts["calls"] for stage, counts in run(after) if stage == STAGE] == [4]
+    completion_id = {name: prompts.load(STAGE.replace("-", "_")).completion_ids(Model(model=name)) for name in "ab"}
+    frozen = {row.completion_id: row for row in rows(after, "requests")}
+    answers = rows(after, "completions", "purpose like 'hop%'")
+    assert sorted(row.model for row in answers) == [*"aabbbb"]
+    for row in answers:
+        request = frozen.pop(row.completion_id)
+        assert row.completion_id == completion_id[row.model](request.variables, request.sample_index)
+    assert frozen == {}
+    for config in (after, before):
+        assert [counts["calls"] for stage, counts in run(config) if stage == STAGE] == [0]
+    assert endpoint.stats()["requests"] == 6
 
 
 def _the_report_and_the_lineage(config):
