@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from personahub.errors import InputError
 from personahub.figures import review
 from personahub.storage.hub import Hub
-from personahub.storage.views import live_examples
+from personahub.storage.views import last_verdicts, live_examples
 
 
 def sheet(hub: Hub, n: int, seed: int) -> str:
@@ -38,7 +38,5 @@ def record(hub: Hub, text: str, expert: str) -> dict[str, int]:
 
 
 def validity(hub: Hub) -> dict[str, review.Validity]:
-    """By task; of several verdicts of an expert on an example the last one counts."""
-    last = F.max_by(F.struct("task", "verdict"), "created_at").alias("last")
-    verdicts = hub.store.table("reviews").groupBy("example_id", "expert").agg(last)
-    return review.rates(verdicts.select("example_id", "last.*"))
+    """By task."""
+    return review.rates(last_verdicts(hub.store.table).select("example_id", "task", "verdict"))

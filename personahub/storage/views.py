@@ -61,7 +61,13 @@ def live_examples(table: Tables) -> DataFrame:
     return without(table("examples"), "example_id", taken_down(table, "example"))
 
 
+def last_verdicts(table: Tables) -> DataFrame:
+    """example_id, expert, task, verdict: of several verdicts of an expert on an example the last one counts."""
+    last = F.max_by(F.struct("task", "verdict"), "created_at").alias("last")
+    return table("reviews").groupBy("example_id", "expert").agg(last).select("example_id", "expert", "last.*")
+
+
 def valid_examples(table: Tables) -> DataFrame:
-    """EXAMPLES without those taken down, near-duplicates of others, and those that a reviewer found invalid."""
-    invalid = table("reviews").where(F.col("verdict") == "invalid").select(F.col("example_id").alias("id"))
+    """EXAMPLES without those taken down, near-duplicates of others, and those that a reviewer finds invalid."""
+    invalid = last_verdicts(table).where(F.col("verdict") == "invalid").select(F.col("example_id").alias("id"))
     return without(live_examples(table), "example_id", duplicates_of_kind(table, "example"), invalid)

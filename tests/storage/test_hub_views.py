@@ -1,5 +1,7 @@
 """What stands in a hub: three visible rows each."""
 
+from datetime import datetime
+
 import pytest
 
 from personahub import schemas
@@ -43,9 +45,21 @@ def test_documents_to_ask_are_live_and_have_led_to_nothing(tables):
 
 def test_valid_examples_are_those_that_nothing_speaks_against(tables):
     table = tables(
-        examples=[{"example_id": name} for name in "abcd"],
+        examples=[{"example_id": name} for name in "abcdefg"],
         duplicates=[{"id": "a", "kind": "example"}, {"id": "d", "kind": "persona"}],
         tombstones=[{"id": "b", "kind": "example"}],
-        reviews=[{"example_id": "c", "verdict": "invalid"}, {"example_id": "d", "verdict": "valid"}],
+        reviews=[
+            {"example_id": name, "expert": expert, "verdict": verdict, "created_at": datetime(2026, 1, day)}
+            for name, expert, verdict, day in [
+                ("c", "ada", "invalid", 1),
+                ("d", "ada", "valid", 1),
+                ("e", "ada", "invalid", 1),
+                ("e", "ada", "valid", 2),  # corrected
+                ("f", "ada", "valid", 1),
+                ("f", "ada", "invalid", 2),
+                ("g", "ada", "valid", 2),
+                ("g", "bob", "invalid", 1),
+            ]
+        ],
     )
-    assert [row.example_id for row in views.valid_examples(table).collect()] == ["d"]
+    assert sorted(row.example_id for row in views.valid_examples(table).collect()) == ["d", "e"]

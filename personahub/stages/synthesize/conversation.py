@@ -24,6 +24,7 @@ from personahub.stages.synthesize.persona_selection import chosen_personas
 from personahub.stages.synthesize.results import NAME, PARSED, number_of, refused
 from personahub.stages.synthesize.tasks import CONVERSATION, FIRST_TURN, choose
 from personahub.storage.hub import Estimate, Hub
+from personahub.storage.views import Tables, valid_examples
 from personahub.text import storable
 
 USER, ASSISTANT = "user_turn", "assistant_turn"
@@ -53,7 +54,7 @@ def rounds(hub: Hub, insert: Callable[[DataFrame], Counts]) -> Rounds:
     """
     config, table = hub.config, hub.store.table
     with hub.store.scope("conversations") as materialise:
-        going, ended = materialise(begin(table("examples"), chosen_personas(hub), config), "first"), list[DataFrame]()
+        going, ended = materialise(begin(table, chosen_personas(hub), config), "first"), list[DataFrame]()
         for number in range(passes(config)):
             asked = materialise(ask(going, config, number), f"asked-{number}")
             if asked.isEmpty():
@@ -73,7 +74,7 @@ def estimates(hub: Hub, pending: PendingRequests) -> list[Estimate]:
         return []
     keys = [key for key, task in choose(config).items() if task.name == FIRST_TURN]
     first = pending.rows.where(F.col("prompt_name").isin(keys)).count()
-    first += begin(hub.store.table("examples"), chosen_personas(hub), config).count()
+    first += begin(hub.store.table, chosen_personas(hub), config).count()
     return turns_at_most(hub, first)
 
 
@@ -107,15 +108,16 @@ def prompts_of(number: int) -> dict[str, prompts.Prompt]:
     return prompts.by_name(USER if number % 2 else ASSISTANT)
 
 
-def begin(examples: DataFrame, personas: DataFrame, config: Config) -> DataFrame:
-    """EXAMPLES and personas (persona_id, persona) -> STATE, one row for each first turn of these personas, in the mode of now, that no
-    conversation of these settings was made of yet.
+def begin(table: Tables, personas: DataFrame, config: Config) -> DataFrame:
+    """The hub's tables and personas (persona_id, persona) -> STATE, one row for each valid first turn of these personas, in the mode of
+    now, that no conversation of these settings was made of yet.
     """
-    examples, assistant = examples.where(F.col("mode") == config.synthesis.mode), config.models[model_of(config, 0)].model
+    of_mode, assistant = F.col("mode") == config.synthesis.mode, config.models[model_of(config, 0)].model
     same = (F.col("settings") == _settings(config)) & (F.col("model") == assistant)
-    made = examples.where((F.col("task") == CONVERSATION) & same)
+    made = table("examples").where(of_mode & (F.col("task") == CONVERSATION) & same)
     begun = F.from_json("content", "completion_ids array<string>").getField("completion_ids").getItem(0)
-    first = examples.where(F.col("task") == FIRST_TURN).select("persona_id", "completion_id", "content")
+    valid = valid_examples(table).where(of_mode & (F.col("task") == FIRST_TURN))
+    first = valid.select("persona_id", "completion_id", "content")
     first = first.join(made.select(begun.alias("completion_id")), on="completion_id", how="left_anti")
 
     def start(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -219,10 +219,14 @@ def test_conversations_keep_to_the_mode_and_the_personas_that_are_asked(config_o
             rows = hub.store.table("examples").where("task = 'conversation'").collect()
         return Counter(row.mode for row in rows)
 
-    assert made("synthesis.max_personas=4") == {"zero_shot": 4}
+    _, firsts, _ = run(config_of("synthesis.tasks=[instruction]", "synthesis.max_personas=4"))
+    with pipeline.open_hub(config_of(), spend=True) as hub:  # no talk begins with what an expert finds invalid, in the end
+        for verdict, one in (("invalid", firsts[0]), ("invalid", firsts[1]), ("valid", firsts[1])):
+            pipeline.import_verdicts(hub, f"example_id,verdict\n{one.example_id},{verdict}\n", "ada")
+    assert made("synthesis.max_personas=4") == {"zero_shot": 3}
     few_shot = ["synthesis.mode=few_shot", f"synthesis.few_shot.file={files / 'examples.jsonl'}"]
-    assert made(*few_shot, "synthesis.max_personas=1") == {"zero_shot": 4, "few_shot": 1}
-    assert made("synthesis.max_personas=4") == {"zero_shot": 4, "few_shot": 1}
+    assert made(*few_shot, "synthesis.max_personas=1") == {"zero_shot": 3, "few_shot": 1}
+    assert made("synthesis.max_personas=4") == {"zero_shot": 3, "few_shot": 1}
 
 
 def test_what_could_not_be_judged_in_passing_is_asked_again_and_nobody_in_its_place(config_of, tmp_path, endpoint, monkeypatch):
