@@ -3,12 +3,12 @@
 docs/architecture/paid-calls.md has the reasons, step by step.
 """
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -130,7 +130,8 @@ def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: Earl
 
 @contextmanager
 def _drain_on_interrupt(governor: Governor, ui: UserInterface) -> Iterator[None]:
-    """The first Ctrl-C lets what is in flight end and be committed; the second leaves at once.
+    """The first Ctrl-C lets what is in flight end and be committed; the second ends a process that is the run's own, and elsewhere does
+    what it did before: end what the engine is at, and raise KeyboardInterrupt.
 
     (Where PySpark has a JVM, a handler of its own cancels all jobs.)
     """
@@ -138,9 +139,13 @@ def _drain_on_interrupt(governor: Governor, ui: UserInterface) -> Iterator[None]
         yield
         return
 
-    def on_interrupt(*_: object) -> None:
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
         if governor.stop_kind == "drain":
-            os._exit(130)
+            ui.leave()
+            if not callable(before):
+                raise KeyboardInterrupt
+            before(number, frame)
+            return
         governor.drain()
         ui.say("stopping: what is in flight is being finished and committed (Ctrl-C again leaves at once)")
 

@@ -1,5 +1,6 @@
 """The terminal as the paid step's user interface: it asks before anything is bought and shows how the buying goes."""
 
+import os
 import signal
 import sys
 import threading
@@ -76,6 +77,9 @@ class TerminalUI:
             return self.console.input(question, markup=False).strip().lower() in ("y", "yes")
         finally:
             signal.signal(signal.SIGINT, before)
+
+    def leave(self) -> None:
+        os._exit(130)  # not sys.exit, which waits for what is in flight
 
     @contextmanager
     def watch(self, stage: str, total: int, snapshot: "Callable[[], Snapshot]") -> Iterator[None]:

@@ -41,13 +41,16 @@ class Estimate:
 
 
 class UserInterface(Protocol):
-    """Callbacks to the user: confirm a purchase, show its progress, print a line."""
+    """Callbacks to the user: confirm a purchase, show its progress, print a line, leave at once."""
 
     def confirm(self, estimates: Sequence[Estimate]) -> bool: ...
 
     def watch(self, stage: str, total: int, snapshot: Callable[[], Any]) -> AbstractContextManager[Any]: ...
 
     def say(self, text: str) -> None: ...
+
+    def leave(self) -> None:
+        """At a second Ctrl-C: ends the process, where it is the run's own; else returns, and what runs is interrupted."""
 
 
 class Silent:
@@ -61,6 +64,9 @@ class Silent:
 
     def say(self, text: str) -> None:
         print(printable(text), flush=True)  # noqa: T201
+
+    def leave(self) -> None:
+        """A notebook's kernel, or other code, lives on."""
 
 
 class Consent:
