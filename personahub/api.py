@@ -71,7 +71,7 @@ class HubHandle:
 
     def estimate(self, *stages: str) -> Shown:
         """What the stages would buy now. value: an Estimate for each stage and purpose. Buys nothing."""
-        chosen = pipeline.check(self.config, stages or pipeline.BUYING, spend=False)
+        chosen = pipeline.check(self.config, stages or pipeline.buying(), spend=False)
         return self._shown(lambda hub: pipeline.estimates(hub, chosen), views.estimates)
 
     def preview(self, stage: str, n: int = 3) -> Shown:

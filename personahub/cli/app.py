@@ -113,7 +113,7 @@ def estimate(stages: Stages = None, config: Files = None, sets: Sets = None, ver
     from personahub.render import hops, views
 
     settings = settings_of(config, sets)
-    chosen = pipeline.check(settings, stages or pipeline.BUYING, spend=False)
+    chosen = pipeline.check(settings, stages or pipeline.buying(), spend=False)
     with opened(settings, verbose=verbose) as (hub, ui):
         views.estimates(ui.console, pipeline.estimates(hub, chosen))
         if "persona-to-persona" in chosen and settings.persona_to_persona.hops:

@@ -26,7 +26,6 @@ from personahub.stages.stage import Stage
 from personahub.storage.hub import Hub, Silent
 
 __all__ = [
-    "BUYING",
     "STAGES",
     "Forecast",
     "Forgotten",
@@ -35,6 +34,7 @@ __all__ = [
     "Silent",
     "StageResult",
     "batches",
+    "buying",
     "cancel_batches",
     "check",
     "check_endpoints",
@@ -57,9 +57,10 @@ __all__ = [
     "validity",
 ]
 
-BUYING = tuple(
-    name for name, stage in STAGES.items() if stage.buys_answers or stage.estimate is not None
-)  # what `estimate` is about
+
+def buying() -> tuple[str, ...]:
+    """The stages that `estimate` is about, those that were registered included."""
+    return tuple(name for name, stage in STAGES.items() if stage.buys_answers or stage.estimate is not None)
 
 
 def check(config: Config, names: Sequence[str], *, spend: bool = True, of: str = "personas") -> list[str]:

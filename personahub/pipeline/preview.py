@@ -7,13 +7,13 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from personahub import stages
+from personahub import embeddings, stages
 from personahub.config import Config
 from personahub.errors import ConfigError
 from personahub.inference import RequestBatch, buy, check_prices, estimate, find_pending
 from personahub.prompts import Prompt
 from personahub.stages.runner import drive
-from personahub.stages.stage import Stage
+from personahub.stages.stage import Batch, RunStage, Stage
 from personahub.storage.hub import Estimate, Hub
 
 
@@ -43,13 +43,19 @@ def estimates(hub: Hub, names: Sequence[str]) -> list[Estimate]:
 
 
 def estimates_of(hub: Hub, stage: Stage) -> list[Estimate]:
-    """Of one stage: by its own `estimate`, or of its first batch."""
+    """Of one stage: by its own `estimate`, or of what it asks for first: a batch, vectors or another stage."""
     if stage.estimate is not None:
         return stage.estimate(hub)
     if not stage.buys_answers:
         return []
-    batch = _first_batch(hub, stage)
-    return [] if batch is None else [estimate(hub.store, batch, find_pending(hub.store, batch))]
+    match _first_asked(hub, stage):
+        case RequestBatch() as batch:
+            return [estimate(hub.store, batch, find_pending(hub.store, batch))]
+        case embeddings.VectorBatch() as batch:
+            return embeddings.estimate(hub, batch)
+        case RunStage(other):
+            return estimates_of(hub, other)
+    return []
 
 
 def preview(hub: Hub, name: str, n: int) -> list[Preview]:
@@ -62,9 +68,14 @@ def preview(hub: Hub, name: str, n: int) -> list[Preview]:
         raise ConfigError(f"{name!r} asks no model: preview takes one of {', '.join(asking)}")
     hub = replace(hub, config=_online(hub.config))
     known_prices(hub.config, [stage])
-    batch = _first_batch(hub, stage) if stage.preview is None else drive(hub, stage, stage.preview(hub, n), {})
+    batch = _first_asked(hub, stage) if stage.preview is None else drive(hub, stage, stage.preview(hub, n), {})
     if batch is None:
         return []
+    if not isinstance(batch, RequestBatch):
+        first = f"the stage {batch.stage.name}" if isinstance(batch, RunStage) else "vectors"
+        raise ConfigError(
+            f"{name} asks for {first} before its first requests, which cannot be shown without: give it a `preview`"
+        )
     few = hub.store.materialise(batch.requests.orderBy("completion_id", "source_id").limit(n), f"{name}.preview")
     batch = replace(batch, requests=few, early_stop=None)
     hub.consent.agree([estimate(hub.store, batch, find_pending(hub.store, batch))])  # it is asked for by name, and small
@@ -82,10 +93,10 @@ def _online(config: Config) -> Config:
     return config.model_copy(update={"models": models})
 
 
-def _first_batch(hub: Hub, stage: Stage) -> RequestBatch | None:
+def _first_asked(hub: Hub, stage: Stage) -> Batch | RunStage | None:
     rounds = stage.rounds(hub)
     try:
-        return next(rounds, None)  # type: ignore[return-value]
+        return next(rounds, None)
     finally:
         rounds.close()
 
