@@ -4,12 +4,15 @@ BIN := .venv/bin
 SPARK_BIN := .venv-spark/bin
 JAVA := $(if $(JAVA_HOME),$(JAVA_HOME)/bin/)java
 
-.PHONY: setup demo test test-spark test-embeddings test-model fuzz lint bench zip java
+.PHONY: setup demo demo-model test test-spark test-embeddings test-model fuzz lint bench zip java
 
 setup: .venv/installed
 
 demo: .venv/installed
 	$(BIN)/personahub demo
+
+demo-model: .venv-model/installed
+	.venv-model/bin/personahub demo --model
 
 PROCESSES := --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 

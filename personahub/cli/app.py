@@ -183,12 +183,13 @@ def import_personas(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the corpus and the tables go.")] = Path("demo-hub"),
+    model: Annotated[bool, typer.Option("--model", help="A small real model answers, for a few of the texts.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Everything once, in a minute, on forty short texts and a simulated endpoint: no key, no cost."""
     from personahub.cli import walkthrough
 
-    walkthrough.demo(out, new_console(), verbose=verbose)
+    (walkthrough.with_model if model else walkthrough.demo)(out, new_console(), verbose=verbose)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`personahub demo`: all stages on forty short texts of our own and a simulated endpoint."""
+"""`personahub demo`: all stages on forty short texts of our own and a simulated endpoint; with `--model` on few and a small real model."""
 
 import json
 from pathlib import Path
@@ -7,16 +7,23 @@ from typing import Any
 from rich.console import Console
 
 from personahub import config as configuration
-from personahub import figures, mockserver, pipeline
+from personahub import figures, localmodel, mockserver, pipeline
 from personahub.demo import corpus
 from personahub.engines.spark import SHORT_RUN
 from personahub.render import hops, views
-from personahub.render.terminal import TerminalUI, dollars
+from personahub.render.terminal import TerminalUI, dollars, duration
 
 SIMULATED = "The answers are simulated: they come from a mock server on this machine, not from a model. Nothing was paid."
 PRICES = {"in_mtok_cost": 0.15, "out_mtok_cost": 0.6}  # $ per million tokens, made up
 HOPS, FRONTIER = 2, 40  # and how many personas a hop asks
 TURNS = 2  # of the user, in conversations
+
+SMALL = (
+    f"A real model answers here: {localmodel.NAME}, on this machine, at no cost. It is a very small one: it repeats the prompt and itself, "
+    "much of what it writes is refused, and what is kept is weak. A hub of your own asks a larger one, of any server that speaks the "
+    "OpenAI API."
+)
+TEXTS, RELATIONS, PEOPLE, TASKS = 5, ("read", "dislike"), 3, ("instruction", "math")  # an answer takes seconds
 
 
 def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
@@ -40,9 +47,8 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
             "persona_to_persona.max_frontier": FRONTIER,
             "synthesis.tasks": _tasks(topics),
             "synthesis.conversation.turns": TURNS,
-            "spark.conf": SHORT_RUN,  # where a local Spark is asked for
         }
-        settings = configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in values.items()])
+        settings = _settings(values)
         ui = TerminalUI(console, yes=True)
         with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
             for result in pipeline.run(hub, tuple(pipeline.STAGES)):
@@ -64,6 +70,61 @@ def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
     prices = f"${PRICES['in_mtok_cost']:.2f} and ${PRICES['out_mtok_cost']:.2f} per million tokens in and out"
     ui.say(f"{SIMULATED} At {prices} it would have cost {dollars(state.cost_usd)}.")
     ui.say(f"The tables are in {settings.root}: a second `personahub demo --out {out}` buys none of these answers again.")
+
+
+def with_model(out: Path, console: Console, *, verbose: bool = False) -> None:
+    """The same with a real model, of few texts: buy a first answer, say how long the others will take, and print personas, examples and
+    what was refused. Raises ConfigError where the model is not installed.
+    """
+    with localmodel.start() as base_url:
+        ui = TerminalUI(console, yes=True)
+        ui.say(SMALL)
+        values = {
+            "root": str(out / "model-hub"),
+            "documents.path": str(corpus.lay_out(out / "redpajama-v2")),
+            "documents.max_documents": TEXTS,
+            "models.default": localmodel.settings(base_url),
+            "text_to_persona.relations": RELATIONS,
+            "text_to_persona.relations_per_request": 1,  # such a model holds no more in mind
+            "text_to_persona.max_text_characters": 600,
+            "synthesis.tasks": TASKS,
+            "synthesis.max_personas": PEOPLE,
+        }
+        settings = _settings(values)
+        with pipeline.open_hub(settings, ui, spend=True, verbose=verbose) as hub:
+            for result in pipeline.run(hub, ["documents"]):
+                views.result(console, result)
+            pipeline.preview(hub, "text-to-persona", 1)
+            first = hub.store.table("completions").where("purpose = 'personas'").orderBy("created_at").first()
+            left = pipeline.estimates(hub, ["text-to-persona"])[0].calls
+            if first is not None and left:
+                calls = left + PEOPLE * len(TASKS)
+                least = (
+                    calls * first.latency_s / localmodel.SLOTS
+                )  # if two at a time take as long as one, and none is asked again
+                span = f"{duration(least)} to {duration(2 * least)}"
+                ui.say(f"The first answer took {duration(first.latency_s)}. Up to {calls} more are asked for: that takes {span}.")
+            for result in pipeline.run(hub, ["text-to-persona", "dedup", "synthesize"]):
+                views.result(console, result)
+            shown, state, progress = figures.samples(hub.store.table), pipeline.status(hub), pipeline.progress(hub)
+            refused = figures.refused(hub.store.table)
+    console.rule("personas and the texts they came from")
+    views.samples(console, figures.Samples(shown.personas, ()))
+    console.rule("an example of every task, and the persona it was made with")
+    views.samples(console, figures.Samples((), shown.examples))
+    console.rule("what was refused, and why")
+    views.refused(console, refused)
+    console.rule("the hub")
+    views.status(console, state, settings.root, progress)
+    ui.say("These are the personas and examples of a very small model: a larger one writes better.")
+    ui.say(
+        f"The tables are in {settings.root}: a second `personahub demo --model --out {out}` asks for none of these answers again."
+    )
+
+
+def _settings(values: dict[str, Any]) -> configuration.Config:
+    short = {"spark.conf": SHORT_RUN}  # where a local Spark is asked for
+    return configuration.load(overrides=[f"{key}={json.dumps(value)}" for key, value in (values | short).items()])
 
 
 def _tasks(topics: Path) -> list[Any]:

@@ -5,7 +5,7 @@ from personahub.figures.hops import Hop, hops
 from personahub.figures.lineage import Below, Lineage, Step, lineage
 from personahub.figures.review import Validity
 from personahub.figures.runs import Run, Spent, runs, spent
-from personahub.figures.samples import ExampleSample, PersonaSample, Samples, samples
+from personahub.figures.samples import ExampleSample, PersonaSample, RefusedSample, Samples, refused, samples
 from personahub.figures.status import Ledger, Reject, Status, status
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Lineage",
     "Member",
     "PersonaSample",
+    "RefusedSample",
     "Reject",
     "Run",
     "Samples",
@@ -27,6 +28,7 @@ __all__ = [
     "hops",
     "largest_groups",
     "lineage",
+    "refused",
     "runs",
     "samples",
     "spent",

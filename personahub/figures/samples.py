@@ -1,4 +1,4 @@
-"""A few rows to look at: personas beside the text they came from, examples beside their persona."""
+"""A few rows to look at: personas beside the text they came from, examples beside their persona, refused answers beside the reason."""
 
 import json
 from dataclasses import dataclass
@@ -31,6 +31,16 @@ class ExampleSample:
 
 
 @dataclass(frozen=True)
+class RefusedSample:
+    """What a model answered, or a part of it, and why it became no row of the hub."""
+
+    stage: str
+    reason: str
+    detail: str | None
+    text: str | None
+
+
+@dataclass(frozen=True)
 class Samples:
     personas: tuple[PersonaSample, ...]
     examples: tuple[ExampleSample, ...]
@@ -53,6 +63,14 @@ def samples(table: Tables, n: int = 5) -> Samples:
         personas=tuple(PersonaSample(row.persona, row.relation, row.parent_id, row.excerpt) for row in shown.collect()),
         examples=tuple(ExampleSample(row.task, row.persona, _content(row.content)) for row in made.collect()),
     )
+
+
+def refused(table: Tables, n: int = 5) -> tuple[RefusedSample, ...]:
+    """Up to `n` refused answers, or parts of them, each of another stage or reason: always the same ones of the same tables."""
+    answers = table("rejects").where(F.col("completion_id").isNotNull())
+    one = answers.groupBy("stage", "reason").agg(F.min(F.struct("reject_id", "detail", "raw")).alias("one"))
+    few = one.select("stage", "reason", "one.*").orderBy("stage", "reason").limit(n)
+    return tuple(RefusedSample(row.stage, row.reason, row.detail, row.raw) for row in few.orderBy("stage", "reason").collect())
 
 
 def _content(text: str) -> Any:

@@ -14,7 +14,7 @@ from rich.tree import Tree
 from personahub.render.terminal import by_kind, dollars, duration, percent
 
 if TYPE_CHECKING:
-    from personahub.figures import Ledger, Lineage, Samples, Status, Step, Validity
+    from personahub.figures import Ledger, Lineage, RefusedSample, Samples, Status, Step, Validity
     from personahub.pipeline import Preview, StageResult
     from personahub.storage.hub import Estimate
 
@@ -215,6 +215,15 @@ def samples(console: Console, samples: "Samples") -> None:
         shown = [(name, value) for name, value in fields if value and not name.endswith("_ids")]
         lines = [part for name, value in shown for part in ((f"\n{name}: ", "bold"), _value(value))]
         console.print(Panel(Text.assemble((example.persona, "dim"), *lines), title=Text(example.task), title_align="left"))
+
+
+def refused(console: Console, samples: "Sequence[RefusedSample]") -> None:
+    """Answers that became nothing, each with the reason."""
+    table = new_table("refused at", "reason", "what was answered")
+    for one in samples:
+        reason = f"{one.reason}: {short(one.detail, 80)}" if one.detail else one.reason
+        table.add_row(one.stage, *(Text(cell, overflow="fold") for cell in (reason, short(one.text or "", 160))))
+    console.print(table)
 
 
 def _value(value: Any) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from personahub import figures
-from personahub.figures import ExampleSample, PersonaSample
+from personahub.figures import ExampleSample, PersonaSample, RefusedSample
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,15 @@ def tables(spark):
             ],
             "example_id string, task string, persona_id string, content string",
         ),
+        "rejects": spark.createDataFrame(
+            [
+                ("r2", "documents", None, "too_short", None, "Moved."),
+                ("r4", "text-to-persona", "c1", "too_short", "1 words < 3", "Anna"),
+                ("r3", "text-to-persona", "c2", "too_short", "2 words < 3", "A cook"),
+                ("r1", "synthesize", "c3", "truncated", None, '{"pro'),
+            ],
+            "reject_id string, stage string, completion_id string, reason string, detail string, raw string",
+        ),
     }
     return found.__getitem__
 
@@ -54,3 +63,11 @@ def test_one_example_of_each_task_comes_with_its_persona(tables):
 def test_no_more_than_asked_for(tables):
     few = figures.samples(tables, n=1)
     assert (len(few.personas), len(few.examples)) == (1, 2)
+
+
+def test_refused_answers_one_for_each_stage_and_reason(tables):
+    assert figures.refused(tables) == (
+        RefusedSample("synthesize", "truncated", None, '{"pro'),
+        RefusedSample("text-to-persona", "too_short", "2 words < 3", "A cook"),
+    )
+    assert len(figures.refused(tables, n=1)) == 1

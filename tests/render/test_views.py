@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from personahub.figures import ExampleSample, Ledger, PersonaSample, Reject, Samples, Status
+from personahub.figures import ExampleSample, Ledger, PersonaSample, RefusedSample, Reject, Samples, Status
 from personahub.pipeline import Preview, StageResult
 from personahub.render import views
 from personahub.storage.hub import Estimate
@@ -131,3 +131,9 @@ def test_corpus_text_is_no_markup():
     shown = printed(views.samples, samples)
     for part in ("A [red]cook[/red]", "like: a/[b]", "Text with [/] and [link=x]", "(imported)", "A [/b]", "What is [x]?"):
         assert part in shown
+
+
+def test_a_refused_answer_is_shown_with_its_reason_and_as_it_is():
+    shown = printed(views.refused, (RefusedSample("synthesize", "copied", "[bold]why[/bold]", "An [i]answer[/i]\nin two lines"),))
+    assert "copied: [bold]why[/bold]" in shown
+    assert "An [i]answer[/i] in two lines" in shown
