@@ -37,7 +37,8 @@ def test_a_cluster_installs_all_dependencies_but_its_own_pyspark_and_the_embedde
 def test_every_dependency_is_pinned_within_its_range():
     for line in metadata.requires("personahub"):
         one = Requirement(line)
-        assert pins()[one.name.lower()] in one.specifier, line
+        if one.name != "personahub":  # an extra that takes others in
+            assert pins()[one.name.lower()] in one.specifier, line
 
 
 def test_what_is_installed_needs_nothing_that_is_not_pinned():
