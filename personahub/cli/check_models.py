@@ -1,20 +1,27 @@
 """`personahub check-models`: a look at the real endpoints."""
 
-from personahub.cli.options import Files, Sets, settings_of
-from personahub.errors import AuthenticationError, EndpointError, ErrorKind
+from personahub.cli.options import Files, Sets, opened, settings_of
+from personahub.errors import AuthenticationError, EndpointError, ErrorKind, RootInUse
 from personahub.render.terminal import new_console
 
 
 def check_models(config: Files = None, sets: Sets = None) -> None:
-    """Ask each configured endpoint for tiny answers to what the stages would ask: does it answer, and how does it want to be asked?"""
-    from personahub import pipeline
-    from personahub.render import views
+    """Ask each configured endpoint for tiny answers to what the stages would ask: does it answer, and how does it want to be asked?
 
-    checked = pipeline.check_endpoints(settings_of(config, sets))
-    console = new_console()
-    views.models(
-        console, [(one.alias, one.model.model, one.model.base_url, "\n".join([one.says, *one.notes])) for one in checked]
-    )
+    A hub that exists remembers what was found: runs go by it. It costs a few thousand tokens at most.
+    """
+    from personahub import pipeline
+    from personahub.render import endpoints, views
+
+    settings = settings_of(config, sets)
+    checked = pipeline.check_endpoints(settings)
+    endpoints.view(new_console(), checked)
+    if pipeline.is_there(settings):
+        try:
+            with opened(settings, spend=True) as (hub, _):
+                pipeline.keep_findings(hub, checked)
+        except RootInUse as error:
+            views.plain(new_console(), f"nothing of it is remembered: {error}")
     refused = [one for one in checked if one.kind is not None]
     if refused:
         by_key = any(one.kind is ErrorKind.AUTHENTICATION for one in refused)

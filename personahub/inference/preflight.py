@@ -154,7 +154,7 @@ def dialect_of(hub: Hub, batch: RequestBatch, characters: int = 0) -> Dialect:
         so_far = dialects.from_capabilities(model, schemas, known)
         window = own_loop.run(probe_window.probe_window(model, read_key(model), so_far, characters))
         if window.kind is ErrorKind.CONTEXT_CUT and not window.found:
-            _write_down(hub, batch.stage, model, window)
+            write_down(hub, batch.stage, model, window)
             raise EndpointError(f"{model.base_url} (model {model.model}): {window.message}")
         known |= _recorded(hub, batch.stage, model, model.model, window, needed=False)
     return dialects.from_capabilities(model, schemas, known)
@@ -175,7 +175,7 @@ def capabilities(store: Store, model: Model, key: str) -> dict[str, str]:
     return {row.capability: row.value for row in sorted(rows.collect(), key=lambda row: row.created_at)}
 
 
-def _write_down(hub: Hub, stage: str, model: Model, found: Probe) -> None:
+def write_down(hub: Hub, stage: str, model: Model, found: Probe) -> None:
     """What a probe cost, in the ledger; and what it says, to the user."""
     rows = [ledger_row(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
     if rows:
@@ -186,7 +186,7 @@ def _write_down(hub: Hub, stage: str, model: Model, found: Probe) -> None:
 
 def _recorded(hub: Hub, stage: str, model: Model, key: str, found: Probe, needed: bool = True) -> dict[str, str]:
     """What a probe found, after it and what it cost are written down. needed: raises what it says where it found nothing."""
-    _write_down(hub, stage, model, found)
+    write_down(hub, stage, model, found)
     if not found.found and needed:
         if found.kind is ErrorKind.AUTHENTICATION:
             raise AuthenticationError(str(found.message))

@@ -112,7 +112,7 @@ async def probe(
     found = {dialects.of_parameters(model): dialects.parameters(dialect)}
     found |= client.facts
     found |= {dialects.of_schema(result.schema): str(result.format) for result in results if result.schema is not None}
-    notes = [*dialect.told(model.generation_params), *(note for result in results if (note := result.note(model)))]
+    notes = [*dialect.told(model.generation_params), *(_notes(results) if model.response_format == "auto" else ())]
     chosen = frozenset(result.call.completion_id for result in results)
     return Probe(found, *why(odd.attempt, model), tuple(made), chosen, tuple(notes))
 
@@ -128,16 +128,23 @@ class _Result:
     attempt: Attempt
     refusal: str | None  # what the endpoint said to a stronger format
 
-    def note(self, model: Model) -> str | None:
-        """What a schema that is not enforced means, and what may be the reason."""
-        if self.schema is None or self.format == "json_schema" or model.response_format != "auto":
-            return None
+    @property
+    def weaker(self) -> str:
+        """What a schema that is not enforced means, and what may be the reason; blank of one that is."""
+        if self.schema is None or self.format == "json_schema":
+            return ""
         rare = sorted(_keywords(self.schema) - _TAKEN_BY_ALL)
         why = f" ({self.refusal})" if self.refusal else ""
-        hint = f"; not every provider takes its {', '.join(rare)}" if rare else ""
-        return (
-            f"answers of {self.name} are asked for with response_format {self.format}: json_schema did not get through{why}{hint}"
-        )
+        hint = f"; not every provider takes {', '.join(rare)}" if rare else ""
+        return f"with response_format {self.format}, as json_schema did not get through{why}{hint}"
+
+
+def _notes(results: list[_Result]) -> list[str]:
+    """A sentence for all schemas that are asked for in one weaker way."""
+    names: dict[str, list[str]] = {}
+    for result in results:
+        names.setdefault(result.weaker, []).append(result.name)
+    return [f"answers of {', '.join(of)} are asked for {how}" for how, of in names.items() if how]
 
 
 class Asks(Protocol):

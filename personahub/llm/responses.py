@@ -14,6 +14,7 @@ _CUT = {"length", "max_tokens", "model_length", "max_length", "max_output_tokens
 _FILTERED = {"content_filter", "safety", "recitation", "prohibited_content", "blocklist"}
 _BROKEN_OFF = {"error", "abort"}
 _TAIL, _BLANK = 200, 0.9  # characters at the end, and the share of blanks in them, of an answer that ran away
+_FULL, _NO_ROOM = 512, 16  # tokens of a prompt that may fill a context, and of an answer that has no room in it
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
@@ -54,6 +55,9 @@ def _judge_message(message: Mapping[str, Any], reason: str | None, schema: Mappi
         return Attempt(ErrorKind.CONTENT_FILTER, message="the provider's content filter stopped the answer", **common)
     if ended in _CUT and text and _blank_tail(text):
         return _ran_away(text, schema, common)
+    if ended in _CUT and not text and _no_room(usage):
+        said = "the prompt left no room for an answer in the model's context, or was cut to it: raise that, or ask with shorter texts"
+        return Attempt(ErrorKind.CONTEXT_CUT, message=said, **common)
     if ended in _CUT:
         return Attempt(
             ErrorKind.TRUNCATED, message="the answer was cut at max_tokens (or the model's context): raise it", **common
@@ -72,6 +76,11 @@ def _judge_message(message: Mapping[str, Any], reason: str | None, schema: Mappi
     if read.reason == ErrorKind.TRUNCATED.value and _blank_tail(text):
         return _ran_away(text, schema, common)
     return Attempt(None if read.reason is None else ErrorKind(read.reason), message=read.detail, **common)
+
+
+def _no_room(usage: Usage) -> bool:
+    """Whether an answer without a text was cut so early that it met the end of the context, and not max_tokens."""
+    return not usage.estimated and usage.prompt >= _FULL and usage.completion <= _NO_ROOM
 
 
 def _blank_tail(text: str) -> bool:

@@ -12,7 +12,7 @@ from personahub.errors import ConfigError, InputError, PersonahubError, Transien
 from personahub.pipeline import batches as batches_of_hub
 from personahub.pipeline import consent
 from personahub.pipeline.batches import batches, can_be_bought, cancel_batches
-from personahub.pipeline.endpoints import check_endpoints
+from personahub.pipeline.endpoints import check_endpoints, is_there, keep_findings
 from personahub.pipeline.forget import Forgotten, forget
 from personahub.pipeline.opening import open_hub
 from personahub.pipeline.preview import Preview, estimates, known_prices, preview
@@ -44,6 +44,8 @@ __all__ = [
     "hop_report",
     "import_personas",
     "import_verdicts",
+    "is_there",
+    "keep_findings",
     "lineage",
     "open_hub",
     "personas_file",

@@ -198,13 +198,6 @@ def _missing(status: "Status") -> list[str]:
     return sentences
 
 
-def models(console: Console, rows: Sequence[tuple[str, str, str, str]]) -> None:
-    table = new_table("alias", "model", "base_url", "found")
-    for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    console.print(table)
-
-
 def samples(console: Console, samples: "Samples") -> None:
     for one in samples.personas:
         body = Text.assemble((one.persona, "bold"), "\n\n", (short(one.excerpt or "(imported)", 300), "dim"))

@@ -34,11 +34,15 @@ Rounds = Generator[Batch | RunStage, PurchaseResult, Any]
 
 @dataclass(frozen=True)
 class ModelUse:
-    """A model that a stage may ask: its name under `models`, whether it gives answers or vectors, and the prompts that it answers."""
+    """A model that a stage may ask: its name under `models`, whether it gives answers or vectors, and the prompts that it answers.
+
+    characters: of the longest text that the settings let into a prompt; 0 where they set no bound.
+    """
 
     alias: str
     answers: bool = True
     prompts: tuple[Prompt, ...] = ()
+    characters: int = 0
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,12 @@ def bound(hub: Hub, incoming: int) -> tuple[list[Estimate], int]:
     return [estimated], estimated.calls * settings.relations_per_request * settings.personas_per_relation + incoming
 
 
+def model_use(config: Config) -> ModelUse:
+    """The model that is asked for personas of texts, and for what."""
+    settings = config.text_to_persona
+    return ModelUse(settings.model, prompts=(prompts.load(PROMPT),), characters=settings.max_text_characters)
+
+
 def progress(hub: Hub) -> Iterator[str]:
     """Documents without any outcome."""
     waiting = documents_to_ask(hub.store.table).count()
@@ -131,7 +137,7 @@ STAGE = Stage(
     parse=lambda hub, asked, completions: parse(asked.requests, completions, hub.config),
     split=split,
     parsed=("lineage", "parent_id"),
-    models=lambda config: [ModelUse(config.text_to_persona.model, prompts=(prompts.load(PROMPT),))],
+    models=lambda config: [model_use(config)],
     bound=bound,
     progress=progress,
     texts=(TextColumns("documents", "document_id", ("text", "url")), TextColumns("personas", "persona_id", ("persona",))),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 import pytest
+from odd_endpoints import endpoint, good, openai_refuses, said
 
 from personahub import mockserver as server
 from personahub.config import Model
@@ -380,3 +381,45 @@ def test_a_key_file_that_can_not_be_right(monkeypatch, tmp_path, content):
     with pytest.raises(AuthenticationError, match=str(file)) as caught:
         read_key(Model(base_url=REMOTE, api_key_env="MY_KEY", api_key_file=str(file)))
     assert not content or content not in str(caught.value)
+
+
+def test_a_refusal_that_names_a_parameter_is_learned_from_and_costs_no_try():
+    with endpoint(openai_refuses("max_tokens")) as (base_url, asked):
+        first, second = ask(base_url, call_of("hi"), call_of("ho"), at_once=False)
+    assert (first.kind, first.named, second.kind) == (ErrorKind.UNSUPPORTED, ("max_tokens",), None)
+    assert [sorted(body.keys() & {"max_tokens", "max_completion_tokens"}) for body in asked] == [
+        ["max_tokens"],
+        ["max_completion_tokens"],
+    ]
+
+
+def test_what_is_refused_for_good_stays_refused():
+    with endpoint(openai_refuses("messages")) as (base_url, asked):
+        attempts = ask(base_url, call_of("hi"), call_of("hi"), at_once=False)
+    assert [attempt.kind for attempt in attempts] == [ErrorKind.BAD_REQUEST] * 2
+    assert len(asked) == 2
+
+
+def test_text_that_an_error_echoes_teaches_nothing():
+    error = {"message": "Unsupported parameter: 'max_tokens' ... said the text", "type": "invalid_request_error", "param": None}
+    with endpoint(lambda body: (400, {"error": error | {"code": "invalid_value"}})) as (base_url, asked):
+        (attempt,) = ask(base_url, call_of("Unsupported parameter: 'max_tokens'"))
+    assert (attempt.kind, attempt.named, "max_tokens" in asked[0]) == (ErrorKind.BAD_REQUEST, (), True)
+
+
+def test_a_schema_whose_answers_run_away_is_asked_for_in_a_weaker_way(persona_schema):
+    def answer(body):
+        blank = body.get("response_format", {}).get("type") == "json_schema"
+        return said('{"personas": [' + "\n" * 400, "length") if blank else good(body)
+
+    calls = [call_of("hi", persona_schema) for _ in range(4)]
+    with endpoint(answer) as (base_url, _):
+        kinds = [attempt.kind for attempt in ask(base_url, *calls, at_once=False)]
+    assert kinds == [ErrorKind.RUNAWAY_WHITESPACE] * 3 + [None]
+
+
+def test_a_prompt_that_was_cut_is_no_answer_whatever_came():
+    with endpoint(lambda body: said("An answer to the rest.", prompt_tokens=2050)) as (base_url, _):
+        short, long = ask(base_url, call_of("hi"), call_of("word " * 8000), at_once=False)
+    assert (short.kind, long.kind) == (None, ErrorKind.CONTEXT_CUT)
+    assert "read only 2,050 tokens" in long.message

@@ -97,3 +97,22 @@ def test_retry_after(headers, seconds):
 
 def test_retry_after_as_a_date_is_the_time_until_then():
     assert error_responses.retry_after({"retry-after": formatdate(time.time() + 40, usegmt=True)}) == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "named"),
+    [
+        (400, {"error": {"message": "no", "param": "max_tokens", "code": "unsupported_parameter"}}, ("max_tokens",)),
+        (400, {"error": {"message": "no", "param": "temperature", "code": "unsupported_value"}}, ("temperature",)),
+        (400, {"error": {"message": "too large", "param": "max_tokens", "code": "invalid_value"}}, ()),
+        (400, {"error": {"message": "no", "param": "response_format", "code": None}}, ("response_format",)),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}, ("seed",)),
+        (422, {"message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}}, ("seed",)),
+        (422, {"message": '{"detail": [{"type": "extra_forbidden", "loc": ["body", "user"]}]}'}, ("user",)),
+        (422, {"message": [{"type": "extra_forbidden", "loc": ["body", "messages", 0, "name"]}]}, ()),
+        (400, {"error": {"message": "unsupported_parameter: max_tokens"}}, ()),  # words may be echoed
+        (500, {"error": {"message": "no", "param": "max_tokens", "code": "unsupported_parameter"}}, ()),
+    ],
+)
+def test_parameters_that_a_refusal_names(status, body, named):
+    assert error_responses.judge_error(status, body, {}).named == named

@@ -131,7 +131,7 @@ def test_each_schema_has_the_format_that_it_gets_through():
     (note,) = found.notes
     assert note.startswith("answers of size are asked for with response_format json_object")
     assert "Failed to parse grammar" in note
-    assert note.endswith("not every provider takes its maxLength")
+    assert note.endswith("not every provider takes maxLength")
 
 
 def test_an_answer_that_runs_away_in_blanks_is_asked_for_in_a_weaker_way():

@@ -172,3 +172,29 @@ def test_json_that_ends_in_the_middle_is_truncated_whatever_the_reason(persona_s
 def test_what_only_the_total_tells_is_counted_as_answer(usage, tokens):
     attempt = responses.judge(body(usage=usage), None)
     assert (attempt.usage.prompt, attempt.usage.completion) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "kind"),
+    [
+        ('{"a": "b",' + " \n" * 200, "length", ErrorKind.RUNAWAY_WHITESPACE),
+        ('{"a": "b",' + " \n" * 200, "stop", ErrorKind.RUNAWAY_WHITESPACE),  # whatever it says
+        ("\t" * 400, "length", ErrorKind.RUNAWAY_WHITESPACE),
+        ('{"a": "b"}' + "\n" * 400, "length", None),  # whole before the blanks
+        ('{"a": "b",' + " \n" * 40 + '"c": ', "length", ErrorKind.TRUNCATED),
+    ],
+)
+def test_an_answer_that_runs_away_in_blanks_is_told_from_one_that_is_cut(text, reason, kind):
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+    got = {"choices": [{"message": {"content": text}, "finish_reason": reason}]}
+    assert responses.judge(got, schema).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("completion", "reasoning", "kind"),
+    [(1, 0, ErrorKind.CONTEXT_CUT), (900, 0, ErrorKind.TRUNCATED), (900, 900, ErrorKind.TRUNCATED), (0, 0, ErrorKind.TRUNCATED)],
+)
+def test_no_text_at_all_before_the_limit_met_the_end_of_the_context(completion, reasoning, kind):
+    told = {"prompt_tokens": 4095, "completion_tokens": completion, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+    got = {"choices": [{"message": {"content": ""}, "finish_reason": "length"}], "usage": told if completion else None}
+    assert responses.judge(got, None).kind is kind

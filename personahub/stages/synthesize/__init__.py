@@ -112,7 +112,7 @@ def models(config: Config) -> Iterator[ModelUse]:
     if settings.moderation_model is not None:
         yield ModelUse(settings.moderation_model, prompts=(prompts.load(moderation.PROMPT),))
     if few_shot_selection.needs_personas(config, transform.examples_of(config)):
-        yield ModelUse(config.text_to_persona.model, prompts=(prompts.load(text_to_persona.PROMPT),))
+        yield text_to_persona.model_use(config)
     if settings.needs_vectors and config.dedup.semantic.model is not None:
         yield ModelUse(config.dedup.semantic.model, answers=False)
 
