@@ -121,3 +121,20 @@ def test_a_secret_in_a_header_or_a_query_is_refused_and_not_repeated(key, value)
 def test_headers_and_query_name_variables():
     model = load(overrides=["models.default.headers={api-key: '${api_key}', x-team: data, x-gateway: 'Token ${GATE}'}"])
     assert model.models["default"].variables == {"GATE", "OPENAI_API_KEY"}
+
+
+def test_batch_true_is_its_block_with_the_defaults_and_halves_all_prices():
+    prices = {"in_mtok_cost": 2.0, "cached_in_mtok_cost": 0.2, "out_mtok_cost": 8.0}
+    model = Model(batch=True, **prices)
+    assert (model.batch.enabled, model.batch.max_requests, model.batch.max_bytes) == (True, 50_000, 200_000_000)
+    half = model.as_bought()
+    assert (half.in_mtok_cost, half.cached_in_mtok_cost, half.out_mtok_cost, half.cache_write_mtok_cost) == (1.0, 0.1, 4.0, None)
+    assert Model(batch={"enabled": True, "price_factor": 0.8}, **prices).as_bought().out_mtok_cost == 6.4
+    assert Model(**prices).as_bought() == Model(batch=False, **prices)
+    assert load(overrides=["models.default.batch=true"]).models["default"].batch == model.batch
+
+
+def test_vectors_are_not_bought_in_batches():
+    embeds = ["dedup.semantic.enabled=true", "dedup.semantic.model=default", "models.default.batch=true"]
+    with pytest.raises(ConfigError, match=r"vectors are not bought in batches: switch off models\.default\.batch"):
+        load(overrides=embeds)

@@ -1,12 +1,14 @@
 """What came back of a batch: lines of its output and error files -> outcomes, by the rules of answers that came online. Pure."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from personahub.errors import ErrorKind
 from personahub.llm import error_responses, responses, retry
+from personahub.llm.governor import ERROR_MINIMUM
 from personahub.llm.retry import Decision, Tries
 from personahub.llm.tracked_calls import TrackedCall
 from personahub.llm.types import Attempt, ChatCall, Outcome, Usage
@@ -15,6 +17,12 @@ from personahub.llm.usage import completed
 # the whole batch ended before this request was asked: nothing was bought
 NEVER_ASKED = frozenset({"batch_expired", "batch_cancelled", "request_expired", "request_cancelled"})
 _PASSING = retry.TRANSIENT | {ErrorKind.RATE_LIMIT}
+# no verdict on the text, where a parameter is what was refused
+_REFUSED = retry.REFUSED | {ErrorKind.UNSUPPORTED}
+# an answer; waiting is not failing, and a model that declines is not down
+_NO_FAILURE = frozenset(
+    {None, ErrorKind.RATE_LIMIT, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER, ErrorKind.PROMPT_FILTERED, ErrorKind.CONTEXT_CUT}
+)
 _MESSAGE = 500  # characters that are kept
 
 
@@ -40,6 +48,16 @@ class Answers:
     fatal: Attempt | None = None
     refusal: str | None = None
 
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many outcomes are of no use, by error kind."""
+        return Counter(outcome.kind.value for outcome in self.outcomes if outcome.kind is not None)
+
+    def too_many_failed(self, max_error_rate: float) -> bool:
+        """As the governor decides of requests online."""
+        failed = sum(outcome.kind not in _NO_FAILURE for outcome in self.outcomes)
+        return len(self.outcomes) >= ERROR_MINIMUM and failed > max_error_rate * len(self.outcomes)
+
 
 def read(lines: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked], served: bool, answer_tokens: int, at: float) -> Answers:
     """The outcomes of a batch that has ended, at most one a request; what has none is pending again.
@@ -62,7 +80,7 @@ def read(lines: Iterable[Mapping[str, Any]], asked: Mapping[str, Asked], served:
     served = served or any(_is_answer(attempt.kind) for attempt in attempts.values())
     outcomes = [_outcome(asked[name], attempt, served, answer_tokens, at) for name, attempt in attempts.items()]
     fatal = next((attempt for attempt in attempts.values() if attempt.kind in retry.FATAL), None)
-    refusal = next((attempt.message for attempt in attempts.values() if attempt.kind in retry.REFUSED), None)
+    refusal = next((attempt.message for attempt in attempts.values() if attempt.kind in _REFUSED), None)
     return Answers(outcomes, repeated, unknown, fatal, None if served else refusal)
 
 
@@ -79,16 +97,18 @@ def attempt_of(line: Mapping[str, Any], schema: Mapping[str, Any] | None) -> Att
         attempt = error_responses.error_inside(error, Usage())
     else:
         attempt = Attempt(ErrorKind.MALFORMED, message="the line of the batch has neither a response nor an error")
-    return dataclasses.replace(attempt, message=attempt.message and attempt.message[:_MESSAGE])
+    kind = ErrorKind.UNSUPPORTED if attempt.named else attempt.kind
+    return dataclasses.replace(attempt, kind=kind, message=attempt.message and attempt.message[:_MESSAGE])
 
 
 def _is_answer(kind: ErrorKind | None) -> bool:
-    return kind is None or not (kind in _PASSING or kind in retry.FATAL or kind in retry.REFUSED)
+    return kind is None or not (kind in _PASSING or kind in retry.FATAL or kind in _REFUSED)
 
 
 def _outcome(asked: Asked, attempt: Attempt, served: bool, answer_tokens: int, at: float) -> Outcome:
     kind = attempt.kind
-    again = kind in _PASSING or kind in retry.FATAL or (kind in retry.BAD_ANSWER and not asked.bad_answers)
+    again = kind in _PASSING or kind in retry.FATAL or kind is ErrorKind.UNSUPPORTED
+    again = again or (kind in retry.BAD_ANSWER and not asked.bad_answers)
     final = not again and (served or kind not in retry.REFUSED)
     tracked = TrackedCall(asked.call, Tries(requests=1), usage=completed(attempt.usage, asked.sent_bytes, answer_tokens))
     outcome = tracked.outcome(attempt, Decision(None, final=final, kind=kind))

@@ -1,7 +1,6 @@
 """One batch at its endpoint: submitted, found again after a kill, looked at, collected, cancelled."""
 
 import time
-from collections import Counter
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -23,6 +22,7 @@ from personahub.prompts import Prompt
 from personahub.storage.hub import Hub
 
 CLOCKS = 3600.0  # seconds that the endpoint's clock may be behind ours
+_GIVE_UP = "If the batch is gone for good, `personahub batches cancel` gives it up, and its requests are asked again"
 LOOK_AGAIN = 1.0  # seconds until a batch that was not there is looked for once more
 
 
@@ -87,13 +87,16 @@ class Desk:
         Before that is believed its file is removed: a request for the batch that is still on its way then finds nothing to buy.
         """
         client = self._client(self._model_of(state))
-        there = _look_for(client, state)
-        if there is None:
-            if state.provider_file_id:
-                with suppress(UnknownThere):
-                    client.delete_file(state.provider_file_id)
-            time.sleep(LOOK_AGAIN)
+        try:
             there = _look_for(client, state)
+            if there is None:
+                if state.provider_file_id:
+                    with suppress(UnknownThere):
+                        client.delete_file(state.provider_file_id)
+                time.sleep(LOOK_AGAIN)
+                there = _look_for(client, state)
+        except UnknownThere as error:
+            raise UnknownThere(f"{error}: the endpoint does not tell whether batch {state.short} was made. {_GIVE_UP}") from None
         return self._made(state, there)
 
     def look(self, state: BatchState) -> BatchState:
@@ -110,7 +113,7 @@ class Desk:
         except UnknownThere as error:
             raise EndpointError(
                 f"{error}: the endpoint does not know batch {state.short} ({state.provider_batch_id}), which it had. Is the key that of "
-                "another project? If the batch is gone for good, `personahub batches cancel` gives it up, and its requests are asked again"
+                f"another project? {_GIVE_UP}"
             ) from None
         told = {"provider_status": there.status, "completed": there.completed, "failed": there.failed}
         if there.status not in ENDED_THERE:
@@ -129,11 +132,11 @@ class Desk:
         """Ask the endpoint to end a batch; what it has answered by then is collected like any other. One that it does not know is given
         up.
         """
-        if state.state == SUBMITTING:
-            state = self.find(state)
-        if state.state != RUNNING or state.provider_batch_id is None:
-            return state
         try:
+            if state.state == SUBMITTING:
+                state = self.find(state)
+            if state.state != RUNNING or state.provider_batch_id is None:
+                return state
             there = self._client(self._model_of(state)).cancel(state.provider_batch_id)
         except UnknownThere as error:
             return tables.record(self.store, state.moved(NOT_MADE, error=f"given up: {error}"))
@@ -156,14 +159,7 @@ class Desk:
             save_answers(self.store, rows[start : start + PORTION])
         state = tables.record(self.store, state.moved(COLLECTED))
         self.hub.ui.say(_told(state, found))
-        if found.fatal is not None:
-            error = AuthenticationError if found.fatal.kind is ErrorKind.AUTHENTICATION else EndpointError
-            raise error(f"{state.base_url} (batches of {state.model}): {found.fatal.message}")
-        if found.refusal is not None:
-            raise EndpointError(
-                f"{state.base_url} (batches of {state.model}) refused every request alike, which is no verdict on any of them: "
-                f"{found.refusal}. Run again once that is put right"
-            )
+        _raise_what_all_met(state, found, self.hub.config.inference.max_error_rate)
         return state
 
     def _asked(self, state: BatchState) -> dict[str, Asked]:
@@ -217,11 +213,31 @@ def _read_by(prompts: dict[str, Prompt]) -> str:
     return canonical_json({name: {"version": prompt.version, "schema": prompt.schema} for name, prompt in prompts.items()})
 
 
+def _raise_what_all_met(state: BatchState, found: Answers, max_error_rate: float) -> None:
+    where = f"{state.base_url} (batches of {state.model})"
+    if found.fatal is not None:
+        error = AuthenticationError if found.fatal.kind is ErrorKind.AUTHENTICATION else EndpointError
+        raise error(f"{where}: {found.fatal.message}")
+    if found.refusal is not None:
+        raise EndpointError(
+            f"{where} refused every request alike, which is no verdict on any of them: {found.refusal}. "
+            "Run again once that is put right"
+        )
+    if found.too_many_failed(max_error_rate):
+        raise EndpointError(
+            f"{where}: more than inference.max_error_rate of the {len(found.outcomes):,} requests of batch {state.short} failed "
+            f"({_counted(found)}). Run again to go on"
+        )
+
+
+def _counted(found: Answers) -> str:
+    return ", ".join(f"{kind} {count:,}" for kind, count in found.kinds.most_common())
+
+
 def _told(state: BatchState, found: Answers) -> str:
-    kinds = Counter(outcome.kind.value for outcome in found.outcomes if outcome.kind is not None)
     final = sum(outcome.final for outcome in found.outcomes)
     parts = [f"{state.stage}: batch {state.short} {state.provider_status}: {final:,} of {state.requests:,} answered"]
-    parts += [", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())] if kinds else []
+    parts += [_counted(found)] if found.kinds else []
     parts += [f"{found.repeated:,} lines told a request again, and {found.unknown:,} are of none of ours"] * bool(
         found.repeated or found.unknown
     )

@@ -1,45 +1,39 @@
 """All that is pending of one purpose, bought batch by batch, and waited for until it is answered."""
 
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.errors import BudgetExceeded, EndpointError, Interrupted, RootInUse
+from personahub.errors import BudgetExceeded, EndpointError
 from personahub.inference.batches import requests, tables
 from personahub.inference.batches.desk import Desk
 from personahub.inference.batches.requests import Line, Lines, Previous, Room
-from personahub.inference.batches.states import NOT_MADE, TOO_MANY_TOKENS, BatchState, pause
+from personahub.inference.batches.states import NOT_MADE, BatchState
+from personahub.inference.batches.waiting import Waiting, leave_on_interrupt
 from personahub.inference.chat_work import Chats
 from personahub.inference.pending import PendingRequests, RequestBatch, find_pending, pending_scratch
 from personahub.inference.preflight import BUDGET_MESSAGE, committed_usd
 from personahub.inference.purchase import PurchaseResult
-from personahub.llm.batches import Unreachable
 from personahub.llm.retry import BAD_ANSWER
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
 
 MAX_BARREN = 3  # rounds of batches in a row without a final answer
-TELL_SECONDS = 60.0  # between two lines about batches that only wait
 
 
 def wait_for_batches(hub: Hub, batch: RequestBatch) -> None:
     """Collect the open batches that hold any of these requests, once they have ended. Raises as `buy_in_batches` does."""
-    with Desk(hub) as desk, _leave_on_interrupt(hub) as stop:
-        _Waiting(hub, desk, stop, tables.open_batches(hub.store, batch.requests)).until_all_ended()
+    with Desk(hub) as desk, leave_on_interrupt() as stop:
+        Waiting(hub, desk, stop, tables.open_batches(hub.store, batch.requests)).until_all_ended()
 
 
 def cancel_and_collect(hub: Hub, states: list[BatchState]) -> list[BatchState]:
     """Have these batches ended at their endpoints, and collect what they have answered by then; returns them as they are afterwards."""
-    with Desk(hub) as desk, _leave_on_interrupt(hub) as stop:
+    with Desk(hub) as desk, leave_on_interrupt() as stop:
         asked = [desk.cancel(state) for state in states]
-        _Waiting(hub, desk, stop, [state for state in asked if state.is_open]).until_all_ended()
+        Waiting(hub, desk, stop, [state for state in asked if state.is_open]).until_all_ended()
     names = {state.batch_id for state in states}
     return [state for state in tables.states(hub.store) if state.batch_id in names]
 
@@ -52,8 +46,8 @@ def buy_in_batches(hub: Hub, batch: RequestBatch, pending: PendingRequests, work
     at the endpoint then, and the next run collects them.
     """
     store, asked, reused = hub.store, pending.calls + pending.enqueued, pending.reused
-    with Desk(hub) as desk, _leave_on_interrupt(hub) as stop:
-        waiting = _Waiting(hub, desk, stop, tables.open_batches(store, batch.requests))
+    with Desk(hub) as desk, leave_on_interrupt() as stop:
+        waiting = Waiting(hub, desk, stop, tables.open_batches(store, batch.requests))
         barren, enough = 0, None
         while pending.calls or waiting.open:
             enough = _one_round(hub, batch, pending, waiting, work)
@@ -71,7 +65,7 @@ def buy_in_batches(hub: Hub, batch: RequestBatch, pending: PendingRequests, work
     return PurchaseResult(asked, reused, failed=pending.calls)
 
 
-def _one_round(hub: Hub, batch: RequestBatch, pending: PendingRequests, waiting: "_Waiting", work: Chats) -> str | None:
+def _one_round(hub: Hub, batch: RequestBatch, pending: PendingRequests, waiting: Waiting, work: Chats) -> str | None:
     """Submit all that is pending, and wait until every open batch has ended. Returns why an early stop had enough, or None."""
     lines = _lines_of(hub.store, batch, pending.rows, work)
     while (lines and not waiting.stop.is_set()) or waiting.open:
@@ -96,7 +90,7 @@ def _one_round(hub: Hub, batch: RequestBatch, pending: PendingRequests, waiting:
     return None
 
 
-def _room(hub: Hub, batch: RequestBatch, waiting: "_Waiting") -> Room:
+def _room(hub: Hub, batch: RequestBatch, waiting: Waiting) -> Room:
     """What the next batch may hold: the endpoint's limits, less what waits in open batches; the budget, less what they reserve."""
     settings, budget = batch.model.batch, hub.config.inference.budget_usd
     limits = [limit for limit in (settings.max_enqueued_tokens, waiting.learned_tokens) if limit is not None]
@@ -145,109 +139,9 @@ def _previous_of(row: dict[str, Any]) -> Previous | None:
     return Previous(row["bad_answers"], *shown)
 
 
-def _raise_if_nothing_came(batch: RequestBatch, pending: PendingRequests, asked: int, waiting: "_Waiting") -> None:
+def _raise_if_nothing_came(batch: RequestBatch, pending: PendingRequests, asked: int, waiting: Waiting) -> None:
     if pending.calls == asked:
         raise EndpointError(
             f"{batch.model.base_url} (batches of {batch.model.model}) answered nothing in {MAX_BARREN} rounds of batches"
             f"{f': {waiting.last_error}' if waiting.last_error else ''}. Run again to go on"
         )
-
-
-class _Waiting:
-    """The open batches of a purchase."""
-
-    def __init__(self, hub: Hub, desk: Desk, stop: threading.Event, open_: list[BatchState]) -> None:
-        self.hub, self.desk, self.stop = hub, desk, stop
-        self.open = open_
-        self.learned_tokens: int | None = None  # that the endpoint lets wait, as far as it has refused more
-        self.last_error: str | None = None
-        self._news = self._heard = self._told = time.monotonic()
-        if open_:
-            hub.ui.say(f"{open_[0].stage}: {_count(open_)} were submitted earlier: their answers are collected")
-
-    def add(self, state: BatchState) -> None:
-        self._news = time.monotonic()
-        if state.is_open:
-            self.open.append(state)
-            self.hub.ui.say(f"{state.stage}: batch {state.short} submitted: {state.requests:,} requests")
-
-    def until_all_ended(self) -> None:
-        while self.open:
-            self.look()
-        self.leave_if_stopped()
-
-    def look(self) -> list[BatchState]:
-        """After a pause, all open batches once: those that have ended by now, with their answers in the ledger."""
-        self.leave_if_stopped()
-        self.stop.wait(pause(time.monotonic() - self._news))
-        ended = []
-        for number, state in enumerate(self.open):
-            self.leave_if_stopped()
-            try:
-                self.open[number] = found = self.desk.look(state)
-            except Unreachable as error:
-                self._unheard(error)
-                continue
-            self._heard = time.monotonic()
-            if not found.is_open:
-                ended.append(found)
-        self.open = [state for state in self.open if state.is_open]
-        for state in ended:
-            self._note(state)
-        self._tell()
-        return ended
-
-    def leave_if_stopped(self) -> None:
-        """Raises Interrupted after Ctrl-C, RootInUse where another run has this root now."""
-        lease = self.hub.lease
-        if lease is not None and (why := lease.lost):
-            raise RootInUse(f"{why}: {_count(self.open)} go on at the endpoint, for the next run to collect")
-        if self.stop.is_set():
-            raise Interrupted(
-                f"interrupted: {_count(self.open)} go on at the endpoint, and are paid for there. Run again to collect them, or end them "
-                "with `personahub batches cancel`"
-            )
-
-    def _note(self, state: BatchState) -> None:
-        self._news = time.monotonic()
-        if state.error:
-            self.last_error = state.error
-        if state.error and TOO_MANY_TOKENS in state.error and not self.open:
-            self.learned_tokens = max(1, state.prompt_tokens // 2)
-
-    def _unheard(self, error: Unreachable) -> None:
-        patience = max(model.deadline_seconds for model in self.hub.config.models.values())
-        if time.monotonic() - self._heard > patience:
-            raise EndpointError(f"{error}; {_count(self.open)} go on there: run again to collect them") from None
-
-    def _tell(self) -> None:
-        if self.open and time.monotonic() - self._told > TELL_SECONDS:
-            self._told = time.monotonic()
-            done = sum(state.completed + state.failed for state in self.open)
-            oldest = max(state.age_s for state in self.open) / 3600
-            self.hub.ui.say(f"{self.open[0].stage}: {_count(self.open)}, {done:,} done, the oldest {oldest:.1f} h old")
-
-
-def _count(states: list[BatchState]) -> str:
-    return f"{len(states):,} batches with {sum(state.requests for state in states):,} requests"
-
-
-@contextmanager
-def _leave_on_interrupt(hub: Hub) -> Iterator[threading.Event]:
-    """The first Ctrl-C leaves once what is at hand is done: the batches go on without us. The second one leaves at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before: Any = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(*arguments: Any) -> None:
-        if stop.is_set():
-            signal.default_int_handler(*arguments)
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -81,6 +81,13 @@ def test_a_refusal_is_a_verdict_where_the_endpoint_answers_others():
     assert read([refused], asked("x"), served=True, answer_tokens=99, at=5.0).outcomes[0].final
 
 
+def test_a_refused_parameter_is_no_verdict_on_a_text():
+    named = failed("x", 400, "unsupported_parameter", "seed is not supported")
+    named["response"]["body"]["error"]["param"] = "seed"
+    assert outcomes([named, line("y")], ["x", "y"])["x"][:2] == (False, ErrorKind.UNSUPPORTED)
+    assert "seed" in read([named], asked("x"), served=False, answer_tokens=99, at=5.0).refusal
+
+
 def test_what_no_request_can_overcome_is_told():
     found = read([failed("x", 429, "insufficient_quota"), line("y")], asked("x", "y"), served=False, answer_tokens=99, at=5.0)
     assert found.fatal.kind is ErrorKind.QUOTA
@@ -112,3 +119,16 @@ def test_a_request_counts_once_however_often_it_is_told():
 )
 def test_a_line_without_sense_is_no_answer(odd):
     assert attempt_of({"custom_id": "x", **odd}, SCHEMA).kind is ErrorKind.MALFORMED
+
+
+def test_too_many_failures_are_those_that_stop_a_purchase_online():
+    def found(bad, good, status=500, code="x"):
+        lines = [failed(f"bad{n}", status, code) for n in range(bad)] + [line(f"good{n}") for n in range(good)]
+        return read(lines, asked(*(one["custom_id"] for one in lines)), served=False, answer_tokens=99, at=5.0)
+
+    assert found(61, 39).too_many_failed(0.6)
+    assert not found(60, 40).too_many_failed(0.6)
+    assert not found(20, 0).too_many_failed(0.6)  # too few to tell
+    assert not found(100, 0, status=429).too_many_failed(0.6)
+    assert not found(100, 0, status=400, code="content_filter").too_many_failed(0.6)
+    assert found(61, 39).kinds == {"server": 61}

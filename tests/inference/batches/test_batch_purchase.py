@@ -75,6 +75,7 @@ def states(settings):
         return [(one.state, one.provider_status, one.requests) for one in tables.states(hub.store)]
 
 
+@pytest.mark.engines
 def test_a_hub_that_is_half_bought_online_is_one_hub_and_the_other_half_costs_half(settings_of, mock_server):
     server = mock_server(key=None)
     online, half = settings_of(server, size=None), settings_of(server)
