@@ -137,11 +137,11 @@ EMBEDDINGS = _table(
     created_at=T.TimestampType(),
 )
 
-# what an endpoint was found to honour, so that it is asked once
+# how an endpoint was found to want to be asked, so that it is found out once
 ENDPOINT_CAPABILITIES = _table(
     base_url=_STRING,
     model=_STRING,  # of vectors with its settings
-    capability=_STRING,  # response_format, or the encoding of vectors
+    capability=_STRING,  # see docs/architecture/tables.md 4
     value=_STRING,
     run_id=_STRING,
     created_at=T.TimestampType(),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from personahub import schemas
+from personahub.errors import ErrorKind
 from personahub.stages import STAGES
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -48,3 +49,9 @@ def test_files_md_lists_the_reasons_of_rejects():
         re.findall(r"`([a-z_0-9]+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
     )
     assert listed == {one or other for one, other in given}
+
+
+def test_every_kind_of_error_is_explained():
+    page = (HOUSE / "docs" / "architecture" / "paid-calls.md").read_text().partition("| `error_kind` |")[2].partition("\n\n")[0]
+    listed = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in page.splitlines()[2:]))
+    assert sorted(listed) == sorted(kind.value for kind in ErrorKind)
