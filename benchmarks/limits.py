@@ -1,22 +1,29 @@
 """Are the endpoint's limits held, and used? The whole `synthesize` stage in several tasks and windows, judged by the server's count.
 
-    python benchmarks/limits.py [places] [requests] [tokens] [tokens-far] [--places 64] [--told 128] [--rpm 600] [--tpm 160000]
+    python benchmarks/limits.py [places] [requests] [tokens] [tokens-far] [pool] [--places 64] [--told 128] [--rpm 600] [--tpm 160000]
 
 places: the server answers 429 above its places and the client is told more. Goals: body >= 0.95, at most 5 % of the requests 429.
 requests, tokens: a limit per minute. Goals: no 60 s hold more, at whatever second they begin, and >= 95 % of the limit is used in the
 three minutes before the last request. Each HTTP request counts, the probe before the stage too. Tokens are those billed, prompt and
 answer, at the moment when their request arrived; `tokens` has max_tokens near what the answers take, `tokens-far` the default 1024,
-far above it. Exits 1 if a goal is missed; how well a limit is used is judged from 2,000 calls on. Nothing here is a model's figure.
+far above it. pool: three endpoints, of which one is not there and one has a third of the places. Goals: >= 0.95 of the places that are
+there are used up to the last request, and at most 1 % of the requests go to the one that is not.
+
+Exits 1 if a goal is missed; how well a limit is used is judged from 2,000 calls on. Nothing here is a model's figure.
 """
 
 import argparse
+import json
+import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from common import final_rows, machine, personahub, settings, write_personas
+from common import final_rows, machine, personahub, rows_of, settings, write_personas
 
 from personahub import mockserver
 
@@ -31,12 +38,13 @@ def main() -> None:
         "requests": _requests,
         "tokens": lambda given: _tokens(given, NEAR),
         "tokens-far": lambda given: _tokens(given, FAR),
+        "pool": _pool,
     }
     parser = argparse.ArgumentParser()
     parser.add_argument("cases", nargs="*", metavar="case", help=f"{', '.join(cases)}; none: all")
     parser.add_argument("--places", type=int, default=64)
     parser.add_argument("--told", type=int, default=128)
-    parser.add_argument("--calls", type=int, default=12_000, help="of the case places")
+    parser.add_argument("--calls", type=int, default=12_000, help="of the cases places and pool")
     parser.add_argument("--rpm", type=int, default=600)
     parser.add_argument("--tpm", type=int, default=160_000)
     parser.add_argument("--paced-calls", type=int, default=2_000, help="of the other cases: at least three whole minutes")
@@ -79,6 +87,38 @@ def _tokens(given: argparse.Namespace, max_tokens: int) -> Goals:
         f"{stats['completion_tokens'] / stats['billed']:.0f}, max_tokens {max_tokens}:"
     )
     return whole | _paced("tokens", stats, given.tpm)
+
+
+def _pool(given: argparse.Namespace) -> Goals:
+    places = (given.places, max(1, given.places // 3))
+    common = {"port": 0, "overflow": "429", "median": given.median, "sigma": given.sigma, "seed": given.seed}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        large, small = (stack.enter_context(mockserver.start(**common, capacity=each)) for each in places)
+        nobody = stack.enter_context(socket.socket())
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        urls = {large.base_url: places[0], f"http://127.0.0.1:{nobody.getsockname()[1]}/v1": places[0], small.base_url: places[1]}
+        pool = [{"base_url": url, "max_concurrent_requests": each} for url, each in urls.items()]
+        root = Path(folder) / "hub"
+        arguments = settings(root, large, **{"models.default.endpoints": json.dumps(pool)})
+        arguments += ["--set", "models.default.response_format=json_schema"]  # no probe finds the dead one before the run
+        personahub("import", "personas", write_personas(Path(folder) / "personas.jsonl", given.calls, given.seed), *arguments)
+        personahub("run", "synthesize", "--yes", *arguments)
+        stats = [large.stats(), small.stats()]
+        rows = rows_of(root, "completions", ["final", "error_kind", "attempts", "base_url"])
+    answers, attempts = sum(row["final"] and row["error_kind"] is None for row in rows), sum(row["attempts"] for row in rows)
+    used = sum(each["body_utilisation"] * count for each, count in zip(stats, places, strict=True)) / sum(places)
+    dead, bought_twice = attempts - sum(each["requests"] for each in stats), sum(each["bought_twice"] for each in stats)
+    by = Counter(row["base_url"] for row in rows)
+    by_place = ", ".join(f"{each['body_utilisation']:.3f}" for each in stats)
+    print(
+        f"pool of {places[0]}, {places[0]} (dead) and {places[1]} places, {given.calls} calls: {used:.3f} of what is up used up to the "
+        f"last request (goal >= 0.95: {by_place}), {dead} of {attempts} requests "
+        f"to the dead one (goal <= 1 %), answers by endpoint {sorted(by.values())}, 429s "
+        f"{sum(each['by_status'].get('429', 0) for each in stats)}, {bought_twice} bought twice"
+    )
+    goals = {"used >= 0.95": used >= 0.95, "requests to the dead one <= 1 %": 0 < dead <= 0.01 * attempts}
+    whole = {"every answer whole, bought once": answers == given.calls and not bought_twice}
+    return whole | (goals if given.calls >= JUDGED else {})
 
 
 def _paced(what: str, stats: dict[str, Any], limit: int) -> Goals:

@@ -51,8 +51,8 @@ class Config(Settings):
         return self
 
     def alias_of(self, model: Model) -> str:
-        """The name under `models` of a model with these settings, of several the first; that of the model itself if it is none of them."""
-        return next((alias for alias, known in self.models.items() if known == model), model.model)
+        """The name under `models` of a model with these settings, or whose pool has it; of several the first, of none the model's own."""
+        return next((alias for alias, known in self.models.items() if model in (known, *known.pool)), model.model)
 
     @property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from personahub import strict_yaml
 from personahub.config.config import Config
 from personahub.config.documents import Bounds, DocumentFilters, Documents
+from personahub.config.models import Endpoint, Model
 from personahub.errors import ConfigError
 from personahub.text import nearest
 
@@ -146,11 +147,12 @@ def _renamed(old: str, value: Any) -> str:
 
 
 def _keys_beside(path: list[Any]) -> list[str]:
-    """The keys of the level that the last part of `path` was looked up in. Of entries with names of one's own (models, signals) each has
-    the keys of any other.
+    """The keys of the level that the last part of `path` was looked up in. Of entries with names of one's own (models, signals), or with
+    none (endpoints), each has the keys of any other.
     """
     signals = DocumentFilters(signals={"": Bounds()})
-    level: Any = Config(documents=Documents(filters=signals)).model_dump()
+    models = {"default": Model(endpoints=(Endpoint(base_url="http://localhost"),))}
+    level: Any = Config(documents=Documents(filters=signals), models=models).model_dump()
     for part in path[:-1]:
-        level = level.get(part, next(iter(level.values())))
+        level = level[0] if isinstance(level, tuple | list) else level.get(part, next(iter(level.values())))
     return list(level)

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from personahub.config.values import Count, Price, Settings
 
@@ -28,20 +28,66 @@ class Batch(Settings):
     max_enqueued_tokens: Count | None = None
 
 
-class Model(Settings):
-    base_url: str = "http://127.0.0.1:8000/v1"
-    model: str = "mock"
-    api_key_env: str | None = "OPENAI_API_KEY"
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s{}<>]", url):
+        raise ValueError("an address belongs here, as https://llm.example.com/v1, whole and without placeholders")
+    if asked := re.search(r"/(chat/completions|completions|embeddings|responses|messages)/?$", parts.path):
+        raise ValueError(f"what lies before {asked[0]} belongs here, since that is put behind it")
+    if "@" in parts.netloc:
+        raise ValueError("a password or key in the address would stand in the ledger: put it where api_key_env says")
+    if secret := next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _OF_SECRETS.search(name)), None):
+        raise ValueError(f"{secret} in the address would stand in the ledger: put it into query, with its value in a variable")
+    return url
+
+
+def _name_of_a_variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or _KEY.search(name):
+        raise ValueError("the name of an environment variable belongs here, not a key: put the key into such a variable")
+    return name
+
+
+def _name_of_a_secret(name: str) -> str:
+    if not re.fullmatch(r"[\w.@ -]+/[\w.@ -]+", name) or _KEY.search(name):
+        raise ValueError("scope/key of a Databricks secret belongs here, not the key of the endpoint")
+    return name
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Variable = Annotated[str, AfterValidator(_name_of_a_variable)]
+Secret = Annotated[str, AfterValidator(_name_of_a_secret)]
+_OF_KEYS = ("api_key_env", "api_key_file", "api_key_secret")
+
+
+class Endpoint(Settings):
+    """One of a pool. What is not set is the model's; of the three settings of the key all are, or none."""
+
+    base_url: Address
+    api_key_env: Variable | None = None
     api_key_file: str | None = None
-    api_key_secret: str | None = None
+    api_key_secret: Secret | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    max_concurrent_requests: Count | None = None
+    max_requests_per_minute: Count | None = None
+    max_tokens_per_minute: Count | None = None
+
+
+class Model(Settings):
+    base_url: Address = "http://127.0.0.1:8000/v1"
+    model: str = "mock"
+    api_key_env: Variable | None = "OPENAI_API_KEY"
+    api_key_file: str | None = None
+    api_key_secret: Secret | None = None
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
+    endpoints: tuple[Endpoint, ...] = ()
     max_concurrent_requests: Count = 64
     max_requests_per_minute: Count | None = None
     max_tokens_per_minute: Count | None = None
     request_timeout: Annotated[float, Field(gt=0)] = 120.0
     max_retries: Annotated[int, Field(ge=0)] = 8
     deadline_seconds: Annotated[float, Field(gt=0)] = 900.0
+    endpoint_down_seconds: Annotated[float, Field(gt=0)] = 300.0
     generation_params: dict[str, Any] = {"max_tokens": 1024}
     response_format: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     in_mtok_cost: Price | None = None
@@ -55,20 +101,6 @@ class Model(Settings):
     def _a_switch(cls, value: Any) -> Any:
         """`batch: true` is the block with its defaults."""
         return {"enabled": value} if isinstance(value, bool) else value
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and (not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or _KEY.search(name)):
-            raise ValueError("the name of an environment variable belongs here, not a key: put the key into such a variable")
-        return name
-
-    @field_validator("api_key_secret")
-    @classmethod
-    def _is_a_secret_of_a_scope(cls, name: str | None) -> str | None:
-        if name is not None and (not re.fullmatch(r"[\w.@ -]+/[\w.@ -]+", name) or _KEY.search(name)):
-            raise ValueError("scope/key of a Databricks secret belongs here, not the key of the endpoint")
-        return name
 
     @field_validator("headers", "query")
     @classmethod
@@ -85,21 +117,12 @@ class Model(Settings):
                 )
         return given
 
-    @field_validator("base_url")
+    @field_validator("endpoints")
     @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s{}<>]", url):
-            raise ValueError("an address belongs here, as https://llm.example.com/v1, whole and without placeholders")
-        if asked := re.search(r"/(chat/completions|completions|embeddings|responses|messages)/?$", parts.path):
-            raise ValueError(f"what lies before {asked[0]} belongs here, since that is put behind it")
-        if "@" in parts.netloc:
-            raise ValueError("a password or key in the address would stand in the ledger: put it where api_key_env says")
-        if secret := next((name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if _OF_SECRETS.search(name)), None):
-            raise ValueError(
-                f"{secret} in the address would stand in the ledger: put it into query, with its value in a variable"
-            )
-        return url
+    def _are_different(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        if len({each.base_url for each in endpoints}) < len(endpoints):
+            raise ValueError("an address stands here twice: give one endpoint a larger max_concurrent_requests or weight")
+        return endpoints
 
     @field_validator("generation_params")
     @classmethod
@@ -113,11 +136,44 @@ class Model(Settings):
                 raise ValueError(f"{name} is a whole number of 1 or more")
         return params
 
+    @model_validator(mode="after")
+    def _buys_in_one_way(self) -> "Model":
+        if self.batch.enabled and self.endpoints:
+            raise ValueError("a batch is bought at one endpoint: set base_url and no endpoints, or no batch")
+        return self
+
+    @property
+    def pool(self) -> tuple["Model", ...]:
+        """The model at each of its endpoints; itself where `endpoints` names none."""
+        return tuple(self._at(each) for each in self.endpoints) or (self,)
+
+    def _at(self, endpoint: Endpoint) -> "Model":
+        given = {name: value for name in Endpoint.model_fields if (value := getattr(endpoint, name)) is not None}
+        given.pop("weight")
+        if given.keys() & set(_OF_KEYS):
+            given = {name: getattr(endpoint, name) for name in _OF_KEYS} | given
+        return self.model_copy(update={**given, "endpoints": ()})
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the pool."""
+        return tuple(each.weight for each in self.endpoints) or (1.0,)
+
+    @property
+    def places(self) -> int:
+        """Requests in flight at once, over the pool."""
+        return sum(each.max_concurrent_requests for each in self.pool)
+
+    @property
+    def address(self) -> str:
+        """For people: of a pool all that there are."""
+        return ", ".join(each.base_url for each in self.pool)
+
     @property
     def variables(self) -> set[str]:
         """The variables of the environment that a request is made with."""
         named = {name for value in (*self.headers.values(), *self.query.values()) for name in VARIABLE.findall(value)}
-        return (named - {KEY_PLACEHOLDER}) | ({self.api_key_env} if self.api_key_env else set())
+        return (named - {KEY_PLACEHOLDER}) | {each.api_key_env for each in self.pool if each.api_key_env}
 
     @property
     def max_answer_tokens(self) -> int:

@@ -15,6 +15,7 @@ from personahub.embeddings.compute import compute_vectors
 from personahub.embeddings.pending import VectorBatch, estimate_vectors, find_pending_texts, max_tokens_of
 from personahub.errors import ConfigError, Interrupted
 from personahub.inference import check_prices
+from personahub.inference.pool import pool_of
 from personahub.inference.preflight import encoding_of, limits_of
 from personahub.inference.purchase import Purchase, PurchaseResult, confirm_purchase, execute_purchase, with_alias
 from personahub.inference.vector_work import Vectors
@@ -78,10 +79,10 @@ def buy(hub: Hub, batch: VectorBatch) -> PurchaseResult:
     if not confirm_purchase(hub, estimate_vectors(batch, pending)):
         raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):
-        limits = limits_of(hub, batch.model, pending.largest_request, 0)
-        encoding = encoding_of(hub, batch.stage, batch.model)
-        work = Vectors(encoding, batch.settings.texts_per_request, batch.settings.tokens_per_request)
-        purchase = Purchase(batch.stage, batch.purpose, batch.model, work, pending.rows, pending.texts, limits)
+        texts, tokens = batch.settings.texts_per_request, batch.settings.tokens_per_request
+        model, members = pool_of(hub, batch.model, lambda one: Vectors(encoding_of(hub, batch.stage, one), texts, tokens))
+        limits = limits_of(hub, model, pending.largest_request, 0, known=True)
+        purchase = Purchase(batch.stage, batch.purpose, model, members, pending.rows, pending.texts, limits)
         return execute_purchase(hub, purchase, pending.reused)
 
 

@@ -24,14 +24,23 @@ from personahub.config import Model
 from personahub.errors import AuthenticationError
 from personahub.inference.work import Work
 from personahub.llm import journal
+from personahub.llm.channels import Client
 from personahub.llm.governor import Governor, Limits
 from personahub.llm.governor_server import ONLY_THE_DRIVER, Address, HttpLink, Link, LocalLink, fetch_secret, reachable
 from personahub.llm.keys import read_key
-from personahub.llm.scheduler import Client, Scheduler
+from personahub.llm.scheduler import Scheduler
 from personahub.llm.types import Grant, Outcome, Report
 
 BACKLOG = 512  # requests a task holds beyond those in flight
 YIELD_EVERY = 0.5  # seconds
+
+
+@dataclass(frozen=True)
+class PoolMember:
+    """The model at one endpoint, and how that is asked: endpoints of a pool may honour different things."""
+
+    model: Model
+    work: Work
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,15 @@ class TaskPlan:
     purpose: str
     run_id: str
     model: Model
-    work: Work
+    members: tuple[PoolMember, ...]  # the pool of the model, in its order
     limits: Limits  # of one task, used where there is no governor
     governor: Address | None = None
     journal_folder: str | None = None
+
+    @property
+    def work(self) -> Work:
+        """For what does not depend on who answers."""
+        return self.members[0].work
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,8 @@ def _probe(
     for _ in batches:
         pass
     try:
-        _read_key(model, governor)
+        for member in model.pool:
+            _read_key(member, governor)
         problem = None
     except AuthenticationError as error:
         problem = str(error)
@@ -191,7 +206,7 @@ def _fence(plan: TaskPlan, attempt: _TaskAttempt) -> None:
         return
 
     async def report() -> Grant | None:
-        return await _link(plan).report(Report(attempt.name, attempt.number, wants=0, in_flight=0))
+        return await _link(plan).report(Report(attempt.name, attempt.number, wants=0))
 
     grant = asyncio.run_coroutine_threadsafe(report(), _loop()).result()
     if grant is not None and grant.stop is None:
@@ -200,17 +215,17 @@ def _fence(plan: TaskPlan, attempt: _TaskAttempt) -> None:
 
 def _start(plan: TaskPlan, attempt: _TaskAttempt, writer: journal.Writer | None) -> Scheduler:
     def record(outcome: Outcome) -> list[journal.Row]:
-        rows = plan.work.rows(outcome, plan.stage, plan.purpose, plan.run_id, plan.model)
+        rows = plan.work.rows(outcome, plan.stage, plan.purpose, plan.run_id, plan.members[outcome.endpoint].model)
         if writer is not None:
             writer.write(*rows)
         return rows
 
-    key = _read_key(plan.model, plan.governor)
+    keys = [_read_key(member.model, plan.governor) for member in plan.members]
 
     async def build() -> Scheduler:
-        return Scheduler(
-            _client(plan, key), _link(plan), plan.model, attempt.name, attempt.number, record, asyncio.get_running_loop()
-        )
+        clients = [_client(member, key) for member, key in zip(plan.members, keys, strict=True)]
+        loop = asyncio.get_running_loop()
+        return Scheduler(clients, _link(plan), plan.model, attempt.name, attempt.number, record, loop)
 
     scheduler = asyncio.run_coroutine_threadsafe(build(), _loop()).result()
     scheduler.start()
@@ -255,9 +270,9 @@ def _read_key(model: Model, governor: Address | None) -> str | None:
     return read_key(model, secret)
 
 
-def _client(plan: TaskPlan, key: str | None) -> Client:
-    of = (os.getpid(), plan.model.model_dump_json(), plan.work.table, plan.work.client_key)
-    return _cached(of, lambda: plan.work.client(plan.model, key))
+def _client(member: PoolMember, key: str | None) -> Client:
+    of = (os.getpid(), member.model.model_dump_json(), member.work.table, member.work.client_key)
+    return _cached(of, lambda: member.work.client(member.model, key))
 
 
 def _link(plan: TaskPlan) -> Link:

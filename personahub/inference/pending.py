@@ -121,7 +121,7 @@ def priced(
 ) -> Estimate:
     """The estimate of so many calls of a model. more: further fields of Estimate."""
     cost = model.as_bought().cost_usd(prompt_tokens, completion_tokens)
-    return Estimate(stage, purpose, calls, reused, prompt_tokens, completion_tokens, cost, model.model, model.base_url, **more)
+    return Estimate(stage, purpose, calls, reused, prompt_tokens, completion_tokens, cost, model.model, model.address, **more)
 
 
 def mean_tokens(store: Store, prompts: Mapping[str, Prompt], model: Model) -> tuple[float, float, int] | None:

@@ -23,11 +23,12 @@ from personahub.inference.work import Work
 from personahub.llm import dialects, journal, own_loop, probe_window
 from personahub.llm.dialects import Dialect
 from personahub.llm.embeddings import key_of
-from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor import Governor
 from personahub.llm.governor_server import Address, GovernorServer
 from personahub.llm.keys import read_key
 from personahub.llm.probe import Probe, probe
 from personahub.llm.probe_embeddings import probe_embeddings
+from personahub.llm.types import EndpointLimits, Limits
 from personahub.llm.usage import MIN_BYTES_PER_TOKEN
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
@@ -51,8 +52,8 @@ def check_prices(config: Config, model: Model, stage: str, *, answers: bool = Tr
         )
 
 
-def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) -> Limits:
-    """The limits of a purchase. prompt_tokens, answer_tokens: upper bounds for one request.
+def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int, *, known: bool) -> Limits:
+    """The limits of a purchase. prompt_tokens, answer_tokens: upper bounds for one request. known: the endpoints have answered before.
 
     Raises BudgetExceeded if the rest of the budget pays for no request.
     """
@@ -63,14 +64,22 @@ def limits_of(hub: Hub, model: Model, prompt_tokens: int, answer_tokens: int) ->
         if budget < usd_each:
             raise BudgetExceeded(BUDGET_MESSAGE)
     return Limits(
-        concurrency=model.max_concurrent_requests,
-        requests_per_minute=model.max_requests_per_minute,
-        tokens_per_minute=model.max_tokens_per_minute,
+        endpoints=tuple(
+            EndpointLimits(
+                concurrency=one.max_concurrent_requests,
+                requests_per_minute=one.max_requests_per_minute,
+                tokens_per_minute=one.max_tokens_per_minute,
+                name=one.base_url,
+                known=known,
+            )
+            for one in model.pool
+        ),
         budget_usd=budget,
         max_error_rate=settings.max_error_rate,
         tokens_each=prompt_tokens + answer_tokens,
         usd_each=usd_each,
         request_timeout=model.request_timeout,
+        down_seconds=model.endpoint_down_seconds,
     )
 
 
@@ -106,7 +115,7 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
         folder = None
     local = engines.is_local(store.spark)
     host = "127.0.0.1" if local else store.spark.conf.get("spark.driver.host", socket.gethostname())
-    names = [model.api_key_secret] if model.api_key_secret else []
+    names = [one.api_key_secret for one in model.pool if one.api_key_secret]
     server = stack.enter_context(
         GovernorServer(governor, host="127.0.0.1" if local else "0.0.0.0", advertise=host, secrets=names)
     )
@@ -132,14 +141,13 @@ def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack:
     return server.address if found.governed else None, folder if found.journaled else None
 
 
-def dialect_of(hub: Hub, batch: RequestBatch, characters: int = 0) -> Dialect:
-    """How the endpoint wants to be asked for these answers; each thing is found out once, and remembered in `endpoint_capabilities`.
+def dialect_of(hub: Hub, batch: RequestBatch, model: Model, characters: int = 0) -> Dialect:
+    """How an endpoint wants to be asked for these answers; each thing is found out once, and remembered in `endpoint_capabilities`.
 
-    characters: of the longest request, which it must read from its beginning. Tells the user what it changes of what was asked for, and
-    what of it will get no answer. Raises EndpointError, AuthenticationError where the endpoint does not answer, or cuts prompts and does
-    not tell how many tokens it read: nobody could say which answers are good.
+    model: the batch's, at one endpoint. characters: of the longest request, which it must read from its beginning. Tells the user what it
+    changes of what was asked for, and what of it will get no answer. Raises EndpointError, AuthenticationError where the endpoint does not
+    answer, or cuts prompts and does not tell how many tokens it read: nobody could say which answers are good.
     """
-    model = batch.model
     schemas = {prompt.schema_name: prompt.schema for prompt in batch.prompts.values()}
     known = capabilities(hub.store, model, model.model)
     if model.response_format == "auto":

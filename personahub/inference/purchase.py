@@ -56,14 +56,18 @@ class Purchase:
     stage: str
     purpose: str
     model: Model
-    work: Work
+    members: tuple[executor.PoolMember, ...]
     rows: DataFrame
     count: int
     limits: Limits
 
     @property
+    def work(self) -> Work:
+        return self.members[0].work
+
+    @property
     def where(self) -> str:
-        return f"{self.model.base_url} (model {self.model.model})"
+        return f"{self.model.address} (model {self.model.model})"
 
 
 def confirm_purchase(hub: Hub, estimate: Estimate) -> bool:
@@ -93,7 +97,7 @@ def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: Earl
             purpose=purchase.purpose,
             run_id=hub.run_id,
             model=purchase.model,
-            work=work,
+            members=purchase.members,
             limits=purchase.limits.share(layout.tasks * layout.in_flight),
             governor=governor_address,
             journal_folder=journal_folder,

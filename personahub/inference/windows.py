@@ -66,7 +66,7 @@ def layout_of(store: Store, config: Config, rows: int, model: Model, work: Work,
 
 def commit_floor(config: Config, model: Model, work: Work) -> int:
     """Rows that are committed together, at least. Vectors: as many texts as fill all places."""
-    fills_all_places = model.max_concurrent_requests * work.rows_per_call if work.rows_per_call > 1 else 0
+    fills_all_places = model.places * work.rows_per_call if work.rows_per_call > 1 else 0
     return max(config.inference.requests_per_commit, fills_all_places)
 
 

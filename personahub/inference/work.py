@@ -7,8 +7,8 @@ import pyarrow as pa
 from pyspark.sql import types as T
 
 from personahub.config import Model
+from personahub.llm.channels import Client
 from personahub.llm.journal import Row
-from personahub.llm.scheduler import Client
 from personahub.llm.types import ChatCall, EmbeddingCall, Outcome
 
 

@@ -24,6 +24,8 @@ _KINDS = {
     529: ErrorKind.OVERLOADED,
 }
 _GATEWAY_TIMEOUTS = (504, 524)  # what it had passed the request on to may have answered, and billed
+# a gateway without its server; 521 to 523 are Cloudflare's
+_DOWN = frozenset({502, 503, 504, 521, 522, 523})
 # a code is more exact than the status: the first match wins. Only codes, letters and digits of them, are looked at: a message may
 # repeat the text that was sent
 _NO_MONEY = re.compile(
@@ -63,6 +65,7 @@ def judge_error(status: int, body: Any, headers: Mapping[str, str]) -> Attempt:
         message=message,
         retry_after=_retry_delay(error) if waits is None else waits,
         named=_named(error) if kind is ErrorKind.BAD_REQUEST else (),
+        down=status in _DOWN,
         withheld=kind is ErrorKind.INVALID,
         usage=UNTOLD if status in _GATEWAY_TIMEOUTS else Usage(),
     )

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
@@ -20,7 +20,7 @@ from aiohttp import web
 from personahub.errors import AuthenticationError
 from personahub.llm.governor import Governor
 from personahub.llm.keys import databricks_secret
-from personahub.llm.types import Counts, Grant, Report
+from personahub.llm.types import Counts, EndpointGrant, EndpointReport, Grant, Report
 
 ONLY_THE_DRIVER = (
     "cannot read api_key_secret {name}: only the driver can, and this executor cannot reach it. Give the cluster an environment variable "
@@ -70,12 +70,21 @@ class HttpLink:
     async def report(self, report: Report) -> Grant | None:
         try:
             async with self._session.post(self._url, data=orjson.dumps(report)) as response:
-                return Grant(**orjson.loads(await response.read())) if response.status == 200 else None
-        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, TypeError):
+                return _read_grant(orjson.loads(await response.read())) if response.status == 200 else None
+        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, TypeError, KeyError):
             return None
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _read_grant(sent: dict[str, Any]) -> Grant:
+    return Grant(**{**sent, "endpoints": tuple(EndpointGrant(**each) for each in sent["endpoints"])})
+
+
+def _read_report(sent: dict[str, Any]) -> Report:
+    told = (EndpointReport(**{**each, "counts": Counts(**each["counts"])}) for each in sent["endpoints"])
+    return Report(**{**sent, "endpoints": tuple(told)})
 
 
 async def reachable(address: Address) -> bool:
@@ -172,7 +181,7 @@ class GovernorServer:
         if not self._allowed(request):
             return web.Response(status=401)
         sent = orjson.loads(await request.read())
-        grant = self._governor.report(Report(**{**sent, "counts": Counts(**sent["counts"])}))
+        grant = self._governor.report(_read_report(sent))
         return web.Response(body=orjson.dumps(grant), content_type="application/json")
 
     async def _health(self, request: web.Request) -> web.Response:

@@ -28,7 +28,7 @@ from personahub.llm.keys import credentials_of, is_loopback
 from personahub.llm.types import UNTOLD, Attempt, Usage
 
 _MESSAGE = 500  # characters of an error message that are kept
-_CONNECT_SECONDS = 30.0
+_CONNECT_SECONDS = 30.0  # a machine that is gone refuses no connection: it says nothing
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)  # the connection ended under a request
 
 
@@ -171,16 +171,18 @@ def _connect_seconds(model: Model) -> float:
 def _failed(error: Exception, model: Model) -> Attempt:
     """Only a request that never left is known not to be billed: after that, an answer may be lost on its way."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url} within {_connect_seconds(model):g} s")
+        message = f"no connection to {model.base_url} within {_connect_seconds(model):g} s"
+        return Attempt(ErrorKind.CONNECTION, message=message, down=True)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {error}", down=True)
     if isinstance(error, asyncio.TimeoutError):
         message = f"no whole response within request_timeout ({model.request_timeout:g} s)"
         return Attempt(ErrorKind.TIMEOUT, message=message, usage=UNTOLD)
     if isinstance(error, aiohttp.ClientPayloadError):
         return Attempt(ErrorKind.MALFORMED, message=f"the response is cut off: {error}", usage=UNTOLD)
     if isinstance(error, aiohttp.ClientError | OSError):
-        left = isinstance(error, _LOST) and not isinstance(error, aiohttp.ClientConnectorError)
         message = f"no connection to {model.base_url}: {error or type(error).__name__}"
-        return Attempt(ErrorKind.CONNECTION, message=message, usage=UNTOLD if left else Usage())
+        return Attempt(ErrorKind.CONNECTION, message=message, usage=UNTOLD if isinstance(error, _LOST) else Usage())
     if isinstance(error, ConfigError | TypeError | ValueError):
         return Attempt(ErrorKind.BAD_REQUEST, message=f"the request can not be written as JSON: {type(error).__name__}: {error}")
     return Attempt(ErrorKind.CONNECTION, message=f"{model.base_url}: {type(error).__name__}: {error}")

@@ -35,8 +35,12 @@ class Decision:
     kind: ErrorKind | None = None
 
 
-def decide(kind: ErrorKind | None, tries: Tries, model: Model, elapsed: float, retry_after: float | None) -> Decision:
-    """`elapsed`: seconds since this call's first send; `deadline_seconds` bounds all waiting. Updates `tries`."""
+def decide(
+    kind: ErrorKind | None, tries: Tries, model: Model, elapsed: float, retry_after: float | None, elsewhere: bool = False
+) -> Decision:
+    """`elapsed`: seconds since this call's first send; `deadline_seconds` bounds all waiting. elsewhere: another endpoint may take it at
+    once. Updates `tries`.
+    """
     tries.requests += 1
     if kind in TRANSIENT:
         tries.transient += 1
@@ -44,11 +48,11 @@ def decide(kind: ErrorKind | None, tries: Tries, model: Model, elapsed: float, r
             return Decision(None, final=False, kind=kind)
         # the first retry goes at once; the later ones back off
         wait = 0.0 if tries.transient == 1 else min(8.0, 0.25 * 2 ** (tries.transient - 2))
-        return _wait(max(wait, retry_after or 0.0), elapsed, model)
+        return _wait(0.0 if elsewhere else max(wait, retry_after or 0.0), elapsed, model)
     if kind is ErrorKind.RATE_LIMIT:
         tries.throttled += 1
         wait = retry_after if retry_after is not None else min(8.0, 0.5 * 2 ** (tries.throttled - 1))
-        return _wait(wait, elapsed, model)
+        return _wait(0.0 if elsewhere else wait, elapsed, model)
     if kind is ErrorKind.UNSUPPORTED:  # the client has another way for what the endpoint named, and comes to an end of ways
         return Decision(0.0)
     if kind in BAD_ANSWER:

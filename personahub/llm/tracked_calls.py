@@ -14,9 +14,19 @@ class TrackedCall:
 
     call: ChatCall | EmbeddingCall
     tries: Tries = field(default_factory=Tries)
-    first_send: float | None = None
+    first_send: float | None = None  # on the deadline's clock
     messages: list[dict[str, str]] | None = None  # of the second try, which shows the model its error
     usage: Usage = field(default_factory=Usage)
+    endpoint: int = 0  # where it was sent last
+    not_before: dict[int, float] | None = None  # endpoint -> when it may be sent there again
+
+    def avoid(self, endpoint: int, until: float) -> None:
+        """It goes to another endpoint first. until: on the clock of `may_go`."""
+        self.not_before = (self.not_before or {}) | {endpoint: until}
+
+    def may_go(self, endpoint: int, now: float) -> bool:
+        """To this endpoint, now?"""
+        return self.not_before is None or self.not_before.get(endpoint, 0.0) <= now
 
     def correct(self, attempt: Attempt) -> None:
         """The second try shows the model its answer and what was wrong with it."""
@@ -44,4 +54,24 @@ class TrackedCall:
             attempts=self.tries.requests,
             created_at=time.time(),
             vectors=attempt.vectors,
+            endpoint=self.endpoint,
         )
+
+
+class DeadlineClock:
+    """Seconds, but those in which no endpoint was there: they count for no call's deadline."""
+
+    def __init__(self) -> None:
+        self._stood_still = 0.0
+        self._still_since: float | None = None
+
+    def now(self) -> float:
+        return (time.monotonic() if self._still_since is None else self._still_since) - self._stood_still
+
+    def stand_still(self, still: bool) -> None:
+        now = time.monotonic()
+        if still and self._still_since is None:
+            self._still_since = now
+        elif not still and self._still_since is not None:
+            self._stood_still += now - self._still_since
+            self._still_since = None

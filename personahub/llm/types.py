@@ -1,5 +1,6 @@
 """The values that travel through `llm`: what is asked (an answer or vectors), what one try gave, what one call became."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,6 +97,7 @@ class Attempt:
     retry_after: float | None = None  # seconds the endpoint asked to wait
     usage: Usage = Usage()  # nothing was billed
     latency_s: float = 0.0
+    down: bool = False  # the endpoint was not there to take it: a refused connection, a gateway that says so
     named: tuple[str, ...] = ()  # parameters that a refusal names in its fields as unknown or unsupported
     withheld: bool = False  # an answer that the endpoint itself found invalid: no turn of a conversation, only asked for again
     vectors: tuple[str, ...] = ()  # float32, little endian, base64: as they travel, and as the journal keeps them
@@ -115,6 +117,7 @@ class Outcome:
     latency_s: float  # of the last attempt
     attempts: int
     created_at: float  # seconds since the epoch, when the outcome was known
+    endpoint: int = 0  # of the pool: which one answered
     vectors: tuple[str, ...] = ()  # of EmbeddingCall, in their order; none where there was no answer
 
 
@@ -129,6 +132,7 @@ class Counts:
     answered: int = 0  # rows that ended final
     failed: int = 0  # rows that ended not final
     errors: Counter[str] = field(default_factory=Counter)  # ErrorKind -> attempts that ended so
+    down: int = 0  # of these, attempts that did not find the endpoint there
 
     @property
     def good(self) -> int:
@@ -143,11 +147,24 @@ class Counts:
         self.answered += other.answered
         self.failed += other.failed
         self.errors.update(other.errors)
+        self.down += other.down
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReport:
+    """What a task has at one endpoint, and what became of its requests there since its last report. Messages are the endpoint's."""
+
+    in_flight: int = 0
+    counts: Counts = field(default_factory=Counts)
+    fatal: str | None = None  # a message: authentication, quota, unknown model
+    fatal_kind: str | None = None
+    refusal: str | None = None  # what it says to requests that it refuses, while it has answered none
+    down: str | None = None  # why it is not there
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a task sends the governor, about every 0.25 s: what it wants, and its counts since its last report.
+    """What a task sends the governor, about every 0.25 s.
 
     `task` names window and slot. `attempt` grows with each retry of the task; the counts of an older attempt are ignored, and the reply
     stops it.
@@ -155,55 +172,73 @@ class Report:
 
     task: str
     attempt: int
-    wants: int  # requests it could have in flight now
-    in_flight: int
-    counts: Counts = field(default_factory=Counts)
-    fatal: str | None = None  # a message: authentication, quota, unknown model
-    fatal_kind: str | None = None
-    refusal: str | None = None  # what the endpoint says to requests that it refuses, while it has answered none
+    wants: int  # requests it could have in flight now, wherever
+    endpoints: tuple[EndpointReport, ...] = ()  # in the order of the limits; none: it has not asked yet
     done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointGrant:
+    """What a task may do at one endpoint."""
+
+    concurrency: int = 0  # requests that may be in flight at once
+    starts: int = 0  # requests that may be started before the next report
+    out: bool = False  # nothing is sent there, but now and then one request that finds out whether it is back
+    answered: bool = False  # it has answered a request of this purchase
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The governor's answer, a lease: valid until the next report, or for `expires_in` seconds."""
 
-    concurrency: int  # requests that may be in flight at once
-    starts: int  # requests that may be started before the next report
+    endpoints: tuple[EndpointGrant, ...]
     report_in: float  # seconds until the next report is due
     expires_in: float  # unheard for longer: start nothing
     stop: str | None = None  # why no further request may start, ever
-    answered: bool = False  # the endpoint has answered a request of this purchase
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLimits:
+    """What all tasks of a stage may do together at one endpoint."""
+
+    concurrency: int
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    name: str = "the endpoint"  # its address, for messages
+    known: bool = False  # it has answered before: where it does not, it is away, and its address not wrong
+
+    def share(self, tasks: int) -> "EndpointLimits":
+        """The static share of one of `tasks`, for executors that cannot reach the driver."""
+
+        def part(value: int | None) -> int | None:
+            return None if value is None else max(1, value // tasks)
+
+        return dataclasses.replace(
+            self,
+            concurrency=max(1, self.concurrency // tasks),
+            requests_per_minute=part(self.requests_per_minute),
+            tokens_per_minute=part(self.tokens_per_minute),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What all tasks of a stage may do together. `tokens_each` and `usd_each`: the upper estimates of one request."""
 
-    concurrency: int
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
+    endpoints: tuple[EndpointLimits, ...]
     budget_usd: float | None = None  # what may still be spent
     max_error_rate: float = 1.0
     tokens_each: int = 0
     usd_each: float = 0.0
     request_timeout: float = 120.0  # seconds
+    down_seconds: float = 300.0  # for so long no endpoint may be there
 
     def share(self, tasks: int) -> "Limits":
-        """The static share of one of `tasks`, for executors that cannot reach the driver."""
-
-        def part(value: int | None) -> int | None:
-            return None if value is None else max(1, value // tasks)
-
-        return Limits(
-            concurrency=max(1, self.concurrency // tasks),
-            requests_per_minute=part(self.requests_per_minute),
-            tokens_per_minute=part(self.tokens_per_minute),
+        """See `EndpointLimits.share`."""
+        return dataclasses.replace(
+            self,
+            endpoints=tuple(each.share(tasks) for each in self.endpoints),
             budget_usd=None if self.budget_usd is None else self.budget_usd / tasks,
-            max_error_rate=self.max_error_rate,
-            tokens_each=self.tokens_each,
-            usd_each=self.usd_each,
-            request_timeout=self.request_timeout,
         )
 
 
@@ -224,3 +259,4 @@ class Snapshot:
     limit: int
     eta_s: float | None
     stop: str | None
+    out: str | None = None  # which endpoints are left out, why, and for how long that is borne

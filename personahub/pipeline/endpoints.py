@@ -43,10 +43,11 @@ class Endpoint:
 
 def check_endpoints(config: Config) -> list[Endpoint]:
     """Asks each model for a tiny answer to every schema that the stages would ask it for, or for a vector; for one that wants a thought;
-    and for two words of a prompt as long as the longest that the settings allow. Costs a few thousand tokens.
+    and for two words of a prompt as long as the longest that the settings allow. Costs a few thousand tokens; of a pool, at each endpoint.
     """
     uses = [(stage.name, use) for stage in stages.STAGES.values() for use in stage.models(config)]
-    return [_checked(config.models[alias], alias, [one for one in uses if one[1].alias == alias]) for alias in config.models]
+    pools = [(alias, one) for alias, model in config.models.items() for one in model.pool]
+    return [_checked(model, alias, [one for one in uses if one[1].alias == alias]) for alias, model in pools]
 
 
 def keep_findings(hub: Hub, checked: list[Endpoint]) -> None:

@@ -133,7 +133,7 @@ def _price(cost_usd: float | None) -> str:
 
 
 def panel(stage: str, now: "Snapshot", priced: bool = True) -> RenderableType:
-    """The live panel: as wide as the terminal, four lines at most."""
+    """The live panel: as wide as the terminal, five lines at most where it is wide enough."""
     eta = "" if now.eta_s is None or now.stop else f", about {duration(now.eta_s)} left"
     failed = f", {now.failed:,} not answered" if now.failed else ""
     lines: list[RenderableType] = [
@@ -146,6 +146,8 @@ def panel(stage: str, now: "Snapshot", priced: bool = True) -> RenderableType:
     ]
     if now.errors:
         lines.append(Text("errors: " + by_kind(now.errors), style="yellow"))
+    if now.out and not now.stop:
+        lines.append(Text(now.out, style="yellow"))
     if now.stop:
         lines.append(Text(f"stopping: {now.stop}", style="red"))
     rows = Table.grid(expand=True)  # a bar ends no line by itself
@@ -166,6 +168,7 @@ def line(stage: str, now: "Snapshot", priced: bool = True) -> str:
     parts += [f"errors: {by_kind(now.errors)}"] if now.errors else []
     parts += [f"not answered: {now.failed:,}"] if now.failed else []
     parts += [f"ETA {duration(now.eta_s)}"] if now.eta_s is not None and not now.stop else []
+    parts += [now.out] if now.out and not now.stop else []
     parts += [f"stopping: {now.stop}"] if now.stop else []
     return ", ".join(parts)
 

@@ -198,7 +198,8 @@ def _result(hub: Hub, stage: str, counts: dict[str, int], status: str, since: da
     """With what both ledgers booked to the stage since then: one run can enter a stage several times."""
     of_stage = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= since) & (F.col("stage") == stage)
     completions, embeddings = (hub.store.table(name).where(of_stage) for name in ("completions", "embeddings"))
-    models = [model for model in hub.config.models.values() if not model.batch.enabled]  # a batch holds no places
+    # a batch holds no places
+    models = [one for model in hub.config.models.values() if not model.batch.enabled for one in model.pool]
     places = {(name, model.base_url): model.max_concurrent_requests for model in models for name in (model.model, key_of(model))}
     spent = figures.spent(completions, embeddings, places)
     if status != "done":  # a stage that was stopped has not counted what it bought

@@ -138,3 +138,42 @@ def test_vectors_are_not_bought_in_batches():
     embeds = ["dedup.semantic.enabled=true", "dedup.semantic.model=default", "models.default.batch=true"]
     with pytest.raises(ConfigError, match=r"vectors are not bought in batches: switch off models\.default\.batch"):
         load(overrides=embeds)
+
+
+def test_a_model_without_endpoints_is_a_pool_of_one():
+    model = load(overrides=["models.default.base_url=http://localhost:1/v1"]).models["default"]
+    assert (model.pool, model.weights, model.places, model.address) == ((model,), (1.0,), 64, "http://localhost:1/v1")
+
+
+def test_an_endpoint_of_a_pool_has_what_it_sets_and_the_rest_of_the_model():
+    endpoints = (
+        "[{base_url: 'http://a/v1'}, {base_url: 'http://b/v1', api_key_file: /key, weight: 2.0, max_concurrent_requests: 8, "
+        "max_requests_per_minute: 60}]"
+    )
+    model = load(
+        overrides=["models.default.max_requests_per_minute=600", f"models.default.endpoints={endpoints}"]
+    ).models["default"]  # fmt: skip
+    first, second = model.pool
+    assert (first.base_url, first.api_key_env, first.max_concurrent_requests, first.max_requests_per_minute) == (
+        "http://a/v1", "OPENAI_API_KEY", 64, 600,
+    )  # fmt: skip
+    assert (second.api_key_env, second.api_key_file, second.max_concurrent_requests, second.max_requests_per_minute) == (
+        None, "/key", 8, 60,
+    )  # fmt: skip
+    assert (first.pool, model.weights, model.places, model.address) == ((first,), (1.0, 2.0), 72, "http://a/v1, http://b/v1")
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "problem"),
+    [
+        ("[{base_url: 'http://a/v1'}, {base_url: 'http://a/v1'}]", "stands here twice"),
+        ("[{base_url: 'http://a/v1', api_key_env: sk-proj-0123456789abcdef}]", "not a key"),
+        ("[{base_url: 'http://a/v1', wieght: 2}]", "did you mean models.default.endpoints.0.weight"),
+        ("[{weight: 2.0}]", "base_url"),
+    ],
+)
+def test_a_pool_that_can_not_be_meant(endpoints, problem):
+    with pytest.raises(ConfigError, match=r"models\.default\.endpoints") as error:
+        load(overrides=[f"models.default.endpoints={endpoints}"])
+    assert problem in str(error.value)
+    assert "0123456789" not in str(error.value)

@@ -18,8 +18,9 @@ from personahub.inference import executor
 from personahub.inference.chat_work import Chats
 from personahub.llm import journal
 from personahub.llm.dialects import Dialect
-from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor import Governor
 from personahub.llm.governor_server import GovernorServer
+from personahub.llm.types import EndpointLimits, Limits
 from personahub.rows import arrow_schema
 from personahub.stages.synthesize import tasks
 
@@ -46,7 +47,9 @@ def plan_of(server, **more):
     model = Model(base_url=server.base_url, in_mtok_cost=1.0, out_mtok_cost=1.0)
     prompt = tasks.load("math").prompts["zero_shot"]
     work = Chats(Dialect(), {prompt.name: prompt})
-    return executor.TaskPlan("synthesize", "examples", "run-1", model, work, Limits(8), **more)
+    return executor.TaskPlan(
+        "synthesize", "examples", "run-1", model, (executor.PoolMember(model, work),), Limits((EndpointLimits(8),)), **more
+    )
 
 
 def staged(count):
@@ -124,7 +127,10 @@ def test_an_earlier_attempt_that_is_alive_starts_nothing_more_before_its_journal
         return SimpleNamespace(partitionId=lambda: 0, taskAttemptId=lambda: attempt, attemptNumber=lambda: attempt - 7)
 
     monkeypatch.setattr(executor.TaskContext, "get", context)
-    with mockserver.start(port=0, median=0.05, sigma=0) as server, GovernorServer(Governor(Limits(8))) as carrier:
+    with (
+        mockserver.start(port=0, median=0.05, sigma=0) as server,
+        GovernorServer(Governor(Limits((EndpointLimits(8),)))) as carrier,
+    ):
         plan = plan_of(server, governor=carrier.address, journal_folder=str(tmp_path))
         earlier = threading.Thread(target=answered, args=(plan, staged(300)))
         earlier.start()
@@ -137,7 +143,7 @@ def test_an_earlier_attempt_that_is_alive_starts_nothing_more_before_its_journal
 
 
 def test_a_stopped_stage_yields_nothing_and_reads_its_input_to_the_end(server):
-    governor = Governor(Limits(8))
+    governor = Governor(Limits((EndpointLimits(8),)))
     governor.drain()
     with GovernorServer(governor) as carrier:
         batches = staged(20)
@@ -153,7 +159,7 @@ def test_no_input_is_no_output(server):
 def test_the_executors_say_what_holds_there(spark, server, tmp_path, monkeypatch):
     journal.write_nonce(str(tmp_path), "nonce")
     model = Model(base_url="https://llm.example.com/v1", api_key_env="A_VARIABLE_THAT_IS_NOT_SET")
-    with GovernorServer(Governor(Limits(1))) as carrier:
+    with GovernorServer(Governor(Limits((EndpointLimits(1),)))) as carrier:
         found = executor.probe_executors(spark, model, carrier.address, str(tmp_path), "nonce", tasks=2)
         assert (found.governed, found.journaled) == (True, True)
         assert "A_VARIABLE_THAT_IS_NOT_SET" in found.key_problem
@@ -166,7 +172,8 @@ def test_a_task_takes_a_secret_of_databricks_from_the_driver_and_not_from_the_pl
     monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", SimpleNamespace(dbutils=SimpleNamespace(secrets=secrets)))
     with mockserver.start(port=0, median=0.0, key="dapi-0123456789") as server:
         model = Model(base_url=server.base_url, api_key_env=None, api_key_secret="llm/openai")
-        with GovernorServer(Governor(Limits(8)), secrets=["llm/openai"]) as carrier:
-            plan = dataclasses.replace(plan_of(server, governor=carrier.address), model=model)
+        with GovernorServer(Governor(Limits((EndpointLimits(8),))), secrets=["llm/openai"]) as carrier:
+            plan = plan_of(server, governor=carrier.address)
+            plan = dataclasses.replace(plan, model=model, members=(executor.PoolMember(model, plan.work),))
             assert b"dapi" not in pickle.dumps(plan)
             assert [row["error_kind"] for row in answered(plan, staged(2))] == [None, None]

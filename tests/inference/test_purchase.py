@@ -5,12 +5,13 @@ import sys
 import pytest
 
 from personahub.inference.purchase import _drain_on_interrupt
-from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor import Governor
+from personahub.llm.types import EndpointLimits, Limits
 from personahub.storage.hub import Silent
 
 
 def test_a_second_ctrl_c_ends_no_process_but_the_runs_own(capsys):
-    before, governor = signal.getsignal(signal.SIGINT), Governor(Limits(1), total=1)
+    before, governor = signal.getsignal(signal.SIGINT), Governor(Limits((EndpointLimits(1),)), total=1)
     with _drain_on_interrupt(governor, Silent()):  # as in a notebook
         signal.raise_signal(signal.SIGINT)
         assert governor.stop_kind == "drain"

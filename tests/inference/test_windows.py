@@ -16,7 +16,7 @@ from personahub.inference.vector_work import Vectors
 from personahub.inference.windows import Staged, WindowLayout, layout_of, write_windows
 from personahub.llm.dialects import Dialect
 from personahub.llm.governor import Governor
-from personahub.llm.types import Counts, Limits, Report
+from personahub.llm.types import Counts, EndpointLimits, EndpointReport, Limits, Report
 from personahub.stages.synthesize import tasks
 from personahub.storage.delta import Store
 
@@ -68,7 +68,14 @@ def test_each_staged_file_is_one_task_and_no_exchange_stands_by_the_paid_step(sp
     store, shape = Store(spark, config), WindowLayout(windows=2, tasks=4, in_flight=2, max_open=2)
     order = order_of(spark, config, 400)
     staged = write_windows(store, "s.windows", find_pending(store, order).rows, "completion_id", shape)
-    plan = executor.TaskPlan("s", "examples", "run", order.model, Chats(Dialect("none"), dict(order.prompts)), Limits(1))
+    plan = executor.TaskPlan(
+        "s",
+        "examples",
+        "run",
+        order.model,
+        (executor.PoolMember(order.model, Chats(Dialect("none"), dict(order.prompts))),),
+        Limits((EndpointLimits(1),)),
+    )
     with store.one_file_per_task():
         for number in range(2):
             window = store.window(staged.name, staged.schema, number)
@@ -94,7 +101,7 @@ def test_vectors_are_asked_for_in_windows_that_fill_all_places_and_by_no_exchang
     assert (missing.texts, missing.reused, missing.largest_request) == (40, 0, 5 * 4)
     shape = WindowLayout(windows=2, tasks=2, in_flight=2, max_open=2)
     staged = write_windows(store, "dedup.windows", missing.rows, "text_id", shape)
-    plan = executor.TaskPlan("dedup", "vectors", "run", model, work, Limits(1))
+    plan = executor.TaskPlan("dedup", "vectors", "run", model, (executor.PoolMember(model, work),), Limits((EndpointLimits(1),)))
     with store.one_file_per_task():
         window = store.window(staged.name, staged.schema, 0)
         executed = executor.answer(window, plan, 0)._jdf.queryExecution().executedPlan().toString()
@@ -160,11 +167,17 @@ class Tables:
 @pytest.mark.parametrize(("journal", "wants", "opened"), [("journal", 1, 3), ("journal", 8, 2), (None, 1, 2)])
 def test_one_more_window_is_opened_where_the_open_ones_leave_places_empty(tmp_path, monkeypatch, journal, wants, opened):
     monkeypatch.setattr(windows, "OPENING_SECONDS", 0.0)
-    governor = Governor(Limits(4), total=5)
-    governor.report(Report("0/0", 0, wants=wants, in_flight=1, counts=Counts(started=2, settled=1, answered=1)))
+    governor = Governor(Limits((EndpointLimits(4),)), total=5)
+    governor.report(Report("0/0", 0, wants, (EndpointReport(1, Counts(started=2, settled=1, answered=1)),)))
     tables, lease = Tables(5), SimpleNamespace(lost=None)
     plan = executor.TaskPlan(
-        "s", "examples", "run", None, Chats(Dialect("none"), {}), Limits(1), journal_folder=journal and str(tmp_path)
+        "s",
+        "examples",
+        "run",
+        None,
+        (executor.PoolMember(None, Chats(Dialect("none"), {})),),
+        Limits((EndpointLimits(1),)),
+        journal_folder=journal and str(tmp_path),
     )
     running = threading.Thread(
         target=windows.run_windows,

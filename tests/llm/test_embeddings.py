@@ -12,11 +12,11 @@ from personahub.errors import ErrorKind
 from personahub.inference.vector_work import ledger_rows
 from personahub.llm import embeddings
 from personahub.llm.embeddings import EmbeddingsClient, Packer, judge, key_of
-from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor import Governor
 from personahub.llm.governor_server import LocalLink
 from personahub.llm.probe_embeddings import probe_embeddings
 from personahub.llm.scheduler import Scheduler
-from personahub.llm.types import Attempt, EmbeddingCall, Outcome, Usage
+from personahub.llm.types import Attempt, EmbeddingCall, EndpointLimits, Limits, Outcome, Usage
 from personahub.llm.usage import max_tokens_of
 
 
@@ -114,7 +114,9 @@ def loop():
 def outcomes_of(loop, model, batches):
     async def build():
         client = EmbeddingsClient(model, None, "base64")
-        return client, Scheduler(client, LocalLink(Governor(Limits(4))), model, "0/0", 1, lambda outcome: [outcome], loop)
+        return client, Scheduler(
+            [client], LocalLink(Governor(Limits((EndpointLimits(4),)))), model, "0/0", 1, lambda outcome: [outcome], loop
+        )
 
     client, scheduler = asyncio.run_coroutine_threadsafe(build(), loop).result()
     scheduler.start()

@@ -13,10 +13,10 @@ from personahub.config import Model
 from personahub.errors import AuthenticationError, ErrorKind
 from personahub.llm.chat import ChatClient
 from personahub.llm.dialects import Dialect
-from personahub.llm.governor import Governor, Limits
+from personahub.llm.governor import Governor
 from personahub.llm.governor_server import Address, GovernorServer, fetch_secret
 from personahub.llm.keys import credentials_of, read_key
-from personahub.llm.types import ChatCall
+from personahub.llm.types import ChatCall, EndpointLimits, Limits
 
 REMOTE = "https://api.example.com/v1"
 SECRET = "dapi-0123456789abcdef"
@@ -58,7 +58,7 @@ def test_without_databricks_a_secret_says_what_to_install(monkeypatch):
 
 
 def test_a_task_gets_the_secret_of_its_purchase_from_the_driver_and_no_other(databricks):
-    with GovernorServer(Governor(Limits(1)), secrets=["llm/openai", "llm/gone"]) as carrier:
+    with GovernorServer(Governor(Limits((EndpointLimits(1),))), secrets=["llm/openai", "llm/gone"]) as carrier:
         address = carrier.address
         assert asyncio.run(fetch_secret(address, "llm/openai")) == SECRET
         with pytest.raises(AuthenticationError, match="does not exist"):
@@ -140,3 +140,25 @@ def test_a_variable_of_a_header_that_is_not_set_is_told_before_anything_is_sent(
     monkeypatch.delenv("GATEWAY", raising=False)
     with pytest.raises(AuthenticationError, match=r"GATEWAY, which headers\.x-gateway names, is not set"):
         read_key(Model(headers={"x-gateway": "${GATEWAY}"}))
+
+
+@pytest.mark.parametrize(
+    ("path", "settings"),
+    [
+        ("/openai/v1", {}),  # takes a bearer token, and wants no version
+        ("/openai/deployments/mock", {"headers": {"api-key": "${api_key}"}, "query": {"api-version": "2024-10-21"}}),
+    ],
+)
+def test_azure_on_its_newer_and_its_older_path(mock_server, monkeypatch, path, settings):
+    monkeypatch.setenv("AZURE_KEY", "right-0123")
+    base_url = mock_server(like="azure", key="right-0123").base_url.replace("/v1", path)
+    model = Model(base_url=base_url, api_key_env="AZURE_KEY", generation_params={}, **settings)
+
+    async def ask():
+        client = ChatClient(model, read_key(model), Dialect("none"))
+        try:
+            return await client.attempt(ChatCall("", "", 0, "p", "1", [{"role": "user", "content": "hi"}]))
+        finally:
+            await client.close()
+
+    assert asyncio.run(ask()).kind is None

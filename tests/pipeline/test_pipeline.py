@@ -188,8 +188,9 @@ def test_a_refused_key_and_a_dead_endpoint_buy_nothing(people, hub_of, monkeypat
         with pytest.raises(AuthenticationError, match=r"models\.default: cannot read the key from api_key_file /nowhere/key"):
             run(unread, "synthesize")
         assert server.stats()["sold"] == 0
+    model = config.models["default"]
     with pytest.raises(EndpointError, match="does not answer as"), pipeline.open_hub(config) as hub:
-        dialect_of(hub, RequestBatch("synthesize", "examples", hub.store.table("requests"), config.models["default"], {}))
+        dialect_of(hub, RequestBatch("synthesize", "examples", hub.store.table("requests"), model, {}), model)
     with pytest.raises(EndpointError, match="attempts failed"):
         run(blind, "synthesize")
     ledger = table(config, "completions").collect()

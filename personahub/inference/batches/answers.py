@@ -8,7 +8,7 @@ from typing import Any
 
 from personahub.errors import ErrorKind
 from personahub.llm import error_responses, responses, retry
-from personahub.llm.governor import ERROR_MINIMUM
+from personahub.llm.endpoint_health import ERROR_MINIMUM
 from personahub.llm.retry import Decision, Tries
 from personahub.llm.tracked_calls import TrackedCall
 from personahub.llm.types import Attempt, ChatCall, Outcome, Usage

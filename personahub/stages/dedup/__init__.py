@@ -107,7 +107,7 @@ def vectors_at_most(hub: Hub, texts: int) -> list[Estimate]:
         return []
     model, tokens, calls = hub.config.models[settings.model], texts * TOKENS_OF_A_PERSONA, -(-texts // settings.texts_per_request)
     cost, note = model.cost_usd(tokens, 0), "at most so many"
-    return [Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.base_url, note, texts=texts)]
+    return [Estimate(NAME, "vectors", calls, 0, tokens, 0, cost, model.model, model.address, note, texts=texts)]
 
 
 def models(config: Config) -> Iterator[ModelUse]:

@@ -118,7 +118,7 @@ def _hours(hub: Hub, calls: int, tokens: int, seconds: float | None) -> float | 
     """By the places and the limits of the endpoint, whichever holds longest."""
     model = hub.config.models[hub.config.persona_to_persona.model]
     minutes = [
-        calls * seconds / model.max_concurrent_requests / 60 if seconds is not None else None,
+        calls * seconds / model.places / 60 if seconds is not None else None,
         calls / model.max_requests_per_minute if model.max_requests_per_minute else None,
         tokens / model.max_tokens_per_minute if model.max_tokens_per_minute else None,
     ]
