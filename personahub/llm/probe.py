@@ -53,7 +53,7 @@ class Probe:
 
 
 VERSION = "2"  # of what a probe asks
-_THOUGHTFUL = "How many vowels are there in the word 'lighthouse'? Think, then answer with the number."
+_THOUGHTFUL = "How many vowels are there in the word 'rainbow'? Think, then answer with the number."
 _PROBE_TRIES = 6  # requests per format; only transient failures, and odd answers once, are asked again
 _PROBE_WAIT = 30.0  # seconds; the longest wait between two of them
 _ANSWERED_ODDLY = (
@@ -199,7 +199,11 @@ def probe_call(
     """A tiny request, or one with these messages. Its answer is never reused, so its id is of this moment."""
     identity = content_id(canonical_json(["probe", model.base_url, model.model, tried, name, time.time_ns()]))
     # the names in a schema are such as no model comes up with: an answer that has them has seen the schema
-    asked = _THOUGHTFUL if schema is None else "Make up a short example of such an answer, with a few words in each text."
+    asked = (
+        _THOUGHTFUL
+        if schema is None
+        else "Make up a short example of such an answer, about a rainbow, with a few words in each text."
+    )
     messages = messages or [{"role": "user", "content": asked}]
     return ChatCall(identity, model.base_url, 0, name_of(tried), VERSION, messages, schema, name)
 

@@ -9,7 +9,7 @@ from personahub.ids import content_id
 from personahub.llm.chat import ChatClient
 from personahub.llm.dialects import CUT_AT, Dialect
 from personahub.llm.probe import Probe, ask, probe_call
-from personahub.llm.prompt_cuts import WHERE
+from personahub.llm.prompt_cuts import LEAST, WHERE
 from personahub.llm.types import Attempt, ChatCall
 
 READS = "reads_characters"  # the capability: the longest prompt, in characters, that was read whole
@@ -39,7 +39,7 @@ async def probe_window(model: Model, key: str | None, dialect: Dialect, characte
 
 
 def _judged(characters: int, whole: Attempt, half: Attempt, made: list[tuple[ChatCall, Attempt]]) -> Probe:
-    told, of_half = (0 if attempt.usage.estimated else attempt.usage.prompt for attempt in (whole, half))
+    told, of_half = _told(whole), _told(half)
     fits = told >= 2 * _SHORT_OF * of_half if told and of_half else not _repeats(half, characters // 2)
     if fits:
         note = (
@@ -70,7 +70,7 @@ def messages(characters: int) -> list[dict[str, str]]:
     days: list[str] = []
     room = characters - len(system) - len(begin) - len(end)
     while room > 0:
-        days.append(f"On day {len(days) + 1} of the voyage the wind came from the west and nothing else was written down.\n")
+        days.append(f"On day {len(days) + 1} of the voyage there was a rainbow in the west and nothing else was written down.\n")
         room -= len(days[-1])
     return [{"role": "system", "content": system}, {"role": "user", "content": begin + "".join(days) + end}]
 
@@ -79,6 +79,11 @@ def words(characters: int) -> Sequence[str]:
     """Two code words that nobody can guess, the same for the same length."""
     digits = content_id(f"window {characters}")
     return f"amber{digits[:4]}", f"cedar{digits[4:8]}"
+
+
+def _told(attempt: Attempt) -> int:
+    """The prompt's tokens; 0 where they are not told, or are no count of so long a prompt."""
+    return 0 if attempt.usage.estimated or attempt.usage.prompt < LEAST else attempt.usage.prompt
 
 
 def _repeats(attempt: Attempt, characters: int) -> bool:

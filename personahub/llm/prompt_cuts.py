@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 WHERE = "Ollama: OLLAMA_CONTEXT_LENGTH; llama.cpp: --ctx-size"  # where a window is set
 _LONG = 6000  # characters: less fits into any window
-_LEAST = 512  # tokens: a smaller count of a long prompt is no window, but a count that nobody made
+LEAST = 512  # tokens: a smaller count of a long prompt is no window, but a count that nobody made
 _CHARACTERS_PER_TOKEN = 6  # more than of any prose: what is below is looked at more closely
 _TOKENS_PER_WORD = 0.7  # a tokeniser gives a word one token or more, but for rare pairs of words
 
@@ -16,7 +16,7 @@ def was_cut(prompt_tokens: int, messages: Sequence[Mapping[str, str]], cut_at: i
     """By the endpoint's own count of the prompt's tokens: fewer than these messages can have, or `cut_at`, which it tells of every one
     that it cuts. Never where it tells none.
     """
-    if prompt_tokens < _LEAST:
+    if prompt_tokens < LEAST:
         return False
     if cut_at is not None and abs(prompt_tokens - cut_at) <= 1:
         return True

@@ -330,3 +330,19 @@ def test_a_weight_is_the_share_of_an_endpoint_that_has_room(loop):
     scheduler.close_input()
     assert len(drain(scheduler)) == 300
     assert 2.0 <= clients[0].asked / clients[1].asked <= 4.0
+
+
+def test_parameters_that_a_real_server_refuses_cost_no_try_and_no_answer(loop):
+    with mockserver.start(port=0, capacity=16, median=0.01, like="openai") as server:
+        params = {"max_tokens": 512, "temperature": 0.5}
+        model = Model(base_url=server.base_url, max_concurrent_requests=16, generation_params=params, max_retries=0)
+        governor = Governor(Limits((EndpointLimits(16),), max_error_rate=0.05), total=120)
+        with running(loop, model, LocalLink(governor)) as (scheduler,):
+            scheduler.offer(calls(120))
+            scheduler.close_input()
+            outcomes = drain(scheduler)
+        stats = server.stats()
+    assert [outcome.kind for outcome in outcomes] == [None] * 120
+    assert governor.stop is None
+    assert 2 <= stats["by_status"]["400"] <= 32  # those that were in flight when the first refusals came
+    assert (stats["sold"], stats["bought_twice"]) == (120, 0)
