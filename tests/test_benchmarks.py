@@ -30,6 +30,7 @@ CASES = {
     "limits": ("places --calls 100 --places 8 --told 16 --median 0.01", r"body \d\.\d+ .* 429s \d+\.\d%"),
     "llm_stage": ("--calls 100 --places 8 --median 0.01", r"places busy, to the last request +\d\.\d+ +bare loop \d\.\d+"),
 }
+OF_A_KIND = ("faults", "--calls 60 --median 0.01 --like gemini", r"gemini +\d+ +\d+\.\d% +\d+ +0 ")
 
 
 def test_each_benchmark_has_a_cheap_run_and_a_line_in_the_results():
@@ -43,9 +44,8 @@ def test_each_benchmark_has_a_cheap_run_and_a_line_in_the_results():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_it_runs_and_prints_its_figures(name, tmp_path):
-    arguments, figures = CASES[name]
+@pytest.mark.parametrize(("name", "arguments", "figures"), [*((name, *case) for name, case in CASES.items()), OF_A_KIND])
+def test_it_runs_and_prints_its_figures(name, arguments, figures, tmp_path):
     command = [sys.executable, BENCHMARKS / f"{name}.py", *arguments.split()]
     done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from personahub import schemas
+from personahub.config import load
 from personahub.errors import ErrorKind
+from personahub.mockserver.profiles import PROFILES
 from personahub.stages import STAGES
 
 HOUSE = Path(__file__).resolve().parents[1]
@@ -55,3 +57,14 @@ def test_every_kind_of_error_is_explained():
     page = (HOUSE / "docs" / "architecture" / "paid-calls.md").read_text().partition("| `error_kind` |")[2].partition("\n\n")[0]
     listed = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in page.splitlines()[2:]))
     assert sorted(listed) == sorted(kind.value for kind in ErrorKind)
+
+
+def test_endpoints_md_sets_up_each_kind_of_server(tmp_path):
+    page = (HOUSE / "docs" / "endpoints.md").read_text()
+    blocks = dict(re.findall(r"^\*\*(\w+)\*\*.*?```yaml\n(.*?)```", page, re.MULTILINE | re.DOTALL))
+    assert blocks.keys() == PROFILES.keys()
+    for name, block in blocks.items():
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(block)
+        assert load([file]).models["default"].base_url in block
+        assert block.count("\n") == 5
