@@ -15,7 +15,7 @@ from personahub.inference.batches.purchase import buy_in_batches, wait_for_batch
 from personahub.inference.chat_work import Chats
 from personahub.inference.pending import AT_MAX_TOKENS, PendingRequests, RequestBatch, estimate, estimate_at_most, find_pending
 from personahub.inference.pool import pool_of
-from personahub.inference.preflight import check_prices, dialect_of, limits_of, longest_request, tokens_at_most
+from personahub.inference.preflight import check_prices, dialect_of, limits_of, longest_prompt, longest_request
 from personahub.inference.purchase import Purchase, PurchaseResult, confirm_purchase, execute_purchase, with_alias
 from personahub.inference.recovery import drain_journals, lease_folder
 from personahub.storage.hub import Hub
@@ -54,11 +54,11 @@ def buy(hub: Hub, batch: RequestBatch, *, wait: bool = True) -> PurchaseResult:
     if pending.calls and not confirm_purchase(hub, estimate(hub.store, batch, pending)):
         raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):
-        prompts, longest = dict(batch.prompts), longest_request(batch, pending)
+        prompts, longest = dict(batch.prompts), longest_prompt(batch, pending)
         if in_batches:
             return buy_in_batches(hub, batch, pending, Chats(dialect_of(hub, batch, batch.model, longest), prompts))
         model, members = pool_of(hub, batch.model, lambda one: Chats(dialect_of(hub, batch, one, longest), prompts))
         known = model.response_format == "auto"
-        limits = limits_of(hub, model, tokens_at_most(longest), model.max_answer_tokens, known=known)
+        limits = limits_of(hub, model, longest_request(batch, pending), model.max_answer_tokens, known=known)
         purchase = Purchase(batch.stage, batch.purpose, model, members, pending.rows, pending.calls, limits)
         return execute_purchase(hub, purchase, pending.reused, batch.early_stop)

@@ -140,3 +140,8 @@ def characters(prompt: Prompt, variables: str | None) -> int:
     if variables is None:
         return schema + len(prompt.system) + 2 * len(prompt.user) + 400
     return schema + sum(len(message["content"]) for message in prompt.render(orjson.loads(variables)))
+
+
+def characters_of_template(prompt: Prompt) -> int:
+    """Of what is the same for all requests, the answer's schema included; about as many as are rendered."""
+    return (len(orjson.dumps(prompt.schema)) if prompt.schema else 0) + len(prompt.system) + len(prompt.user)

@@ -16,7 +16,7 @@ from personahub.errors import AuthenticationError, BudgetExceeded, ConfigError, 
 from personahub.inference import executor
 from personahub.inference.batches import tables
 from personahub.inference.chat_work import completions_batch, ledger_row
-from personahub.inference.pending import PendingRequests, RequestBatch, characters
+from personahub.inference.pending import PendingRequests, RequestBatch, characters, characters_of_template
 from personahub.inference.recovery import journal_folder
 from personahub.inference.windows import commit_floor
 from personahub.inference.work import Work
@@ -95,13 +95,14 @@ def spent_usd(store: Store) -> float:
 
 
 def longest_request(batch: RequestBatch, pending: PendingRequests) -> int:
-    """An upper estimate, in characters of the prompt."""
-    return pending.longest + max(characters(prompt, None) for prompt in batch.prompts.values())
+    """An upper estimate, in tokens of the prompt."""
+    fixed = max(characters(prompt, None) for prompt in batch.prompts.values())
+    return math.ceil((pending.longest + fixed) / MIN_BYTES_PER_TOKEN)
 
 
-def tokens_at_most(characters: int) -> int:
-    """An upper estimate for a prompt."""
-    return math.ceil(characters / MIN_BYTES_PER_TOKEN)
+def longest_prompt(batch: RequestBatch, pending: PendingRequests) -> int:
+    """About so many characters."""
+    return pending.longest + max(characters_of_template(prompt) for prompt in batch.prompts.values())
 
 
 def ask_executors(hub: Hub, model: Model, work: Work, governor: Governor, stack: ExitStack) -> tuple[Address | None, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 from personahub import stages
 from personahub.config import Config, Model
 from personahub.errors import AuthenticationError, ErrorKind
-from personahub.inference.pending import characters
+from personahub.inference.pending import characters_of_template
 from personahub.inference.preflight import remember, write_down
 from personahub.llm import facts, own_loop
 from personahub.llm.dialects import CUT_AT, Dialect, from_capabilities
@@ -78,7 +78,7 @@ def _checked(model: Model, alias: str, uses: list[tuple[str, ModelUse]]) -> Endp
     found = own_loop.run(probe(model, key, {**schemas, FREE_TEXT: None}))
     dialect = from_capabilities(model, schemas, found.found)
     probes: tuple[tuple[str, Probe], ...] = ((stage, found),)
-    longest = max((use.characters + characters(prompt, None) for _, use in uses for prompt in use.prompts), default=0)
+    longest = max((use.characters + characters_of_template(prompt) for _, use in uses for prompt in use.prompts), default=0)
     window = None
     if found.found and longest > READ_BY_ALL:
         window = own_loop.run(probe_window(model, key, dialect, longest))
