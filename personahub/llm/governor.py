@@ -225,7 +225,8 @@ class Governor:
     def _told(self, now: float) -> str:
         """The endpoints that are out, for people."""
         out = ((each.limits.name, each.outage) for each in self._endpoints if each.outage and each.outage.kind != UNTRIED)
-        return "; ".join(f"{name} has been out for {now - outage.since:.0f} s ({outage.reason})" for name, outage in out)
+        told = ((name, now - each.since, each.reason.removeprefix(f"no connection to {name}: ")) for name, each in out)
+        return "; ".join(f"{name} has been out for {seconds:.0f} s ({reason})" for name, seconds, reason in told)
 
     def _outages(self, now: float) -> str | None:
         told = self._told(now)

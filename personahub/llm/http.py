@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import ipaddress
 import json
+import os
 import re
 import ssl
 import time
@@ -173,8 +174,12 @@ def _failed(error: Exception, model: Model) -> Attempt:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         message = f"no connection to {model.base_url} within {_connect_seconds(model):g} s"
         return Attempt(ErrorKind.CONNECTION, message=message, down=True)
+    if isinstance(error, aiohttp.ClientSSLError):  # there, but not to be trusted: no waiting mends that
+        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {error}")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {error}", down=True)
+        cause = error.os_error  # the error's own words name the host again
+        why = os.strerror(cause.errno or 0) if isinstance(cause, ConnectionError) else cause.strerror or cause
+        return Attempt(ErrorKind.CONNECTION, message=f"no connection to {model.base_url}: {why}", down=True)
     if isinstance(error, asyncio.TimeoutError):
         message = f"no whole response within request_timeout ({model.request_timeout:g} s)"
         return Attempt(ErrorKind.TIMEOUT, message=message, usage=UNTOLD)

@@ -110,6 +110,15 @@ def test_a_stage_that_stops_says_why_and_promises_no_end():
     assert line("synthesize", stopping).endswith("not answered: 2, stopping: interrupted")
 
 
+def test_an_endpoint_that_is_out_is_told_until_the_stage_stops():
+    out = dataclasses.replace(NOW, out="http://a has been out for 9 s (refused)")
+    console = paper(width=120)
+    console.print(terminal.panel("synthesize", out))
+    assert "http://a has been out for 9 s (refused)" in console.file.getvalue()
+    assert terminal.line("synthesize", out).endswith(", http://a has been out for 9 s (refused)")
+    assert terminal.line("synthesize", dataclasses.replace(out, stop="it is gone")).endswith(", stopping: it is gone")
+
+
 def test_the_panel_fits_a_narrow_terminal():
     console = paper(width=40)
     console.print(panel("synthesize", NOW))
