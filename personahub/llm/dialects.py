@@ -3,6 +3,10 @@
 Servers that call themselves OpenAI-compatible differ in the names of parameters, in those that they refuse, and in the structured output
 that a schema gets through. What differs is found out by `probe` before a run, learned from refusals during it, and kept as rows of
 `endpoint_capabilities`. No id of a completion knows of it: ids hold what the user asked for.
+
+What servers refuse: max_tokens and temperature (koosoli/ESPHomeDesigner#379), seed, user and whatever is not theirs
+(mistralai/platform-docs-public#7), a schema for one of its keywords (ggml-org/llama.cpp#26596, where it says maxLength; Gemini and others
+have lists of their own), json_schema as such (DeepSeek: llm-exe#662).
 """
 
 import json

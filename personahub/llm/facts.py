@@ -17,7 +17,8 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def of_body(body: Any, *, schema: bool) -> dict[str, str]:
-    """Of a chat completion: whether tokens are told, those of a cache too, and what was thought. schema: was one asked for?
+    """Of a chat completion: whether tokens are told, those of a cache too, and what was thought. schema: was one asked for? A grammar
+    may leave no room for thoughts (vllm-project/vllm#47027).
 
     Nothing of what is no chat completion.
     """

@@ -90,7 +90,9 @@ def _blank_tail(text: str) -> bool:
 
 
 def _ran_away(text: str, schema: Mapping[str, Any] | None, common: dict[str, Any]) -> Attempt:
-    """Blanks to the last token, which grammars allow between any two marks of JSON; an answer that is whole before them is an answer."""
+    """Blanks to the last token, which grammars allow between any two marks of JSON (vllm-project/vllm#38696, sgl-project/sglang#8250); an
+    answer that is whole before them is an answer.
+    """
     if schema is not None:
         try:
             if json_answers.check(schema)(json_answers.whole(text)) is None:
@@ -106,7 +108,7 @@ def _ran_away(text: str, schema: Mapping[str, Any] | None, common: dict[str, Any
 
 
 def _misplaced(message: Mapping[str, Any], why_not: json_answers.WhyNot) -> str | None:
-    """The answer where the content is empty: servers file it under reasoning, or as the arguments of a tool call.
+    """The answer where the content is empty: servers file it under reasoning (sgl-project/sglang#14821), or as arguments of a tool call.
 
     Only what satisfies the schema as a whole: a draft amid thoughts is none.
     """
