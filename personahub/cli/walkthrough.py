@@ -20,8 +20,7 @@ TURNS = 2  # of the user, in conversations
 
 SMALL = (
     f"A real model answers here: {localmodel.NAME}, on this machine, at no cost. It is a very small one: it repeats the prompt and itself, "
-    "much of what it writes is refused, and what is kept is weak. A hub of your own asks a larger one, of any server that speaks the "
-    "OpenAI API."
+    "and what is not refused is weak, too. A hub of your own asks a larger one, of any server that speaks the OpenAI API."
 )
 TEXTS, RELATIONS, PEOPLE, TASKS = 5, ("read", "dislike"), 3, ("instruction", "math")  # an answer takes seconds
 
@@ -107,7 +106,7 @@ def with_model(out: Path, console: Console, *, verbose: bool = False) -> None:
             for result in pipeline.run(hub, ["text-to-persona", "dedup", "synthesize"]):
                 views.result(console, result)
             shown, state, progress = figures.samples(hub.store.table), pipeline.status(hub), pipeline.progress(hub)
-            refused = figures.refused(hub.store.table)
+            refused = figures.refused(hub.store.table, n=8)
     console.rule("personas and the texts they came from")
     views.samples(console, figures.Samples(shown.personas, ()))
     console.rule("an example of every task, and the persona it was made with")
