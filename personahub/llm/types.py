@@ -117,8 +117,8 @@ class Outcome:
     latency_s: float  # of the last attempt
     attempts: int
     created_at: float  # seconds since the epoch, when the outcome was known
-    endpoint: int = 0  # of the pool: which one answered
     vectors: tuple[str, ...] = ()  # of EmbeddingCall, in their order; none where there was no answer
+    endpoint: int = 0  # of the pool: which one answered
 
 
 @dataclass(slots=True)

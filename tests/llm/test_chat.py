@@ -159,9 +159,13 @@ def test_a_body_that_drips_in_time_is_an_answer(mock_server):
 
 def test_a_refused_connection(unused_port):
     (attempt,) = ask(f"http://127.0.0.1:{unused_port}/v1", call_of("hi"))
-    assert attempt.kind is ErrorKind.CONNECTION
-    assert str(unused_port) in attempt.message
-    assert attempt.usage == Usage()
+    assert (attempt.kind, attempt.down, attempt.usage) == (ErrorKind.CONNECTION, True, Usage())
+    assert attempt.message == f"no connection to http://127.0.0.1:{unused_port}/v1: Connection refused"
+
+
+def test_a_server_that_speaks_no_tls_is_there_and_not_waited_for(quick_server):
+    (attempt,) = ask(quick_server.base_url.replace("http:", "https:"), call_of("hi"))
+    assert (attempt.kind, attempt.down, attempt.usage) == (ErrorKind.CONNECTION, False, Usage())
 
 
 def test_a_connection_that_never_comes_is_not_billed():

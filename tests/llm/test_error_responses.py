@@ -116,3 +116,10 @@ def test_retry_after_as_a_date_is_the_time_until_then():
 )
 def test_parameters_that_a_refusal_names(status, body, named):
     assert error_responses.judge_error(status, body, {}).named == named
+
+
+@pytest.mark.parametrize(
+    ("status", "down"), [(500, False), (501, False), (502, True), (503, True), (504, True), (521, True), (529, False)]
+)
+def test_a_gateway_without_its_server_says_that_it_is_down(status, down):
+    assert error_responses.judge_error(status, None, {}).down is down
