@@ -1,12 +1,12 @@
 """All that is pending of one purpose, bought batch by batch, and waited for until it is answered."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from personahub.errors import BudgetExceeded, EndpointError
+from personahub.errors import BudgetExceeded, ConfigError, EndpointError
 from personahub.inference.batches import requests, tables
 from personahub.inference.batches.desk import Desk
 from personahub.inference.batches.requests import Line, Lines, Previous, Room
@@ -16,6 +16,7 @@ from personahub.inference.chat_work import Chats
 from personahub.inference.pending import PendingRequests, RequestBatch, find_pending, pending_scratch
 from personahub.inference.preflight import BUDGET_MESSAGE, committed_usd
 from personahub.inference.purchase import PurchaseResult
+from personahub.llm.keys import read_key
 from personahub.llm.retry import BAD_ANSWER
 from personahub.storage.delta import Store
 from personahub.storage.hub import Hub
@@ -68,9 +69,10 @@ def buy_in_batches(hub: Hub, batch: RequestBatch, pending: PendingRequests, work
 def _one_round(hub: Hub, batch: RequestBatch, pending: PendingRequests, waiting: Waiting, work: Chats) -> str | None:
     """Submit all that is pending, and wait until every open batch has ended. Returns why an early stop had enough, or None."""
     lines = _lines_of(hub.store, batch, pending.rows, work)
-    while (lines and not waiting.stop.is_set()) or waiting.open:
+    while lines or waiting.open:
+        waiting.leave_if_stopped()
         one_by_one = batch.early_stop is not None and waiting.open
-        if not one_by_one and not waiting.stop.is_set() and lines:
+        if lines and not one_by_one:
             room = _room(hub, batch, waiting)
             taken = lines.take(room)
             if not taken and not waiting.open:  # one alone is tried, whatever was estimated of the tokens that may wait
@@ -79,15 +81,21 @@ def _one_round(hub: Hub, batch: RequestBatch, pending: PendingRequests, waiting:
                 waiting.add(waiting.desk.submit(taken, batch.stage, batch.purpose, batch.model, dict(batch.prompts)))
                 continue
             if not waiting.open:
-                raise BudgetExceeded(BUDGET_MESSAGE)
+                _raise_no_room(hub, batch)
         for ended in waiting.look():
             if batch.early_stop is not None and ended.state != NOT_MADE:
                 ids = tables.requests_of(hub.store, ended).select("completion_id")
                 enough = batch.early_stop(batch.requests.join(ids, on="completion_id", how="left_semi"))
                 if enough is not None:
                     return enough
-    waiting.leave_if_stopped()
     return None
+
+
+def _raise_no_room(hub: Hub, batch: RequestBatch) -> NoReturn:
+    if hub.config.inference.budget_usd is not None:
+        raise BudgetExceeded(BUDGET_MESSAGE)
+    alias, most = hub.config.alias_of(batch.model), batch.model.batch.max_bytes
+    raise ConfigError(f"models.{alias}.batch.max_bytes: a request of {batch.stage} is larger than {most:,} bytes")
 
 
 def _room(hub: Hub, batch: RequestBatch, waiting: Waiting) -> Room:
@@ -104,7 +112,7 @@ def _room(hub: Hub, batch: RequestBatch, waiting: Waiting) -> Room:
 
 
 def _lines_of(store: Store, batch: RequestBatch, rows: DataFrame, work: Chats) -> Lines:
-    client = work.client(batch.model, None)
+    client = work.client(batch.model, read_key(batch.model))  # for its bodies only
     rows = _with_previous(store, rows)
 
     def fetch(after: str, count: int) -> list[Any]:

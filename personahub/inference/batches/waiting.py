@@ -43,7 +43,7 @@ class Waiting:
         """After a pause, all open batches once: those that have ended by now, with their answers in the ledger."""
         self.leave_if_stopped()
         self.stop.wait(pause(time.monotonic() - self._news))
-        ended = []
+        ended, held = [], sum(state.prompt_tokens for state in self.open)
         for number, state in enumerate(self.open):
             self.leave_if_stopped()
             try:
@@ -56,7 +56,7 @@ class Waiting:
                 ended.append(found)
         self.open = [state for state in self.open if state.is_open]
         for state in ended:
-            self._note(state)
+            self._note(state, held)
         self._tell()
         return ended
 
@@ -73,12 +73,13 @@ class Waiting:
                 "with `personahub batches cancel`"
             )
 
-    def _note(self, state: BatchState) -> None:
+    def _note(self, state: BatchState, held: int) -> None:
+        """held: the tokens of all batches that were open with it."""
         self._news = time.monotonic()
         if state.error:
             self.last_error = state.error
-        if state.error and TOO_MANY_TOKENS in state.error and not self.open:
-            self.learned_tokens = max(1, state.prompt_tokens // 2)
+        if state.error and TOO_MANY_TOKENS in state.error:
+            self.learned_tokens = min(self.learned_tokens or held, max(1, held // 2))
 
     def _unheard(self, error: Unreachable) -> None:
         patience = max(model.deadline_seconds for model in self.hub.config.models.values())
