@@ -51,7 +51,7 @@ def test_each_request_ends_and_the_money_is_right(documents, tmp_path, kind):
     filled, count = documents
     shutil.copytree(filled, tmp_path / "hub")
     (tmp_path / "mine.yaml").write_text(BLOCKS[kind])
-    with mockserver.start(port=0, median=0.0, like=kind, fault_rate=0.3, faults=FAULTS, odd_rate=0.2) as server:
+    with mockserver.start(port=0, median=0.0, like=kind, fault_rate=0.2, faults=FAULTS, odd_rate=0.2) as server:
         path = "/openai/v1" if kind == "azure" else "/v1"
         model = {"base_url": server.base_url.removesuffix("/v1") + path, "generation_params": json.dumps(PARAMETERS), **PRICES}
         settings = {"root": tmp_path / "hub", "text_to_persona.max_text_characters": 40_000}
@@ -70,5 +70,5 @@ def test_each_request_ends_and_the_money_is_right(documents, tmp_path, kind):
     assert stats["bought_twice"] == 0
     assert {(kind, row.error_kind) for row in final} >= {each for each in DISLIKED.values() if each[0] == kind}
     assert sum(row.cost_usd for row in ledger if not row.tokens_estimated) == pytest.approx(usd(stats["told"]), abs=1e-9)
-    assert sum(row.cost_usd for row in ledger) >= usd(stats)
+    assert sum(row.cost_usd for row in ledger) >= usd(stats) - 1e-9
     assert kind != "litellm" or all(row.tokens_estimated for row in final)
