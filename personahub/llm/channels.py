@@ -37,10 +37,6 @@ class Channel:
     _down_in_a_row: int = 0
 
     @property
-    def has_room(self) -> bool:
-        return self.in_flight + self.held < self.grant.concurrency
-
-    @property
     def load(self) -> float:
         """The least is next."""
         return (self.in_flight + self.held + 1) / self.weight

@@ -170,10 +170,10 @@ class Scheduler:
 
     def _next(self) -> tuple[Channel, TrackedCall] | None:
         """The endpoint that has the least to do for its weight, of those with room, and a row that may go there."""
-        free = [channel for channel in self._channels if channel.has_room]
-        if len(free) > 1:
-            free.sort(key=lambda channel: channel.load)
-        for channel in free:
+        channels = self._channels if len(self._channels) == 1 else sorted(self._channels, key=lambda channel: channel.load)
+        for channel in channels:
+            if channel.in_flight + channel.held >= channel.grant.concurrency:
+                continue
             if channel.starts <= 0:
                 self._wake.set()
             elif (row := row_for(channel, self._again, self._new)) is not None:
