@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 from personahub import mockserver, schemas
 from personahub.config import Model
+from personahub.config.models import Endpoint
 from personahub.ids import canonical_json
 from personahub.inference import executor
 from personahub.inference.chat_work import Chats
@@ -177,3 +179,16 @@ def test_a_task_takes_a_secret_of_databricks_from_the_driver_and_not_from_the_pl
             plan = dataclasses.replace(plan, model=model, members=(executor.PoolMember(model, plan.work),))
             assert b"dapi" not in pickle.dumps(plan)
             assert [row["error_kind"] for row in answered(plan, staged(2))] == [None, None]
+
+
+def test_of_a_pool_the_ledger_says_which_endpoint_answered(server):
+    with mockserver.start(port=0, median=0.01) as other:
+        plan = plan_of(server)
+        urls = (server.base_url, other.base_url)
+        model = plan.model.model_copy(update={"endpoints": tuple(Endpoint(base_url=url) for url in urls)})
+        members = tuple(executor.PoolMember(each, plan.work) for each in model.pool)
+        limits = Limits((EndpointLimits(4), EndpointLimits(4)))
+        rows = answered(dataclasses.replace(plan, model=model, members=members, limits=limits), staged(60))
+        by = Counter(row["base_url"] for row in rows)
+        assert by == {server.base_url: server.stats()["requests"], other.base_url: other.stats()["requests"]}
+    assert (sum(by.values()), {row["model"] for row in rows}) == (60, {"mock"})
