@@ -108,6 +108,11 @@ def execute_purchase(hub: Hub, purchase: Purchase, reused: int, early_stop: Earl
         stack.enter_context(store.one_file_per_task())
         stack.enter_context(hub.ui.watch(purchase.stage, count, governor.snapshot))
         failure = run_windows(hub, plan, staged, layout, governor, early_stop)
+    if learned := governor.snapshot().errors.get(ErrorKind.UNSUPPORTED.value):
+        hub.ui.say(
+            f"{learned} requests were refused for a parameter that the endpoint has no use for, and were asked again in another way: "
+            "`personahub check-models` shows which"
+        )
     # of this purchase alone: a run may make several for one stage
     outcomes = store.table(work.table).where(F.col("run_id") == hub.run_id).join(purchase.rows, on=work.key, how="left_semi")
     answered, failed = outcomes.where("final").count(), outcomes.where("not final")

@@ -20,8 +20,8 @@ class Listening(Silent):
 
 
 @pytest.fixture
-def run(tmp_path, spark):
-    """Runs text-to-persona of two texts, one of them long, at a server -> (result, what was said, rows of a table by its name)."""
+def settings(tmp_path, spark):
+    """Of a hub with two texts, one of them long, that buys from a server."""
     texts = {
         "short": "A lighthouse keeper counts the ships. " * 8,
         "long": "A baker of rye bread writes about her oven and flour. " * 500,
@@ -29,13 +29,23 @@ def run(tmp_path, spark):
     (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"id": name, "text": text}) + "\n" for name, text in texts.items()))
 
     def made(server, *overrides):
-        settings = [
+        given = [
             f"root={tmp_path / 'hub'}", f"models.default.base_url={server.base_url}", "models.default.api_key_env=null",
             "documents.format=jsonl", f"documents.path={tmp_path / 'texts.jsonl'}", "documents.filters={}", "documents.languages=[]",
             "text_to_persona.max_text_characters=40000", *overrides,
         ]  # fmt: skip
+        return load(overrides=given)
+
+    return made
+
+
+@pytest.fixture
+def run(settings):
+    """Runs text-to-persona at a server -> (result, what was said, rows of a table by its name)."""
+
+    def made(server, *overrides):
         ui = Listening()
-        with pipeline.open_hub(load(overrides=settings), ui, spend=True) as hub:
+        with pipeline.open_hub(settings(server, *overrides), ui, spend=True) as hub:
             *_, result = pipeline.run(hub, ["documents", "text-to-persona"])
             rows = {name: hub.store.table(name).collect() for name in ("completions", "rejects", "endpoint_capabilities")}
         return result, ui.heard, rows
@@ -53,7 +63,7 @@ def test_a_server_that_cuts_prompts_is_found_out_and_its_answers_to_what_it_cut_
     assert {row.capability: row.value for row in rows["endpoint_capabilities"]}["cut_at"] == "4095"
     assert any("cuts the front off" in said for said in heard)
     assert result.counts["calls"] == 2
-    assert (again.counts["calls"], server and len(later["completions"])) == (0, len(rows["completions"]))
+    assert (again.counts["calls"], len(later["completions"])) == (0, len(rows["completions"]))
     assert first == 2 + len([row for row in rows["completions"] if row.purpose == "probe"])
 
 
@@ -66,6 +76,29 @@ def test_parameters_go_by_the_endpoints_names_and_no_id_knows_of_it(run):
     assert [row.error_kind for row in rows["completions"] if row.purpose == "personas"] == [None, None]
     assert refused == 2  # one for each name, by the probe alone
     assert sum("max_completion_tokens" in said or "temperature is left out" in said for said in heard) == 2
+    with mockserver.start(port=0, median=0.0, like="mistral") as learned_late:
+        config = ("models.default.generation_params={max_tokens: 512, seed: 7}", "models.default.response_format=json_schema")
+        result, heard, rows = run(learned_late, *config)
+    assert result.counts["calls"] == 2
+    assert any("refused for a parameter" in said for said in heard)
     with mockserver.start(port=0, median=0.0) as plain:
         again, _, _ = run(plain, asked)
         assert (again.counts["calls"], plain.stats()["requests"]) == (0, 0)
+
+
+def test_a_run_goes_by_what_check_models_found(settings, run):
+    with mockserver.start(port=0, median=0.0, like="deepseek", odd_rate=0.0) as server:
+        config = settings(server)
+        checked = pipeline.check_endpoints(config)
+        with pipeline.open_hub(config, Listening(), spend=True) as hub:
+            pipeline.keep_findings(hub, checked)
+        before = server.stats()["requests"]
+        result, _, rows = run(server)
+        assert server.stats()["requests"] == before + result.counts["calls"] == before + 2
+    (one,) = checked
+    found = dict(one.rows)
+    assert one.kind is None
+    assert found["structured output"].startswith("json_object: text_to_persona")
+    assert "are read whole" in found["long prompts"]
+    known = {row.capability: row.value for row in rows["endpoint_capabilities"]}
+    assert (known["usage"], known["cached_tokens"], known["cut_at"]) == ("told", "told", "")
