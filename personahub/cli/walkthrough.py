@@ -22,7 +22,7 @@ SMALL = (
     f"A real model answers here: {localmodel.NAME}, on this machine, at no cost. It is a very small one: it repeats the prompt and itself, "
     "and what is not refused is weak, too. A hub of your own asks a larger one, of any server that speaks the OpenAI API."
 )
-TEXTS, RELATIONS, PEOPLE, TASKS = 5, ("read", "dislike"), 3, ("instruction", "math")  # an answer takes seconds
+TEXTS, RELATIONS, PEOPLE, TASKS = 4, ("read", "dislike"), 3, ("instruction", "math")  # an answer takes seconds
 
 
 def demo(out: Path, console: Console, *, verbose: bool = False) -> None:
@@ -98,10 +98,9 @@ def with_model(out: Path, console: Console, *, verbose: bool = False) -> None:
             left = pipeline.estimates(hub, ["text-to-persona"])[0].calls
             if first is not None and left:
                 calls = left + PEOPLE * len(TASKS)
-                least = (
-                    calls * first.latency_s / localmodel.SLOTS
-                )  # if two at a time take as long as one, and none is asked again
-                span = f"{duration(least)} to {duration(2 * least)}"
+                # two at a time take longer than one, and some are asked again: on two busy cores it was 2.2 times as long as this
+                least = calls * first.latency_s / localmodel.SLOTS
+                span = f"{duration(least)} to {duration(3 * least)}"
                 ui.say(f"The first answer took {duration(first.latency_s)}. Up to {calls} more are asked for: that takes {span}.")
             for result in pipeline.run(hub, ["text-to-persona", "dedup", "synthesize"]):
                 views.result(console, result)
