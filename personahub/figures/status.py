@@ -116,7 +116,7 @@ def _calls(ledger: DataFrame) -> list[DataFrame]:
     spent = ledger.groupBy("stage", "purpose").agg(*money, unpriced).withColumn("figure", F.lit("spent"))
     newest = F.struct("final", "created_at", "error_kind")
     # formats that a probe found wanting are not asked for again
-    wanted = ledger.where((F.col("purpose") != "probe") | F.col("final"))
+    wanted = ledger.where((F.col("stage") != "probe") | F.col("final"))
     requests = wanted.groupBy("stage", "purpose", "completion_id").agg(F.max(newest).alias("last"))
     figure = F.when(F.col("last.final"), "final").otherwise("missing").alias("figure")
     stands = requests.groupBy("stage", "purpose", figure, F.col("last.error_kind").alias("name")).agg(F.count("*").alias("rows"))

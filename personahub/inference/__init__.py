@@ -15,13 +15,14 @@ from personahub.inference.batches.purchase import buy_in_batches, wait_for_batch
 from personahub.inference.chat_work import Chats
 from personahub.inference.pending import AT_MAX_TOKENS, PendingRequests, RequestBatch, estimate, estimate_at_most, find_pending
 from personahub.inference.pool import pool_of
-from personahub.inference.preflight import check_prices, dialect_of, limits_of, longest_prompt, longest_request
+from personahub.inference.preflight import PROBE, check_prices, dialect_of, limits_of, longest_prompt, longest_request
 from personahub.inference.purchase import Purchase, PurchaseResult, confirm_purchase, execute_purchase, with_alias
 from personahub.inference.recovery import drain_journals, lease_folder
 from personahub.storage.hub import Hub
 
 __all__ = [
     "AT_MAX_TOKENS",
+    "PROBE",
     "PendingRequests",
     "PurchaseResult",
     "RequestBatch",

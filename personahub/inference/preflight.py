@@ -38,7 +38,9 @@ BUDGET_MESSAGE = (
     "Raise it and run again: the run goes on where it was"
 )
 PREFLIGHT_TASKS = 4
-PROBE = "probe"  # the purpose of requests that find out what an endpoint honours
+PROBE = (
+    "probe"  # in place of a stage, of requests that find out what an endpoint honours; their purpose is the stage that needs it
+)
 
 
 def check_prices(config: Config, model: Model, stage: str, *, answers: bool = True) -> None:
@@ -186,7 +188,7 @@ def capabilities(store: Store, model: Model, key: str) -> dict[str, str]:
 
 def write_down(hub: Hub, stage: str, model: Model, found: Probe) -> None:
     """What a probe cost, in the ledger; and what it says, to the user."""
-    rows = [ledger_row(outcome, stage, PROBE, hub.run_id, model) for outcome in found.outcomes()]
+    rows = [ledger_row(outcome, PROBE, stage, hub.run_id, model) for outcome in found.outcomes()]
     if rows:
         hub.store.append(hub.store.spark.createDataFrame(pa.Table.from_batches([completions_batch(rows)])), "completions")
     for note in found.notes:

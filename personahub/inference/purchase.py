@@ -26,7 +26,7 @@ from personahub.errors import (
 from personahub.inference import executor
 from personahub.inference.early_stop import ENOUGH, EarlyStop
 from personahub.inference.pending import pending_scratch
-from personahub.inference.preflight import BUDGET_MESSAGE, PROBE, ask_executors
+from personahub.inference.preflight import BUDGET_MESSAGE, ask_executors
 from personahub.inference.windows import layout_of, run_windows, write_windows
 from personahub.inference.work import Work
 from personahub.llm.governor import Governor, Limits
@@ -167,7 +167,7 @@ def _drain_on_interrupt(governor: Governor, ui: UserInterface) -> Iterator[None]
 
 def _has_been_served(store: Store, purchase: Purchase) -> bool:
     """Whether the stage has good answers in the ledger: then what it asks is not at fault as such, and a few refused texts stop nothing."""
-    good = F.col("final") & F.col("error_kind").isNull() & (F.col("purpose") != PROBE)
+    good = F.col("final") & F.col("error_kind").isNull()
     return not store.table(purchase.work.table).where(good & (F.col("stage") == purchase.stage)).isEmpty()
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from personahub import embeddings, figures, inference
 from personahub.embeddings import VectorBatch
 from personahub.errors import Interrupted, PersonahubError
-from personahub.inference import PurchaseResult, RequestBatch
+from personahub.inference import PROBE, PurchaseResult, RequestBatch
 from personahub.llm.embeddings import key_of
 from personahub.stages.stage import Batch, Counts, Rounds, RunStage, Stage
 from personahub.storage.hub import Hub
@@ -196,7 +196,8 @@ def _add(counts: dict[str, int], more: Counts) -> None:
 
 def _result(hub: Hub, stage: str, counts: dict[str, int], status: str, since: datetime, seconds: float) -> StageResult:
     """With what both ledgers booked to the stage since then: one run can enter a stage several times."""
-    of_stage = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= since) & (F.col("stage") == stage)
+    asked = (F.col("stage") == stage) | ((F.col("stage") == PROBE) & (F.col("purpose") == stage))
+    of_stage = (F.col("run_id") == hub.run_id) & (F.col("created_at") >= since) & asked
     completions, embeddings = (hub.store.table(name).where(of_stage) for name in ("completions", "embeddings"))
     # a batch holds no places
     models = [one for model in hub.config.models.values() if not model.batch.enabled for one in model.pool]

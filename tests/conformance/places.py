@@ -99,7 +99,7 @@ def tables(root):
     for name in schemas.TABLES:
         if (root / name / "_delta_log").exists():
             rows = list(rows_of(root / name))
-            rows = [row for row in rows if row.get("purpose") != "probe"]
+            rows = [row for row in rows if row.get("stage") != "probe"]
             if name == "embeddings":  # which texts share a request, and so its tokens, hangs on the order in which they are read
                 rows = [{**row, "prompt_tokens": None, "cost_usd": None} for row in rows] + [
                     {"all": sum(row["prompt_tokens"] for row in rows)}

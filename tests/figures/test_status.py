@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import datetime
 
 import pytest
@@ -97,8 +98,8 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
                 call("refused", True, "refused"),
                 call("missing", False, "timeout", second=1),
                 call("missing", False, "server", second=2),
-                call("json_schema", False, "bad_request", purpose="probe"),
-                call("json_object", True, purpose="probe"),
+                call("json_schema", False, "bad_request", stage="probe", purpose="text-to-persona"),
+                call("json_object", True, stage="probe", purpose="text-to-persona"),
             ],
             runs=[
                 {"stage": "text-to-persona", "seconds": 2.5, "status": "Interrupted", "created_at": day(1), "utilisation": 0.75},
@@ -106,7 +107,7 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
             ],
         )
     )
-    (stage,) = status.stages
+    probe, stage = status.stages  # in this order where none is told
     personas = Ledger(
         "text-to-persona",
         answered=2,
@@ -120,10 +121,11 @@ def test_the_ledger_counts_requests_and_sums_all_their_rows(tables):
         estimated=2,
         cost_usd=3.0,
     )
-    probe = stage.purposes["probe"]
-    assert stage.purposes["personas"] == personas
+    assert dataclasses.replace(stage, seconds=0.0, status=None, utilisation=None, purposes={}) == dataclasses.replace(
+        personas, purposes={}
+    )
     assert (probe.answered, probe.missing, probe.attempts) == (1, 0, 2)  # a format found wanting is not asked for again
-    assert (stage.answered, stage.attempts, stage.cost_usd) == (3, 16, 4.0)
+    assert (stage.answered, stage.attempts, stage.cost_usd) == (2, 14, 3.0)
     assert (stage.seconds, stage.status, stage.utilisation) == (4.0, "done", 0.75)
     assert (status.missing, status.cost_usd) == (1, 4.0)
 

@@ -64,7 +64,7 @@ def test_a_server_that_cuts_prompts_is_found_out_and_its_answers_to_what_it_cut_
     assert any("cuts the front off" in said for said in heard)
     assert result.counts["calls"] == 2
     assert (again.counts["calls"], len(later["completions"])) == (0, len(rows["completions"]))
-    assert first == 2 + len([row for row in rows["completions"] if row.purpose == "probe"])
+    assert first == 2 + len([row for row in rows["completions"] if row.stage == "probe"])
 
 
 def test_parameters_go_by_the_endpoints_names_and_no_id_knows_of_it(run):

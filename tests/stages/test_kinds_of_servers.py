@@ -63,7 +63,7 @@ def test_each_request_ends_and_the_money_is_right(documents, tmp_path, kind):
         ledger = hub.store.table("completions").collect()
         parsed = hub.store.table("lineage").select("parent_id").collect()
         rejects = hub.store.table("rejects").where("stage = 'text-to-persona'").collect()
-    final = [row for row in ledger if row.final and row.purpose != "probe"]
+    final = [row for row in ledger if row.final and row.stage != "probe"]
     assert len(final) == len({row.completion_id for row in final}) == count
     assert len({row.parent_id for row in parsed} | {row.source_id for row in rejects}) == count
     assert all(row.reason for row in rejects)

@@ -186,7 +186,7 @@ def test_conversations_go_on_from_first_turns_and_are_bought_once(config_of, tmp
         rows = hub.store.table("examples").collect()
         ledger = {row.completion_id: row for row in hub.store.table("completions").where("final").collect()}
     assert Counter(row.purpose for row in ledger.values())["examples"] == 12
-    assert result.counts["calls"] == sum(row.purpose != "probe" for row in ledger.values())  # all turns
+    assert result.counts["calls"] == sum(row.stage != "probe" for row in ledger.values())  # all turns
     talks = [json.loads(row.content) for row in rows if row.task == "conversation"]
     firsts = {row.completion_id for row in rows if row.task == "instruction"}
     assert len(talks) == 12
@@ -336,7 +336,7 @@ def test_personas_of_examples_that_have_none_are_inferred_once(config_of, tmp_pa
     assert endpoint.stats()["requests"] in (13, 14)  # a probe, where the endpoint was not known
     with pipeline.open_hub(config) as hub:
         ledger = hub.store.table("completions").where("final").collect()
-    assert Counter(row.purpose for row in ledger if row.purpose != "probe") == {"personas of few-shot examples": 8, "examples": 5}
+    assert Counter(row.purpose for row in ledger if row.stage != "probe") == {"personas of few-shot examples": 8, "examples": 5}
     assert run(config)[0]["calls"] == 0
     assert endpoint.stats()["bought_twice"] == 0
 
