@@ -180,7 +180,7 @@ class Desk:
         return asked
 
     def _has_served(self, state: BatchState) -> bool:
-        good = self.store.table("completions").where("final AND error_kind IS NULL AND purpose <> 'probe'")
+        good = self.store.table("completions").where("final AND error_kind IS NULL")
         return not good.where(good.stage == state.stage).isEmpty()
 
     def _model_of(self, state: BatchState) -> Model:

@@ -67,7 +67,7 @@ def run(settings, *stages):
 def rows(settings, *columns, table="completions", by=0):
     with pipeline.open_hub(load(overrides=settings)) as hub:
         found = hub.store.table(table)
-        found = found.where("final AND purpose <> 'probe'") if table == "completions" else found
+        found = found.where("final AND stage <> 'probe'") if table == "completions" else found
         return sorted((tuple(row) for row in found.select(*columns).collect()), key=lambda row: row[by])
 
 
@@ -75,7 +75,7 @@ def counted(server, settings):
     """The server's count without the probes, which are few and online."""
     stats = server.stats()
     with pipeline.open_hub(load(overrides=settings)) as hub:
-        probes = hub.store.table("completions").where("purpose = 'probe'").agg(F.sum("attempts")).collect()[0][0] or 0
+        probes = hub.store.table("completions").where("stage = 'probe'").agg(F.sum("attempts")).collect()[0][0] or 0
     return stats | {name: stats[name] - probes for name in ("requests", "sold", "billed", "distinct_bodies")}
 
 
