@@ -80,7 +80,7 @@ def _kinds(given: argparse.Namespace, people: Path) -> list[str]:
     broken, lines = [], []
     for kind in PROFILES if given.like == "all" else [given.like]:
         stats, rows = _run_like(given, people, kind)
-        final = [row for row in rows if row["final"] and row["purpose"] != "probe"]
+        final = [row for row in rows if row["final"] and row["stage"] != "probe"]
         answers = sum(row["error_kind"] is None for row in final)
         known, told = sum(row["cost_usd"] for row in rows if not row["tokens_estimated"]), _usd(stats["told"])
         booked, billed = sum(row["cost_usd"] for row in rows), _usd(stats)
@@ -110,7 +110,7 @@ def _run_like(given: argparse.Namespace, people: Path, kind: str) -> tuple[dict[
         values = {"max_concurrent_requests": given.places, **PRICES}
         model = {f"models.default.{name}": value for name, value in values.items()}
         personahub("run", "synthesize", "--yes", *settings(root, server, **model))
-        return server.stats(), rows_of(root, "completions", ["final", "purpose", "error_kind", "cost_usd", "tokens_estimated"])
+        return server.stats(), rows_of(root, "completions", ["final", "stage", "error_kind", "cost_usd", "tokens_estimated"])
 
 
 def _usd(tokens: dict[str, int]) -> float:
