@@ -12,7 +12,7 @@ from personahub.config import PersonaFilters
 from personahub.filters.mentions import person_meant, text_meant
 from personahub.filters.names import person_named
 from personahub.filters.not_a_person import not_a_person
-from personahub.filters.prompt_words import copied_from
+from personahub.filters.prompt_words import copied_from, subject_taken
 from personahub.text import COPIED_WORDS, IDEOGRAPH, MARK, UNSPACED, copied_run, words
 
 Verdict = tuple[str, str] | None  # (reason, detail), or None: fit
@@ -144,6 +144,8 @@ def _copied_prompt(persona: str, shown: Shown, filters: PersonaFilters) -> Verdi
         return "copied_prompt", found.group().strip()
     if shown.prompt and (copied := copied_from(persona, shown.prompt)):
         return "copied_prompt", f"the prompt's own words: {copied}"
+    if subject := subject_taken(persona, shown.parent, shown.prompt):
+        return "copied_prompt", f"the subject of the prompt's example: {subject}"
     own = words(persona)
     run = copied_run(own, *_words_of(shown.parent)) if len(own) >= COPIED_WORDS else None
     return ("copied_prompt", f"{COPIED_WORDS} words of the parent: {run}") if run else None

@@ -2,6 +2,7 @@
 that the prompt is written in.
 """
 
+import re
 from collections.abc import Sequence, Set
 from functools import lru_cache
 
@@ -10,6 +11,17 @@ from personahub.text import copied_run, words
 RUN = 7  # so many consecutive words of the prompt are a copy of it: a description of one's own shares three or four
 MIN_SHARED = 4  # words that a persona must share with one line to count as that line said again
 SHARE = 0.75  # of the different words of a persona, from which on it says nothing but that line
+
+# what the examples of all prompts are about, so that one rule finds what a model takes over from them in words of its own
+_EXAMPLES_SUBJECT = re.compile(r"\b(?:thatch\w*|[Rr]oof\w*|reeds?)\b")  # no name: Thatcher, Reed
+
+
+def subject_taken(text: str, parent: str, prompt: str) -> str | None:
+    """The word by which a text is about the subject of the prompt's example, in place of that of the parent it was asked about; or None."""
+    found = _EXAMPLES_SUBJECT.search(text)
+    if found is None or _EXAMPLES_SUBJECT.search(parent) or not _EXAMPLES_SUBJECT.search(prompt):
+        return None
+    return found.group()
 
 
 def copied_from(text: str, prompt: str, run_length: int = RUN) -> str | None:

@@ -1,5 +1,7 @@
 """Every reason has a text that gets it and a near miss that does not."""
 
+from importlib import resources
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,6 +155,15 @@ ASKED = """For each of these relations, describe one persona:
 def test_the_prompts_own_words_are_no_persona(text, copied):
     assert persona(text, prompt=ASKED) == ("copied_prompt" if copied else None)
     assert persona(text) is None
+
+
+@pytest.mark.parametrize("name", ["text_to_persona", "persona_to_persona"])
+def test_the_subject_of_the_prompts_example_is_not_taken_for_that_of_the_text(name):
+    own = (resources.files("personahub.prompts") / f"{name}.yaml").read_text()
+    homeowner = "A homeowner who is looking for ways to save money on the roof"
+    assert persona(homeowner, "A text on loans", own) == "copied_prompt"
+    assert persona(homeowner, "A text on roofs", own) is None
+    assert persona(homeowner) is None  # nothing was shown
 
 
 @settings(max_examples=300, deadline=None)

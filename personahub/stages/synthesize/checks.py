@@ -13,7 +13,7 @@ import orjson
 from personahub import filters
 from personahub.errors import ConfigError
 from personahub.filters.personas import count_words, language
-from personahub.filters.prompt_words import copied_from
+from personahub.filters.prompt_words import copied_from, subject_taken
 from personahub.filters.quantities import NUMBERED, quantity_in
 from personahub.llm import json_answers
 from personahub.stages.synthesize.code_check import why_no_code
@@ -139,8 +139,9 @@ def _words_of(example: str) -> tuple[list[str], frozenset[str]]:
 
 
 def not_the_prompt(answer: Answer) -> Verdict:
-    """A run of the prompt's own words, or one line of it and little else."""
+    """A run of the prompt's own words, one line of it and little else, or the subject of its example."""
     copied = copied_from(answer.text, answer.prompt, COPIED_WORDS)
+    copied = copied or subject_taken(answer.text, answer.persona, answer.prompt)
     return ("copied_prompt", copied) if copied else None
 
 
