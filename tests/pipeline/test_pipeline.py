@@ -100,7 +100,7 @@ def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path,
     assert table(config, "completions").where("purpose = 'examples'").count() == 6 * kept
     first_turns = table(config, "examples").where("task = 'instruction'").count()
     assert made["examples"] + made["rejects"] == 6 * kept + first_turns
-    probes = table(config, "completions").where("purpose = 'probe'").count()
+    probes = table(config, "completions").where("stage = 'probe'").count()
     assert probes == 8  # one for each schema
     assert demo.stats["requests"] == 3 * 40 + made["calls"] + probes
     again = {result.stage: result.counts for result in run(config)}
@@ -109,7 +109,7 @@ def test_from_documents_to_examples_and_again_without_a_purchase(demo, tmp_path,
 
     ledger = table(config, "completions")
     assert ledger.where("final").groupBy("completion_id").count().where("count > 1").count() == 0
-    assert ledger.where("purpose != 'probe'").count() == 3 * 40 + made["calls"]
+    assert ledger.where("stage != 'probe'").count() == 3 * 40 + made["calls"]
     lineage = table(config, "lineage")
     sources = table(config, "documents").select("document_id").union(table(config, "personas").select("persona_id"))
     assert lineage.join(sources.withColumnRenamed("document_id", "parent_id"), on="parent_id", how="left_anti").count() == 0

@@ -68,10 +68,8 @@ def documents(spark, *rows):
 
 def completions(spark, *rows):
     """rows: (completion_id, text, error_kind, final)."""
-    full = [
-        (name, "s", "personas", "x", 0, "mock", "u", "p", "1", text, "stop", final, kind, kind, 1, 1, None, 0.1, 1, "r", None)
-        for name, text, kind, final in rows
-    ]
+    told = [dict(completion_id=name, text=text, error_kind=kind, error_message=kind, final=final) for name, text, kind, final in rows]
+    full = [tuple({**dict.fromkeys(schemas.COMPLETIONS.names), **row}.values()) for row in told]
     return spark.createDataFrame(full, schemas.COMPLETIONS)
 
 

@@ -86,7 +86,7 @@ def test_each_vector_is_bought_once_over_all_batches_and_runs(endpoint, hub_of):
     assert ledger.where("final and dimensions = 64 and size(vector) = 64 and model = 'mock-embeddings'").count() == 16
     billed = ledger.agg(F.sum("prompt_tokens"), F.sum("cost_usd")).collect()[0]
     stats = endpoint.stats()
-    probe = table(config, "completions").where("purpose = 'probe'").collect()[0]
+    probe = table(config, "completions").where("stage = 'probe'").collect()[0]
     assert billed[0] + probe.prompt_tokens == stats["prompt_tokens"]
     assert result.prompt_tokens == billed[0] + probe.prompt_tokens
     assert billed[1] == pytest.approx(billed[0] / 1e6)

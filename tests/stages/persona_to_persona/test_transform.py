@@ -57,10 +57,8 @@ def frontier(spark, *rows):
 
 def completions(spark, *rows):
     """rows: (completion_id, text)."""
-    full = [
-        (name, ptp.NAME, "hop 1", "x", 0, "mock", "u", "p", "1", text, "stop", True, None, None, 1, 1, None, 0.1, 1, "r", None)
-        for name, text in rows
-    ]
+    told = [dict(completion_id=name, text=text, final=True) for name, text in rows]
+    full = [tuple({**dict.fromkeys(schemas.COMPLETIONS.names), **row}.values()) for row in told]
     return spark.createDataFrame(full, schemas.COMPLETIONS)
 
 
