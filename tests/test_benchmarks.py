@@ -28,6 +28,7 @@ CASES = {
     "incremental": ("--rows 200 --methods exact --base 0", r"exact +200 +\d+\.\d"),
     "languages": ("--rows 300 --methods exact", r"exact +Chinese +300 CPU +\d+\.\d s, \d+\.\d\d of Latin"),
     "limits": ("places --calls 100 --places 8 --told 16 --median 0.01", r"body \d\.\d+ .* 429s \d+\.\d%"),
+    "prompts": ("--pages 2 --parents 2 --examples 1", r"text-to-persona: 2 requests, kept 8; [^$]*\ntool: 1 requests, kept 1;"),
     "llm_stage": ("--calls 100 --places 8 --median 0.01", r"places busy, to the last request +\d\.\d+ +bare loop \d\.\d+"),
 }
 OF_A_KIND = ("faults", "--calls 60 --median 0.01 --like gemini", r"gemini +\d+ +\d+\.\d% +\d+ +0 ")
