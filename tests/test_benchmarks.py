@@ -21,6 +21,7 @@ HELPERS = {
 ELSEWHERE = {"kills"}  # tests/test_command.py
 SECONDS = 400
 CASES = {
+    "batch_kills": ("--kills 1 --calls 40 --size 10 --batch-seconds 2", r"1 kills, \d+ batches: 39 sold, 0 twice"),
     "calls": ("--calls 100 --new 20 --ledger 200 --base 0", r"anti-join of 20 new with a ledger of 200, core-seconds +\d+\.\d"),
     "dedup": ("--rows 300 --methods exact --base 15 --repeats 1", r"unverified 5x25 and components: \d+ removed, \d+ with no"),
     "embedding_dedup": ("--rows 400 --dimension 32 --base 0 --repeats 1", r"ours, warm +400 +-?\d+\.\d[^$]*\d+ true pairs"),
