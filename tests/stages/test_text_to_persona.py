@@ -68,7 +68,10 @@ def documents(spark, *rows):
 
 def completions(spark, *rows):
     """rows: (completion_id, text, error_kind, final)."""
-    told = [dict(completion_id=name, text=text, error_kind=kind, error_message=kind, final=final) for name, text, kind, final in rows]
+    told = [
+        {"completion_id": name, "text": text, "error_kind": kind, "error_message": kind, "final": final}
+        for name, text, kind, final in rows
+    ]
     full = [tuple({**dict.fromkeys(schemas.COMPLETIONS.names), **row}.values()) for row in told]
     return spark.createDataFrame(full, schemas.COMPLETIONS)
 

@@ -57,7 +57,7 @@ def frontier(spark, *rows):
 
 def completions(spark, *rows):
     """rows: (completion_id, text)."""
-    told = [dict(completion_id=name, text=text, final=True) for name, text in rows]
+    told = [{"completion_id": name, "text": text, "final": True} for name, text in rows]
     full = [tuple({**dict.fromkeys(schemas.COMPLETIONS.names), **row}.values()) for row in told]
     return spark.createDataFrame(full, schemas.COMPLETIONS)
 
