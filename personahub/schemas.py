@@ -198,6 +198,39 @@ REVIEWS = _table(
     created_at=T.TimestampType(),
 )
 
+# what one solver answered to one problem
+SOLUTIONS = _table(
+    example_id=_STRING,
+    solver=_STRING,  # its method and its model's name
+    method=_STRING,  # direct or program
+    model=_STRING,
+    answer=_STRING,  # null: none, for `reason`, or because the conditions allow none
+    conditions=_STRING,  # complete, missing or contradictory, as the solver says
+    program=_STRING,
+    status=_STRING,  # how its program ended, and the wall that it ran behind
+    strength=_STRING,
+    reason=_STRING,  # why there is neither an answer nor a fault of the conditions
+    detail=_STRING,
+    completion_id=_STRING,
+    run_id=_STRING,
+)
+
+# what the solutions of one problem come to
+VERDICTS = _table(
+    example_id=_STRING,
+    verification=_STRING,  # canonical JSON: solvers, min_agree and judge that it rests on
+    verdict=_STRING,  # agreed, disputed, unsolved, contradictory or invalid
+    answer=_STRING,  # that is agreed on
+    votes=_INT,  # solvers asked
+    agreed=_INT,  # of them, who agree
+    layer=_STRING,  # the least sure rule that the agreement needed
+    strength=_STRING,  # the weakest wall behind which programs of those who agree ran
+    pattern=_STRING,  # who gave the same answer as whom, by position: 0,2|1
+    evidence=_STRING,  # JSON: each vote, and each comparison with the rule that decided it
+    split=_STRING,  # test or train
+    run_id=_STRING,
+)
+
 # what was given to a Batch API: a row each time that the state of a batch changes; the one of the highest step holds
 BATCHES = _table(
     batch_id=_STRING,  # ours, which the endpoint has as metadata
@@ -276,6 +309,8 @@ TABLES: dict[str, T.StructType] = {
     "few_shot_pool": FEW_SHOT_POOL,
     "rejects": REJECTS,
     "reviews": REVIEWS,
+    "solutions": SOLUTIONS,
+    "verdicts": VERDICTS,
     "batches": BATCHES,
     "batch_requests": BATCH_REQUESTS,
     "tombstones": TOMBSTONES,
@@ -289,6 +324,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "duplicates": ("id", "kind"),
     "examples": ("example_id",),
     "few_shot_pool": ("draw", "position"),
+    "solutions": ("example_id", "completion_id"),
+    "verdicts": ("example_id", "verification"),
     "rejects": ("reject_id",),
     "tombstones": ("id", "kind"),
 }

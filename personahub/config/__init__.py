@@ -15,6 +15,7 @@ from personahub.config.personas import PersonaFilters, Personas
 from personahub.config.synthesis import Synthesis
 from personahub.config.text_to_persona import Relation, TextToPersona
 from personahub.config.values import expanded
+from personahub.config.verification import Solver, Verification
 
 __all__ = [
     "Bounds",
@@ -29,8 +30,10 @@ __all__ = [
     "Personas",
     "Relation",
     "SemanticDedup",
+    "Solver",
     "Synthesis",
     "TextToPersona",
+    "Verification",
     "at_root",
     "expanded",
     "load",

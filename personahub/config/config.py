@@ -12,6 +12,7 @@ from personahub.config.spark import Spark
 from personahub.config.synthesis import Synthesis
 from personahub.config.text_to_persona import TextToPersona
 from personahub.config.values import Place, Settings
+from personahub.config.verification import Verification
 from personahub.ids import canonical_json, content_id
 from personahub.text import nearest
 
@@ -29,6 +30,7 @@ class Config(Settings):
     personas: Personas = Personas()
     dedup: Dedup = Dedup()
     synthesis: Synthesis = Synthesis()
+    verification: Verification = Verification()
     spark: Spark = Spark()
 
     @model_validator(mode="after")
@@ -39,6 +41,8 @@ class Config(Settings):
             "synthesis.model": self.synthesis.model,
             "synthesis.conversation.assistant_model": self.synthesis.conversation.assistant_model,
             "synthesis.moderation_model": self.synthesis.moderation_model,
+            "verification.judge": self.verification.judge,
+            **{f"verification.solvers.{at}.model": solver.model for at, solver in enumerate(self.verification.solvers)},
         }
         semantic = self.dedup.semantic
         embeds = {"dedup.semantic.model": semantic.model} if semantic.enabled or self.synthesis.needs_vectors else {}

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from personahub.llm.json_answers import SCHEMA_CLOSE, SCHEMA_OPEN
-from personahub.mockserver import fields
+from personahub.mockserver import fields, solving
 from personahub.mockserver.words import ADJECTIVES, COMMON, NAMES, OCCUPATIONS, PURSUITS, SETTINGS
 from personahub.mockserver.world import NEW_EACH_TIME, World
 
@@ -97,7 +97,8 @@ def text(body: dict[str, Any], seed: int, world: World = NEW_EACH_TIME) -> str:
     writer = _Writer(rng, prompt, world)
     writer.tool = "parameters" in ((schema or {}).get("properties") or {})
     if schema is not None:
-        return orjson.dumps(writer.build(schema, "", schema)).decode()
+        solution = solving.answer_to(schema, writer.blocks, rng)
+        return orjson.dumps(solution or writer.build(schema, "", schema)).decode()
     if (body.get("response_format") or {}).get("type") in ("json_object", "json_schema"):
         return orjson.dumps({"simulated": True, "text": writer.sentence()}).decode()
     if prompt.endswith(_RECALL):
@@ -138,7 +139,7 @@ class _Writer:
 
     def __init__(self, rng: random.Random, prompt: str, world: World) -> None:
         self.rng, self.world = rng, world
-        blocks = [match.group(2) or match.group(3) or "" for match in _BLOCK.finditer(prompt)]
+        self.blocks = blocks = [match.group(2) or match.group(3) or "" for match in _BLOCK.finditer(prompt)]
         self.instruction = _BLOCK.sub(" ", prompt) if blocks else prompt
         longest = max(blocks, key=len) if blocks else prompt
         self.words = _salient(longest)

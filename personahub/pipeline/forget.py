@@ -95,7 +95,8 @@ def _named(hub: Hub, names: Sequence[str]) -> tuple[DataFrame, DataFrame]:
 
 def _purge(hub: Hub, gone: DataFrame, examples: DataFrame, materialise: Materialise) -> int:
     """gone: id, of documents and personas. Nulls their text everywhere, removes the files that held it; returns how many rows lost some."""
-    store, answers = hub.store, materialise(_answers(hub, gone), "answers")
+    sources = gone.unionByName(examples).distinct()  # what was asked about examples, too
+    store, answers = hub.store, materialise(_answers(hub, sources), "answers")
     ids = {"source": gone, "completion": answers, "example": examples}
     texts = [*OF_ALL_STAGES, *(one for stage in STAGES.values() for one in stage.texts)]
     purged = sum(store.blank(one.table, one.key, ids[one.of], one.columns) for one in texts)
@@ -116,6 +117,7 @@ def _answers(hub: Hub, gone: DataFrame) -> DataFrame:
         table("rejects").select("completion_id", "source_id"),
         table("examples").select("completion_id", F.col("persona_id").alias("source_id")),
         table("requests").select("completion_id", "source_id"),
+        table("solutions").select("completion_id", F.col("example_id").alias("source_id")),
     ]
     who = reduce(DataFrame.unionByName, asked).where(F.col("completion_id").isNotNull())
     sources = gone.select(F.col("id").alias("source_id"))

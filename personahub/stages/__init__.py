@@ -2,13 +2,21 @@
 
 from personahub import schemas
 from personahub.errors import ConfigError
-from personahub.stages import dedup, documents, persona_to_persona, synthesize, text_to_persona
+from personahub.stages import dedup, documents, persona_to_persona, solve, synthesize, text_to_persona, verify
 from personahub.stages.stage import Stage
 from personahub.text import nearest
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (documents.STAGE, text_to_persona.STAGE, dedup.STAGE, persona_to_persona.STAGE, synthesize.STAGE)
+    for stage in (
+        documents.STAGE,
+        text_to_persona.STAGE,
+        dedup.STAGE,
+        persona_to_persona.STAGE,
+        synthesize.STAGE,
+        solve.STAGE,
+        verify.STAGE,
+    )
 }
 
 

@@ -52,6 +52,9 @@ OTHERS = {
     },
     "user_turn": {"persona": "A baker", "turns": ["How warm must rye be?", "Twenty-eight degrees."]},
     "moderation": {"text": "A recipe for rye bread"},
+    "solve_direct": {"problem": "How many loaves of 750 g do 12 kg of dough make?"},
+    "solve_program": {"problem": "How many loaves of 750 g do 12 kg of dough make?"},
+    "same_answer": {"problem": "How many loaves do 12 kg of dough make?", "first": "16", "second": "two trays of eight"},
 }
 
 
@@ -233,7 +236,7 @@ def test_an_unknown_prompt_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean text_to_persona"):
         prompts.load("texts_to_persona")
     with pytest.raises(
-        ConfigError, match="known here: assistant_turn, moderation, persona_to_persona, text_to_persona, user_turn"
+        ConfigError, match=r"known here: assistant_turn, moderation, persona_to_persona, same_answer, .*, user_turn"
     ):
         prompts.load("../0")
 
