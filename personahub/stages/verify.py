@@ -156,7 +156,7 @@ def _columns(found: Verdict, votes: list[Vote], row: Mapping[str, Any]) -> dict[
         "agreed": len(found.agreed),
         "layer": found.layer,
         "strength": min(walls, key=STRENGTHS.index, default=None),
-        "pattern": pattern(len(votes), found.compared, votes),
+        "pattern": pattern(found, votes),
         "evidence": storable(ids.canonical_json(evidence)),
     }
 

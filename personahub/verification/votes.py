@@ -110,15 +110,15 @@ def judged(compared: Mapping[Pair, Equivalence], said: Mapping[Pair, bool]) -> d
     return {pair: Equivalence(said[pair], JUDGE) if one.equal is None and pair in said else one for pair, one in compared.items()}
 
 
-def pattern(count: int, compared: Mapping[Pair, Equivalence], votes: Sequence[Vote]) -> str:
-    """Who said the same as whom, of the votes with an answer: `0,2|1`. Each vote joins the first that it equals."""
+def pattern(found: Verdict, votes: Sequence[Vote]) -> str:
+    """Who gave the same answer as whom: `0,2|1`. A vote that nothing can compare with the others is left out: it tells no disagreement."""
     blocks: list[list[int]] = []
-    for position in range(count):
+    for position in sorted(range(len(votes)), key=lambda position: (position not in found.agreed, position)):
         if votes[position].answer is None:
             continue
-        block = next((block for block in blocks if compared[block[0], position].equal), None)
-        if block is None:
+        same = [found.compared[min(block[0], position), max(block[0], position)].equal for block in blocks]
+        if True in same:
+            blocks[same.index(True)].append(position)
+        elif None not in same:
             blocks.append([position])
-        else:
-            block.append(position)
-    return "|".join(",".join(map(str, block)) for block in blocks)
+    return "|".join(",".join(map(str, sorted(block))) for block in sorted(blocks, key=min))
