@@ -139,15 +139,19 @@ def final_rows(root: Path) -> list[dict[str, Any]]:
 
 def rows_of(root: Path, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
     """From the files that its log names; needs no engine."""
-    files: dict[str, None] = {}
+    files: dict[str, dict[str, Any]] = {}  # each with the values of the columns that the table is partitioned by
     for entry in sorted((root / table / "_delta_log").glob("*.json")):
         for line in entry.read_text().splitlines():
             action = json.loads(line)
             if "add" in action:
-                files[action["add"]["path"]] = None
+                files[action["add"]["path"]] = action["add"].get("partitionValues") or {}
             elif "remove" in action:
                 files.pop(action["remove"]["path"], None)
-    return [row for file in files for row in pq.ParquetFile(root / table / file).read(columns=columns).to_pylist()]
+    rows = []
+    for file, parts in files.items():
+        held = pq.ParquetFile(root / table / file).read(columns=columns and [name for name in columns if name not in parts])
+        rows += [row | parts for row in held.to_pylist()]
+    return rows
 
 
 def exit_with(broken: list[str]) -> NoReturn:

@@ -46,7 +46,7 @@ def serve(warm: tuple[str, ...], scoped: bool) -> None:
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
         if answer["left_over"]:
-            os._exit(0)  # with processes of a program alive nothing may run beside them: the sandbox ends, and they with it
+            os._exit(0)  # what a program left, processes or files, ends with the sandbox
 
 
 def run(code: str, timeout_s: float, memory_mb: int, max_output: int, scoped: bool) -> dict[str, Any]:
@@ -66,14 +66,13 @@ def run(code: str, timeout_s: float, memory_mb: int, max_output: int, scoped: bo
         code_of_wait = status
     seconds = time.monotonic() - began
     _kill(child)  # what it left in its group
-    alone = _alone(scoped)
-    _empty_folder()
+    clean = _alone(scoped) and _emptied()
     return {
         "status": _status(ended, code_of_wait),
         "stdout": texts[0].decode("utf-8", "replace"),
         "stderr": texts[1].decode("utf-8", "replace"),
         "seconds": seconds,
-        "left_over": not alone,
+        "left_over": not clean,
     }
 
 
@@ -154,13 +153,19 @@ def _kill_children(scoped: bool) -> None:
                     os.kill(int(name), signal.SIGKILL)
 
 
-def _empty_folder() -> None:
-    """Nothing of a program is there for the next one."""
-    for entry in os.scandir("."):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            os.unlink(entry.path)
+def _emptied() -> bool:
+    """Remove what a program wrote; whether nothing of it is there for the next one."""
+    for _ in range(3):
+        left = os.listdir(".")
+        for name in left:
+            with contextlib.suppress(OSError):
+                if os.path.isdir(name) and not os.path.islink(name):
+                    shutil.rmtree(name)
+                else:
+                    os.unlink(name)
+        if not left:
+            return True
+    return not os.listdir(".")
 
 
 def _become_the_program(code: str, out: int, err: int, timeout_s: float, memory_mb: int) -> None:

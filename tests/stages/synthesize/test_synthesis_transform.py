@@ -83,29 +83,15 @@ def test_from_personas_to_examples_and_rejects(spark):
 
     def completion(source, text, kind, final):
         name = rows[source].completion_id
-        return (
-            name,
-            "s",
-            "examples",
-            "x",
-            0,
-            "mock-7b",
-            "u",
-            "math",
-            "1",
-            text,
-            "stop",
-            final,
-            kind,
-            kind,
-            1,
-            1,
-            None,
-            0.1,
-            1,
-            "r",
-            None,
-        )
+        told = {
+            "completion_id": name,
+            "model": "mock-7b",
+            "text": text,
+            "final": final,
+            "error_kind": kind,
+            "error_message": kind,
+        }
+        return tuple({**dict.fromkeys(schemas.COMPLETIONS.names), **told, "run_id": "r"}.values())
 
     ledger = spark.createDataFrame(
         [
