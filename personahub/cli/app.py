@@ -211,12 +211,12 @@ def exit_on_error(command: Callable[[], object]) -> None:
         sys.exit(130)
     except Exception as error:
         if trouble := _of_the_place(error):
-            _complain(f"{trouble}: what was answered is kept; mend that and run again to go on")
+            _complain(f"{trouble}: what was done before is kept; mend that and run again to go on")
             sys.exit(2)
         engines = sys.modules.get("personahub.engines")
         ended = engines and engines.why_it_ended()
         if ended:
-            _complain(f"{ended}: what was answered is kept; run again to go on")
+            _complain(f"{ended}: what was done before is kept; run again to go on")
             sys.exit(1)
         sys.stderr.write(printable(traceback.format_exc()))
         _complain("personahub did not expect this: please report it with the lines above (--verbose shows the engine's log, too)")

@@ -40,4 +40,4 @@ Language = Annotated[str, AfterValidator(language_code)]
 class Settings(BaseModel):
     """A level of the configuration."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)

@@ -106,7 +106,7 @@ class Results:
             target = f"{self.root}/{name}" if self.remote else f"{self.root}/_scratch/results/{name}"
             frame.write.format(self.format).mode("overwrite" if self.overwrite else "error").save(target)
             if not self.remote and not Path(target).exists():  # where there is no row, the embedded engine writes no file
-                Path(target).mkdir()
+                Path(target).mkdir(parents=True)
                 parquet.write_table(frame.limit(0).toArrow(), f"{target}/part-0.parquet")
             written[name] = spark.read.format(self.format).load(target).count()
         check_sums(Counts(done.counts.rows, written["kept"], {"": written["duplicates"]}, {"": written.get("rejects", 0)}))

@@ -15,7 +15,15 @@ from personahub.inference.batches.purchase import buy_in_batches, wait_for_batch
 from personahub.inference.chat_work import Chats
 from personahub.inference.pending import AT_MAX_TOKENS, PendingRequests, RequestBatch, estimate, estimate_at_most, find_pending
 from personahub.inference.pool import pool_of
-from personahub.inference.preflight import PROBE, check_prices, dialect_of, limits_of, longest_prompt, longest_request
+from personahub.inference.preflight import (
+    PROBE,
+    check_budget,
+    check_prices,
+    dialect_of,
+    limits_of,
+    longest_prompt,
+    longest_request,
+)
 from personahub.inference.purchase import Purchase, PurchaseResult, confirm_purchase, execute_purchase, with_alias
 from personahub.inference.recovery import drain_journals, lease_folder
 from personahub.storage.hub import Hub
@@ -52,6 +60,8 @@ def buy(hub: Hub, batch: RequestBatch, *, wait: bool = True) -> PurchaseResult:
     if not pending.calls and not (pending.enqueued and in_batches):
         return PurchaseResult(reused=pending.reused)
     check_prices(hub.config, batch.model, batch.stage)
+    if pending.calls:
+        check_budget(hub)
     if pending.calls and not confirm_purchase(hub, estimate(hub.store, batch, pending)):
         raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):

@@ -90,6 +90,13 @@ def committed_usd(store: Store) -> float:
     return spent_usd(store) + sum(one.reserved_usd or 0.0 for one in tables.open_batches(store))
 
 
+def check_budget(hub: Hub) -> None:
+    """Raises BudgetExceeded where the hub has spent its budget: then not even a probe is bought."""
+    budget = hub.config.inference.budget_usd
+    if budget is not None and (spent := spent_usd(hub.store)) >= budget:
+        raise BudgetExceeded(f"{BUDGET_MESSAGE} (inference.budget_usd is ${budget:g}, and the hub has spent ${spent:.4f})")
+
+
 def spent_usd(store: Store) -> float:
     """Over the hub's lifetime, answers and vectors."""
     costs = store.table("completions").select("cost_usd").unionByName(store.table("embeddings").select("cost_usd"))

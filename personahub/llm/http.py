@@ -63,13 +63,12 @@ class Connection:
             result = await self._send(path, data, judge)
         except Exception as error:
             result = _failed(error, self._model)
-        message, text = self._scrub(result.message), self._scrub(result.text)
+        message = self._scrub(result.message)
         if result.kind is ErrorKind.AUTHENTICATION:
             message = f"{self._base_url} (model {self._model.model}) refused {self._credentials.said}: {message}"
         return dataclasses.replace(
             result,
             message=message and message[:_MESSAGE],
-            text=text,
             usage=usage.completed(result.usage, len(data), answer_tokens),
             latency_s=time.perf_counter() - started,
         )

@@ -74,6 +74,9 @@ def origin_of(model: Model) -> str:
     return f"the file {model.api_key_file}" if model.api_key_file else f"the secret {model.api_key_secret}"
 
 
+SECRET_CHARACTERS = 8  # what is shorter is no secret, but a word that stands in messages for itself: test, none, ollama
+
+
 @dataclass(frozen=True)
 class Credentials:
     """What a request carries beside its body. Never printed, stored or sent elsewhere: `secrets` are what is scrubbed from messages."""
@@ -96,7 +99,9 @@ def credentials_of(model: Model, key: str | None) -> Credentials:
         headers["Authorization"] = f"Bearer {key}"
     secrets = [key or "", *(os.environ[name].strip() for name in taken - {KEY_PLACEHOLDER})]
     # as in an address, too; longer ones first, as one may hold another
-    forms = {form for one in secrets if one for form in (one, quote(one, safe=""), quote(one, safe="/?:@"))}
+    forms = {
+        form for one in secrets if len(one) >= SECRET_CHARACTERS for form in (one, quote(one, safe=""), quote(one, safe="/?:@"))
+    }
     written = sorted(forms, key=len, reverse=True)
     return Credentials(headers, query, tuple(written), " and ".join(_told(model, key)))
 

@@ -114,7 +114,7 @@ def test_what_is_raised_on_purpose_is_a_message_and_an_exit_code(capsys, error, 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(28, "No space left on device", "/hub/x"), "No space left on device: /hub/x: what was answered is kept"),
+        (OSError(28, "No space left on device", "/hub/x"), "No space left on device: /hub/x: what was done before is kept"),
         (
             RuntimeError("job aborted\n caused by: No space left on device (os error 28)\nmore"),
             "caused by: No space left on device (os error 28): ",

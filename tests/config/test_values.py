@@ -30,3 +30,10 @@ def test_a_language_may_be_named_by_any_of_its_codes():
     assert config.synthesis.language == "de"
     with pytest.raises(ValueError, match="ISO 639-1"):
         Config.model_validate({"synthesis": {"language": "tlh"}})
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize("key", ["inference.budget_usd", "models.default.in_mtok_cost", "models.default.request_timeout"])
+def test_a_number_without_end_is_no_number(key, number):
+    with pytest.raises(ConfigError, match=key):
+        load(overrides=[f"{key}={number}"])

@@ -316,6 +316,13 @@ def test_an_empty_table(spark, tmp_path):
         run(Request(str(path), str(tmp_path / "out")), load())
 
 
+def test_a_table_of_rejects_alone(spark, tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", [{"persona": None}, {"persona": " "}])
+    done = run(Request(str(path), str(tmp_path / "out")), load())
+    assert (done.counts.rows, done.counts.kept) == (2, 0)
+    assert spark.read.parquet(str(tmp_path / "out" / "kept")).isEmpty()
+
+
 def test_what_ends_a_run_leaves_the_older_results(spark, tmp_path, monkeypatch):
     path, out = jsonl(tmp_path / "a.jsonl", [{"persona": COOK}]), tmp_path / "out"
     (out / "kept").mkdir(parents=True)

@@ -234,6 +234,12 @@ def test_without_a_key_none_is_taken_from_the_environment(mock_server, monkeypat
     assert KEY not in attempt.message
 
 
+@pytest.mark.parametrize("key", ["e", "persona"])
+def test_an_answer_is_kept_as_it_came_whatever_the_key_is(quick_server, key):
+    call = call_of("hi")
+    assert ask(quick_server.base_url, call, key=key)[0].text == ask(quick_server.base_url, call, key=None)[0].text
+
+
 def test_a_key_longer_than_any_message_is_scrubbed_before_the_cut(mock_server):
     (attempt,) = ask(mock_server(key="sk-right").base_url, call_of("hi"), key="k" * 900)
     assert attempt.kind is ErrorKind.AUTHENTICATION

@@ -154,6 +154,10 @@ def test_the_budget_stops_the_run_and_a_higher_one_goes_on(people, endpoint, hub
     assert ledger.agg(F.sum("cost_usd")).collect()[0][0] == pytest.approx(spent)
     assert 0 < ledger.count() == stats["requests"] < len(PERSONAS)
     assert table(small, "examples").count() == ledger.count()  # what was bought is there to be used
+    asks_first = hub_of(endpoint, *priced[:2], "inference.budget_usd=0.01", "models.default.generation_params={max_tokens: 400}")
+    with pytest.raises(BudgetExceeded, match="has spent"):  # before the endpoint is asked how it wants to be asked
+        run(asks_first, "synthesize")
+    assert endpoint.stats()["requests"] == stats["requests"]
     large = hub_of(endpoint, *priced, "inference.budget_usd=100", "models.default.generation_params={max_tokens: 400}")
     assert run(large, "synthesize")[0].counts["calls"] == len(PERSONAS) - stats["requests"]
     assert endpoint.stats()["requests"] == len(PERSONAS)
