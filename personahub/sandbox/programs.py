@@ -15,7 +15,7 @@ from personahub.sandbox import backends
 from personahub.sandbox.backends import LIMITS_ONLY, Backend, Started
 
 MAX_OUTPUT = 64_000  # bytes kept of what a program prints, and of its errors
-START_SECONDS = 60.0  # until libraries are loaded
+START_SECONDS = 120.0  # until libraries are loaded
 GRACE_SECONDS = 2.0  # beyond a program's time, until its server says what came of it
 PROGRAMS_PER_SERVER = 2_000
 
