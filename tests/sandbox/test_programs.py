@@ -264,7 +264,10 @@ def test_without_a_wall_a_program_is_refused(monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user")
 def test_as_another_user(tmp_path):
-    code = "from personahub.sandbox import run_program as run; print(run('print(1)', limits_only=True), run('open(\"/tmp/evil-of-nobody\", \"w\")').status)"
+    code = (
+        "from personahub.sandbox import run_program as run; "
+        "print(run('print(1)', limits_only=True), run('open(\"/tmp/evil-of-nobody\", \"w\")').status)"
+    )
     nobody = {"user": 65534, "group": 65534, "extra_groups": []}
     environment = subprocesses.environment() | {"HOME": "/nonexistent"}
     try:
