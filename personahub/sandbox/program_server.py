@@ -11,7 +11,6 @@ import json
 import os
 import resource
 import selectors
-import shutil
 import signal
 import sys
 import time
@@ -66,7 +65,7 @@ def run(code: str, timeout_s: float, memory_mb: int, max_output: int, scoped: bo
         code_of_wait = status
     seconds = time.monotonic() - began
     _kill(child)  # what it left in its group
-    clean = _alone(scoped) and _emptied()
+    clean = _alone(scoped) and not os.listdir(".")
     return {
         "status": _status(ended, code_of_wait),
         "stdout": texts[0].decode("utf-8", "replace"),
@@ -151,21 +150,6 @@ def _kill_children(scoped: bool) -> None:
             with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat") as file:
                 if int(file.read().rpartition(")")[2].split()[1]) == os.getpid():
                     os.kill(int(name), signal.SIGKILL)
-
-
-def _emptied() -> bool:
-    """Remove what a program wrote; whether nothing of it is there for the next one."""
-    for _ in range(3):
-        left = os.listdir(".")
-        for name in left:
-            with contextlib.suppress(OSError):
-                if os.path.isdir(name) and not os.path.islink(name):
-                    shutil.rmtree(name)
-                else:
-                    os.unlink(name)
-        if not left:
-            return True
-    return not os.listdir(".")
 
 
 def _become_the_program(code: str, out: int, err: int, timeout_s: float, memory_mb: int) -> None:
