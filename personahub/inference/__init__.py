@@ -62,8 +62,8 @@ def buy(hub: Hub, batch: RequestBatch, *, wait: bool = True) -> PurchaseResult:
     check_prices(hub.config, batch.model, batch.stage)
     if pending.calls:
         check_budget(hub)
-    if pending.calls and not confirm_purchase(hub, estimate(hub.store, batch, pending)):
-        raise Interrupted("nothing more was bought; what was bought before is kept")
+        if not confirm_purchase(hub, estimate(hub.store, batch, pending)):
+            raise Interrupted("nothing more was bought; what was bought before is kept")
     with with_alias(hub.config, batch.model):
         prompts, longest = dict(batch.prompts), longest_prompt(batch, pending)
         if in_batches:

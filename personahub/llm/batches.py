@@ -159,10 +159,7 @@ class BatchClient:
             raise Unreachable(f"{where}: {self._scrubbed(str(error))}") from None
 
     def _scrubbed(self, text: str | None) -> str:
-        shown = text or "no message"
-        for secret in self._credentials.secrets:
-            shown = shown.replace(secret, "***")
-        return shown[:500]
+        return self._credentials.scrubbed(text or "no message")[:500]
 
 
 def _read(batch: Any) -> ProviderBatch:

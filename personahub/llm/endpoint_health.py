@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from personahub.errors import ErrorKind
 from personahub.llm.adaptive_limit import AdaptiveLimit
+from personahub.llm.retry import NO_FAILURE
 from personahub.llm.token_bucket import TokenBucket
 from personahub.llm.types import Counts, EndpointLimits, EndpointReport, Limits
 
@@ -21,18 +22,8 @@ TRIAL_SECONDS, LONGEST_TRIAL_SECONDS = 1.0, 30.0  # between two trials: the firs
 GROWTH = 1.5  # of an interval to the next: what is back is found after half of the time that it was away
 DOWN, UNTRIED, UNREACHABLE, ERROR_RATE = "down", "untried", "unreachable", "error_rate"
 MAY_PASS = (DOWN, UNTRIED)  # by waiting
-# waiting is not failing, a model that declines is not down, and what only this text or this way of asking meets is no verdict on others
-_NO_FAILURE = frozenset(
-    kind.value
-    for kind in (
-        ErrorKind.RATE_LIMIT,
-        ErrorKind.REFUSED,
-        ErrorKind.CONTENT_FILTER,
-        ErrorKind.PROMPT_FILTERED,
-        ErrorKind.CONTEXT_CUT,
-        ErrorKind.UNSUPPORTED,
-    )
-)
+# a parameter that is refused is sent in another way, which is another request
+_NO_FAILURE = frozenset(kind.value for kind in (*NO_FAILURE, ErrorKind.UNSUPPORTED))
 _THROTTLED = (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED)
 # nothing that the endpoint was asked for was worked on
 _NOT_SERVED = (

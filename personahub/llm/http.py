@@ -29,7 +29,7 @@ from personahub.llm.keys import credentials_of, is_loopback
 from personahub.llm.types import UNTOLD, Attempt, Usage
 
 _MESSAGE = 500  # characters of an error message that are kept
-_CONNECT_SECONDS = 30.0  # a machine that is gone refuses no connection: it says nothing
+_CONNECT_SECONDS = 30.0  # a machine that is switched off refuses no connection: nothing comes back
 _LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError)  # the connection ended under a request
 
 
@@ -63,7 +63,7 @@ class Connection:
             result = await self._send(path, data, judge)
         except Exception as error:
             result = _failed(error, self._model)
-        message = self._scrub(result.message)
+        message = result.message and self._credentials.scrubbed(result.message)
         if result.kind is ErrorKind.AUTHENTICATION:
             message = f"{self._base_url} (model {self._model.model}) refused {self._credentials.said}: {message}"
         return dataclasses.replace(
@@ -103,12 +103,6 @@ class Connection:
             connector=aiohttp.TCPConnector(**limits) if self._socks is None else ProxyConnector.from_url(self._socks, **limits),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-
-    def _scrub(self, text: str | None) -> str | None:
-        """Some endpoints echo the key in their errors."""
-        for secret in self._credentials.secrets if text else ():
-            text = text.replace(secret, "***") if secret in text else text  # type: ignore[union-attr, operator]
-        return text
 
 
 def _proxy_for(base_url: str) -> str | None:

@@ -86,6 +86,12 @@ class Credentials:
     secrets: tuple[str, ...]
     said: str  # what was sent, in words: where each secret came from
 
+    def scrubbed(self, message: str) -> str:
+        """A message of the endpoint without them: some echo the key in their errors."""
+        for secret in self.secrets:
+            message = message.replace(secret, "***")
+        return message
+
 
 def credentials_of(model: Model, key: str | None) -> Credentials:
     """`headers` and `query` with their variables filled in, and the key as a bearer token unless a header places it.

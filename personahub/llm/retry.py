@@ -12,6 +12,16 @@ TRANSIENT = frozenset({ErrorKind.OVERLOADED, ErrorKind.SERVER, ErrorKind.CONNECT
 BAD_ANSWER = frozenset({ErrorKind.TRUNCATED, ErrorKind.EMPTY, ErrorKind.INVALID})
 # no request of this stage can succeed
 FATAL = frozenset({ErrorKind.AUTHENTICATION, ErrorKind.NOT_FOUND, ErrorKind.QUOTA})
+# for the rate of errors: waiting is not failing, a model that declines is not down, and what only this text meets is no verdict on others
+NO_FAILURE = frozenset(
+    {
+        ErrorKind.RATE_LIMIT,
+        ErrorKind.REFUSED,
+        ErrorKind.CONTENT_FILTER,
+        ErrorKind.PROMPT_FILTERED,
+        ErrorKind.CONTEXT_CUT,
+    }
+)
 # refused for what the request holds, or, where no request is ever answered, for something else: a verdict once the endpoint serves one
 REFUSED = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.FORBIDDEN})
 

@@ -23,7 +23,6 @@ _CHOICES = (
     {"yes": 1, "true": 1, "correct": 1, "right": 1, "no": 0, "false": 0, "incorrect": 0, "wrong": 0},
     {name[:cut]: at for at, name in enumerate(_DAYS) for cut in (3, 4, len(name))} | {"thurs": 3, "tues": 1},
     {name[:cut]: at for at, name in enumerate(_MONTHS) for cut in (3, 4, len(name))},
-    {letter: at for at, letter in enumerate("abcde")},
 )
 _OPTION = re.compile(r"(?:option|choice|answer)?\s*\(?([A-E])\)?\.?", re.IGNORECASE)
 _RATIO = re.compile(r"([\d.,]+(?:\s*:\s*[\d.,]+)+)")
@@ -46,18 +45,23 @@ def equivalent(a: str, b: str) -> Equivalence:
     try:
         if not isinstance(a, str) or not isinstance(b, str) or max(len(a), len(b)) > MAX_CHARACTERS:
             return Equivalence(True, "identical") if a == b else Equivalence(None, "undecided")
-        first, second = sorted((cleaned(a), cleaned(b)))  # one order, so that it is symmetric
-        if not first:
+        first, second = cleaned(a), cleaned(b)
+        if not (first and second):
             return Equivalence(True, "identical") if first == second else Equivalence(None, "undecided")
-        return _by_rules(first, second) or _by_symbols(first, second)
+        return _compared(first, second)
     except (ValueError, ArithmeticError, RecursionError, OverflowError, IndexError, KeyError):
         return Equivalence(None, "undecided")
+
+
+def _compared(a: str, b: str) -> Equivalence:
+    """Of two answers in one notation, in one order: so it is symmetric."""
+    first, second = _unnamed(*sorted((a, b)))
+    return _by_rules(first, second) or _by_symbols(first, second)
 
 
 def _by_rules(a: str, b: str) -> Equivalence | None:
     if a == b or (_is_words(a) and _is_words(b) and _plain(a) == _plain(b)):
         return Equivalence(True, "identical")
-    a, b = _unnamed(a, b)
     for layer in (_choice, _ratio, _interval, _number, _quantity, _sequence, _name):
         found = layer(a, b)
         if found is not None:
@@ -66,7 +70,6 @@ def _by_rules(a: str, b: str) -> Equivalence | None:
 
 
 def _by_symbols(a: str, b: str) -> Equivalence:
-    a, b = _unnamed(a, b)
     if not (_is_mathematics(a) and _is_mathematics(b)):
         return Equivalence(None, "undecided")
     found = symbolic.equal(as_latex(a), as_latex(b))
@@ -77,19 +80,12 @@ def _by_symbols(a: str, b: str) -> Equivalence:
 
 
 def _choice(a: str, b: str) -> bool | None:
+    words = a.casefold().rstrip("."), b.casefold().rstrip(".")
     for values in _CHOICES:
-        first, second = _chosen(a, values), _chosen(b, values)
-        if first is not None and second is not None:
-            return first == second
-    return None
-
-
-def _chosen(text: str, values: dict[str, int]) -> int | None:
-    word = text.casefold().rstrip(".")
-    if "a" in values and "e" in values and len(values) == 5:
-        found = _OPTION.fullmatch(text)
-        return values[found[1].casefold()] if found else None
-    return values.get(word)
+        if words[0] in values and words[1] in values:
+            return values[words[0]] == values[words[1]]
+    options = _OPTION.fullmatch(a), _OPTION.fullmatch(b)
+    return options[0][1].casefold() == options[1][1].casefold() if options[0] and options[1] else None
 
 
 def _name(a: str, b: str) -> bool | None:
@@ -205,8 +201,7 @@ def _all_equal(items: list[str], others: list[str]) -> bool | None:
 
 
 def _item(a: str, b: str) -> bool | None:
-    first, second = sorted((a, b))
-    return (_by_rules(first, second) or _by_symbols(first, second)).equal
+    return _compared(a, b).equal
 
 
 def _items(text: str) -> tuple[list[str], bool] | None:

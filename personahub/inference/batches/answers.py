@@ -19,10 +19,6 @@ NEVER_ASKED = frozenset({"batch_expired", "batch_cancelled", "request_expired", 
 _PASSING = retry.TRANSIENT | {ErrorKind.RATE_LIMIT}
 # no verdict on the text, where a parameter is what was refused
 _REFUSED = retry.REFUSED | {ErrorKind.UNSUPPORTED}
-# an answer; waiting is not failing, and a model that declines is not down
-_NO_FAILURE = frozenset(
-    {None, ErrorKind.RATE_LIMIT, ErrorKind.REFUSED, ErrorKind.CONTENT_FILTER, ErrorKind.PROMPT_FILTERED, ErrorKind.CONTEXT_CUT}
-)
 _MESSAGE = 500  # characters that are kept
 
 
@@ -37,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """outcomes: of what was asked and told. repeated, unknown: lines that were left out, since their request had one, or is not ours.
+    """outcomes: one for each request that has a line. repeated, unknown: lines left out, as their request had one, or is not ours.
 
     fatal: what no request could have overcome; refusal: what the endpoint said to requests, where it has answered none.
     """
@@ -55,7 +51,7 @@ class Answers:
 
     def too_many_failed(self, max_error_rate: float) -> bool:
         """As the governor decides of requests online."""
-        failed = sum(outcome.kind not in _NO_FAILURE for outcome in self.outcomes)
+        failed = sum(outcome.kind is not None and outcome.kind not in retry.NO_FAILURE for outcome in self.outcomes)
         return len(self.outcomes) >= ERROR_MINIMUM and failed > max_error_rate * len(self.outcomes)
 
 
