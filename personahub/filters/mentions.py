@@ -175,7 +175,7 @@ def text_meant(text: str) -> str | None:
 
 
 def person_meant(text: str, may_be_introduced: bool = False) -> str | None:
-    """The words that speak of the person whom the request described, or None.
+    """The words by which a text points to the person whom its request described ("this person"), or None.
 
     "The person" alone counts only where no person was spoken of before ("a person", "someone", ...) and nothing after it says which.
     may_be_introduced: so it is for "this person", as in longer texts; a persona begins "someone who ..." and means another by it.

@@ -17,10 +17,10 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def of_body(body: Any, *, schema: bool) -> dict[str, str]:
-    """Of a chat completion: whether tokens are told, those of a cache too, and what was thought. schema: was one asked for? A grammar
-    may leave no room for thoughts (vllm-project/vllm#47027).
+    """The body of a response -> capability -> value: whether it has a usage, with cached tokens, and whether the model thought. schema:
+    was an answer by a schema asked for? A grammar may leave no room for thoughts (vllm-project/vllm#47027).
 
-    Nothing of what is no chat completion.
+    Empty for what is no chat completion.
     """
     choices = body.get("choices") if isinstance(body, Mapping) else None
     choice = choices[0] if isinstance(choices, list) and choices else None

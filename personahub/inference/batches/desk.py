@@ -82,9 +82,9 @@ class Desk:
         return self._made(state, made)
 
     def find(self, state: BatchState) -> BatchState:
-        """The batch of a row that was written before the endpoint told its id: it is there, or was never made.
+        """Whether a batch of which the endpoint's id is not known, since the run ended too early, is at the endpoint, or was never made.
 
-        Before that is believed its file is removed: a request for the batch that is still on its way then finds nothing to buy.
+        Before the latter is taken for true its file is deleted: a request for the batch that is still on its way then finds nothing to buy.
         """
         client = self._client(self._model_of(state))
         try:

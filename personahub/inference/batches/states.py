@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 SUBMITTING = "submitting"  # its file is there, and its batch may be: the row is written before the batch is asked for
-RUNNING = "running"  # the endpoint has told its id
+RUNNING = "running"  # it is at the endpoint, whose id for it is known
 ENDED = "ended"  # the endpoint does nothing more; what it has answered is not all in the ledger yet
 COLLECTED = "collected"  # all of that is
 NOT_MADE = "not_made"  # the endpoint never had it, and nothing was bought
