@@ -46,15 +46,18 @@ def cancel(
 
 
 def view(console: Console, found: "Sequence[BatchState]") -> None:
-    """A line for each batch."""
+    """A line for each batch; its state in the endpoint's word, as far as ours says no more."""
+    from personahub.inference.batches.states import COLLECTED, RUNNING
     from personahub.pipeline.batches import due, hours
 
     if not found:
         plain(console, "no batch has been submitted here: models.<alias>.batch: true buys in batches")
         return
-    table = new_table("batch", "stage", "model", ">requests", ">done", ">failed", "state", ">age", "due")
+    table = new_table("batch", "stage", "model", ">requests", ">done", ">failed", "state", "age")
     for one in found:
-        state = f"{one.state} ({one.provider_status})" if one.provider_status else one.state
+        state = one.provider_status if one.provider_status and one.state in (RUNNING, COLLECTED) else one.state
         counts = (f"{one.requests:,}", f"{one.completed:,}", f"{one.failed:,}")
-        table.add_row(one.short, one.stage, one.model, *counts, state, hours(one.age_s), due(one) if one.is_open else "")
+        table.add_row(
+            one.short, one.stage, one.model, *counts, state, hours(one.age_s) + (f", {due(one)}" if one.is_open else "")
+        )
     console.print(table)

@@ -25,9 +25,9 @@ def test_a_line_for_each_batch_with_its_age_and_when_it_is_due():
     overdue = replace(one, batch_id="f" * 32, state=SUBMITTING, provider_status=None, submitted_at=now - 25 * HOUR)
     ended = replace(one, state=COLLECTED, provider_status="completed", submitted_at=now - HOUR // 2)
     assert printed(one, overdue, ended)[2:] == [
-        "01234567 synthesize m 1,200 300 2 running (in_progress) 2.0 h due in 22.0 h",
-        "ffffffff synthesize m 1,200 300 2 submitting 25.0 h overdue for 1.0 h",
-        "01234567 synthesize m 1,200 300 2 collected (completed) 30 min",
+        "01234567 synthesize m 1,200 300 2 in_progress 2.0 h, due in 22.0 h",
+        "ffffffff synthesize m 1,200 300 2 submitting 25.0 h, overdue for 1.0 h",
+        "01234567 synthesize m 1,200 300 2 completed 30 min",
     ]
 
 
